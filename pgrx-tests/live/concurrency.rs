@@ -1,0 +1,187 @@
+//! Invariants 1 and 2 under load: many sessions, few or many schedules, random rollbacks, both isolation levels.
+
+use crate::domain::*;
+use crate::server::Server;
+use postgres::{Client, Error, IsolationLevel};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::sync::Barrier;
+use uuid::Uuid;
+
+const SESSIONS: u64 = 32;
+const ROUNDS: usize = 4;
+const OPERATIONS_PER_ROUND: usize = 30;
+
+#[test]
+fn random_changes_by_32_sessions_over_5_schedules_keep_the_invariants() {
+    let server = Server::start();
+    change_at_random(&server, 5, IsolationLevel::ReadCommitted);
+    assert!(count(&mut server.session(), "select count(*) from cron.job") <= 5);
+}
+
+#[test]
+fn random_changes_in_repeatable_read_keep_the_invariants() {
+    let server = Server::start();
+    change_at_random(&server, 5, IsolationLevel::RepeatableRead);
+}
+
+#[test]
+fn random_changes_over_300_schedules_stay_within_max_alarms() {
+    let server = Server::start_with(&["kronos.max_alarms = 10"]);
+    change_at_random(&server, 300, IsolationLevel::ReadCommitted);
+    let entries = count(&mut server.session(), "select count(*) from cron.job");
+    assert!(entries <= 11, "{entries} entries");
+}
+
+fn change_at_random(server: &Server, schedules: u32, level: IsolationLevel) {
+    let mut session = server.session();
+    make_acme(&mut session);
+    let quiet = Barrier::new(SESSIONS as usize + 1);
+    let tally = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..SESSIONS)
+            .map(|seed| {
+                let quiet = &quiet;
+                let mut worker = Worker {
+                    session: server.session(),
+                    random: StdRng::seed_from_u64(seed),
+                    jobs: vec![],
+                    schedules,
+                    level,
+                    tally: Tally::default(),
+                };
+                scope.spawn(move || {
+                    for _ in 0..ROUNDS {
+                        for _ in 0..OPERATIONS_PER_ROUND {
+                            worker.change();
+                        }
+                        quiet.wait();
+                        quiet.wait();
+                    }
+                    worker.tally
+                })
+            })
+            .collect();
+        for _ in 0..ROUNDS {
+            quiet.wait();
+            assert_quiet(&mut session);
+            quiet.wait();
+        }
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap())
+            .fold(Tally::default(), Tally::plus)
+    });
+    assert!(tally.committed > 1000, "{tally:?}");
+    println!("{level:?}, {schedules} schedules: {tally:?}");
+}
+
+fn assert_quiet(session: &mut Client) {
+    // A panic here would leave the workers at the barrier for ever.
+    let sound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let violations = session
+            .query(
+                "select invariant, problem, detail::text from kronos.check()",
+                &[],
+            )
+            .unwrap();
+        let violations: Vec<(i32, String, String)> = violations
+            .iter()
+            .map(|row| (row.get(0), row.get(1), row.get(2)))
+            .collect();
+        assert!(violations.is_empty(), "{violations:#?}");
+        assert_sound(session);
+    }));
+    if sound.is_err() {
+        std::process::exit(101);
+    }
+}
+
+#[derive(Default, Debug)]
+struct Tally {
+    committed: u32,
+    rolled_back: u32,
+    retryable: u32,
+}
+
+impl Tally {
+    fn plus(self, other: Tally) -> Tally {
+        Tally {
+            committed: self.committed + other.committed,
+            rolled_back: self.rolled_back + other.rolled_back,
+            retryable: self.retryable + other.retryable,
+        }
+    }
+}
+
+struct Worker {
+    session: Client,
+    random: StdRng,
+    jobs: Vec<Uuid>,
+    schedules: u32,
+    level: IsolationLevel,
+    tally: Tally,
+}
+
+impl Worker {
+    /// One transaction of one to three changes, which may be rolled back.
+    fn change(&mut self) {
+        let mut jobs = self.jobs.clone();
+        let mut transaction = self
+            .session
+            .build_transaction()
+            .isolation_level(self.level)
+            .start()
+            .unwrap();
+        for _ in 0..self.random.random_range(1..=3) {
+            let cron = expression(self.random.random_range(0..self.schedules));
+            let result = match (self.random.random_range(0..3), jobs.len()) {
+                (0, _) | (_, 0) => {
+                    try_create(&mut transaction, &cron).map(|job_id| jobs.push(job_id))
+                }
+                (1, count) => {
+                    let place = self.random.random_range(0..count);
+                    try_update(&mut transaction, jobs[place], Some(&cron))
+                        .map(|job_id| jobs[place] = job_id)
+                }
+                (_, count) => {
+                    let job_id = jobs.swap_remove(self.random.random_range(0..count));
+                    try_cancel(&mut transaction, job_id)
+                }
+            };
+            if let Err(error) = result {
+                assert_retryable(&error);
+                self.tally.retryable += 1;
+                return;
+            }
+        }
+        if self.random.random_bool(0.2) {
+            transaction.rollback().unwrap();
+            self.tally.rolled_back += 1;
+            return;
+        }
+        match transaction.commit() {
+            Ok(()) => {
+                self.jobs = jobs;
+                self.tally.committed += 1;
+            }
+            Err(error) => {
+                assert_retryable(&error);
+                self.tally.retryable += 1;
+            }
+        }
+    }
+}
+
+/// A deadlock or a serialization failure: what a client retries.
+fn assert_retryable(error: &Error) {
+    let error = db_error(error);
+    assert!(
+        ["40P01", "40001"].contains(&error.code().code()),
+        "{error:?}"
+    );
+}
+
+/// Distinct expressions, spread over the day.
+fn expression(number: u32) -> String {
+    format!("{} {} * * *", number % 60, number / 60)
+}

@@ -1,0 +1,11 @@
+//! Live tests: real servers with pg_cron, over several connections.
+
+mod atomicity;
+mod concurrency;
+mod domain;
+mod dump;
+mod failures;
+mod firing;
+mod isolation;
+mod server;
+mod ticks;

@@ -1,0 +1,241 @@
+//! Real servers with pg_cron, one per test, made from one template.
+//!
+//! `KRONOS_PG_CONFIG` names the pg_config of the PostgreSQL to test (`pg_config` if unset). As root the servers run as
+//! user `postgres`, through sudo; they listen only on a socket in their own directory.
+
+use postgres::{Client, NoTls};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// The longest that any condition is waited for.
+pub const PATIENCE: Duration = Duration::from_secs(150);
+
+/// A running server; it stops, and its files go, when it is dropped.
+pub struct Server {
+    dir: PathBuf,
+}
+
+impl Server {
+    /// A server with the extension in database `postgres`, and pg_cron in its default (libpq) mode.
+    pub fn start() -> Server {
+        Server::start_with(&[])
+    }
+
+    /// The same with further lines in postgresql.conf.
+    pub fn start_with(settings: &[&str]) -> Server {
+        let server = Server { dir: new_dir() };
+        as_postgres(
+            "cp",
+            [
+                "-a",
+                &text(template().join("data")),
+                &text(server.dir.join("data")),
+            ],
+        );
+        server.configure(settings);
+        server.pg_ctl_start();
+        server
+    }
+
+    fn configure(&self, settings: &[&str]) {
+        let mut lines = vec![
+            "shared_preload_libraries = 'pg_cron'".to_owned(),
+            "cron.database_name = 'postgres'".to_owned(),
+            format!("cron.host = '{}'", self.dir.display()),
+            format!("unix_socket_directories = '{}'", self.dir.display()),
+            "listen_addresses = ''".to_owned(),
+            "fsync = off".to_owned(),
+            "max_connections = 200".to_owned(),
+            "deadlock_timeout = '200ms'".to_owned(),
+        ];
+        lines.extend(settings.iter().map(|line| line.to_string()));
+        let conf = self.dir.join("data/kronos.conf");
+        std::fs::write(self.dir.join("kronos.conf"), lines.join("\n")).unwrap();
+        as_postgres("cp", [&text(self.dir.join("kronos.conf")), &text(&conf)]);
+    }
+
+    fn pg_ctl_start(&self) {
+        let log = text(self.dir.join("log"));
+        self.pg_ctl(&["-l", &log, "-w", "-t", "60", "start"]);
+    }
+
+    fn pg_ctl(&self, args: &[&str]) {
+        let data = text(self.dir.join("data"));
+        as_postgres(&text(bin("pg_ctl")), [&["-D", &data, "-s"], args].concat());
+    }
+
+    /// Stops the server and starts it again with other settings.
+    pub fn restart_with(&self, settings: &[&str]) {
+        self.pg_ctl(&["-m", "fast", "-w", "stop"]);
+        self.configure(settings);
+        self.pg_ctl_start();
+    }
+
+    /// A new session as superuser.
+    pub fn session(&self) -> Client {
+        self.session_as("postgres")
+    }
+
+    /// A new session as another role.
+    pub fn session_as(&self, role: &str) -> Client {
+        self.try_session(role)
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
+    }
+
+    /// A new session, once the server takes one again after a crash.
+    pub fn session_after_crash(&self) -> Client {
+        let mut session = None;
+        wait_for("the server to recover", || {
+            session = self.try_session("postgres").ok();
+            session.is_some()
+        });
+        session.unwrap()
+    }
+
+    fn try_session(&self, role: &str) -> Result<Client, postgres::Error> {
+        postgres::Config::new()
+            .host_path(&self.dir)
+            .user(role)
+            .dbname("postgres")
+            .connect(NoTls)
+    }
+
+    /// What the server has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+
+    /// Runs one of PostgreSQL's client programs against the server.
+    pub fn run_client(&self, program: &Path, args: &[&str]) -> Output {
+        as_postgres_unchecked(
+            &text(program),
+            [&["-h", &text(&self.dir), "-U", "postgres"], args].concat(),
+        )
+    }
+
+    /// The directory of the server's socket.
+    pub fn socket_dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let data = text(self.dir.join("data"));
+        as_postgres_unchecked(
+            &text(bin("pg_ctl")),
+            ["-D", &data, "-s", "-m", "immediate", "stop"],
+        );
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// One of the server's programs.
+pub fn bin(program: &str) -> PathBuf {
+    PathBuf::from(pg_config("--bindir")).join(program)
+}
+
+/// What pg_config answers.
+pub fn pg_config(option: &str) -> String {
+    let pg_config = std::env::var("KRONOS_PG_CONFIG").unwrap_or("pg_config".into());
+    let output = Command::new(pg_config)
+        .arg(option)
+        .output()
+        .expect("pg_config runs");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// A data directory with the extension made in it, stopped.
+fn template() -> &'static Path {
+    static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
+    TEMPLATE.get_or_init(|| {
+        let server = Server { dir: new_dir() };
+        let data = text(server.dir.join("data"));
+        as_postgres(
+            &text(bin("initdb")),
+            ["-D", &data, "-A", "trust", "--no-sync", "--locale=C.UTF-8"],
+        );
+        let include = format!("echo \"include 'kronos.conf'\" >> '{data}/postgresql.conf'");
+        as_postgres("sh", ["-c", &include]);
+        server.configure(&[]);
+        server.pg_ctl_start();
+        server
+            .session()
+            .batch_execute("create extension kronos cascade")
+            .unwrap();
+        server.pg_ctl(&["-m", "fast", "-w", "stop"]);
+        let dir = server.dir.clone();
+        std::mem::forget(server);
+        dir
+    })
+}
+
+fn new_dir() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let dir = std::env::temp_dir().join(format!("kronos-live-{}-{number}", std::process::id()));
+    std::fs::create_dir(&dir).unwrap();
+    if is_root() {
+        run(Command::new("chown").arg("postgres").arg(&dir));
+    }
+    dir
+}
+
+fn is_root() -> bool {
+    static ROOT: OnceLock<bool> = OnceLock::new();
+    *ROOT.get_or_init(|| Command::new("id").arg("-u").output().unwrap().stdout == b"0\n")
+}
+
+fn command_as_postgres<S: AsRef<OsStr>>(
+    program: &str,
+    args: impl IntoIterator<Item = S>,
+) -> Command {
+    let mut command = if is_root() {
+        let mut sudo = Command::new("sudo");
+        sudo.args(["-u", "postgres", "--", program]);
+        sudo
+    } else {
+        Command::new(program)
+    };
+    // With it, pgrx would add a backtrace to the DETAIL of errors.
+    command
+        .args(args)
+        .env_remove("RUST_BACKTRACE")
+        .current_dir("/");
+    command
+}
+
+fn as_postgres<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) {
+    run(&mut command_as_postgres(program, args));
+}
+
+/// The same where failing is no defect of the test.
+pub fn as_postgres_unchecked<S: AsRef<OsStr>>(
+    program: &str,
+    args: impl IntoIterator<Item = S>,
+) -> Output {
+    command_as_postgres(program, args).output().unwrap()
+}
+
+fn run(command: &mut Command) {
+    // Not output(): pg_ctl's server would keep the pipes open.
+    let status = command.status().unwrap();
+    assert!(status.success(), "{command:?} failed: {status}");
+}
+
+fn text(path: impl AsRef<Path>) -> String {
+    path.as_ref().display().to_string()
+}
+
+/// Polls a condition until it holds.
+pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

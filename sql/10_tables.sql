@@ -1,0 +1,159 @@
+-- The model: workspaces own endpoints and jobs; live cron jobs share schedules, schedules share alarms,
+-- and an alarm is one pg_cron entry. Constraints, not code, make a half-scheduled job impossible.
+
+create table kronos.workspaces (
+    workspace_id uuid primary key default kronos.uuid_v7(),
+    name text not null,
+    created_at timestamptz not null default clock_timestamp(),
+    constraint workspaces_name_unique unique (name),
+    constraint workspaces_name_length check (length(name) between 1 and 200)
+);
+comment on table kronos.workspaces is 'A tenant: owner of endpoints and jobs.';
+
+create table kronos.endpoints (
+    endpoint_id uuid primary key default kronos.uuid_v7(),
+    workspace_id uuid not null references kronos.workspaces,
+    name text not null,
+    type text not null,
+    spec jsonb not null,
+    created_at timestamptz not null default clock_timestamp(),
+    constraint endpoints_name_unique_in_workspace unique (workspace_id, name),
+    constraint endpoints_workspace_key unique (workspace_id, endpoint_id),
+    constraint endpoints_name_length check (length(name) between 1 and 200),
+    constraint endpoints_type_length check (length(type) between 1 and 100),
+    constraint endpoints_spec_is_object check (jsonb_typeof(spec) = 'object')
+);
+comment on table kronos.endpoints is 'Where executions are delivered: a type and its spec.';
+
+create table kronos.alarms (
+    alarm_id uuid primary key default kronos.uuid_v7(),
+    cron text not null,
+    slot integer,
+    revision bigint not null default 0,
+    constraint alarms_cron_unique unique (cron),
+    constraint alarms_slot_unique unique (slot),
+    constraint alarms_slot_positive check (slot > 0),
+    constraint alarms_catch_all_alone_needs_no_slot check ((cron = '* * * * *') = (slot is null))
+);
+comment on table kronos.alarms is
+    'The times at which pg_cron must wake Kronos: one row, one pg_cron entry. slot numbers 1 to kronos.max_alarms bound how many there are.';
+comment on column kronos.alarms.revision is
+    'Raised by a session that meant to delete the row and found it still in use, so that a stale snapshot cannot decide the same question.';
+
+create table kronos.schedules (
+    schedule_id uuid primary key default kronos.uuid_v7(),
+    cron text not null,
+    timezone text not null,
+    alarm_id uuid not null references kronos.alarms,
+    next_tick_at timestamptz not null,
+    last_tick_at timestamptz,
+    settled_at timestamptz not null default clock_timestamp(),
+    revision bigint not null default 0,
+    constraint schedules_cron_and_timezone_unique unique (cron, timezone)
+);
+create index schedules_by_next_tick on kronos.schedules (next_tick_at);
+create index schedules_by_alarm on kronos.schedules (alarm_id);
+comment on table kronos.schedules is 'One cron expression in one time zone, shared by every live job that uses it.';
+comment on column kronos.schedules.next_tick_at is 'The first tick that run_due() has not handled yet.';
+comment on column kronos.schedules.settled_at is
+    'Up to here run_due() has seen every job of the schedule. A job created later may have been uncommitted when a tick was handled; run_due() gives it the ticks that it missed.';
+comment on column kronos.schedules.revision is
+    'Raised by a session that meant to delete the row and found it still in use, so that a stale snapshot cannot decide the same question.';
+
+create table kronos.jobs (
+    job_id uuid primary key default kronos.uuid_v7(),
+    workspace_id uuid not null references kronos.workspaces,
+    endpoint_id uuid not null,
+    lineage_id uuid not null,
+    version integer not null default 1,
+    previous_version_id uuid,
+    replaced_by_id uuid,
+    trigger text not null,
+    status text not null default 'ACTIVE',
+    cron text,
+    timezone text,
+    schedule_id uuid references kronos.schedules,
+    input jsonb not null default '{}',
+    starts_at timestamptz,
+    ends_at timestamptz,
+    idempotency_key text,
+    created_at timestamptz not null default clock_timestamp(),
+    retired_at timestamptz,
+    retired_reason text,
+    constraint jobs_endpoint_in_same_workspace
+        foreign key (workspace_id, endpoint_id) references kronos.endpoints (workspace_id, endpoint_id),
+    constraint jobs_lineage_key unique (job_id, lineage_id),
+    constraint jobs_one_job_per_version unique (lineage_id, version),
+    constraint jobs_one_successor_per_version unique (previous_version_id),
+    constraint jobs_previous_version_in_lineage
+        foreign key (previous_version_id, lineage_id) references kronos.jobs (job_id, lineage_id),
+    constraint jobs_replaced_by_in_lineage
+        foreign key (replaced_by_id, lineage_id) references kronos.jobs (job_id, lineage_id)
+        deferrable initially deferred,
+    constraint jobs_idempotency_key_unique_per_endpoint unique (endpoint_id, idempotency_key),
+    constraint jobs_idempotency_key_length check (length(idempotency_key) between 1 and 200),
+    constraint jobs_trigger_known check (trigger in ('IMMEDIATE', 'DELAYED', 'CRON')),
+    constraint jobs_status_known check (status in ('ACTIVE', 'PAUSED', 'RETIRED')),
+    constraint jobs_cron_has_expression_and_timezone
+        check ((trigger = 'CRON') = (cron is not null) and (trigger = 'CRON') = (timezone is not null)),
+    constraint jobs_live_cron_job_has_schedule
+        check ((trigger = 'CRON' and status = 'ACTIVE') = (schedule_id is not null)),
+    constraint jobs_first_version_starts_lineage
+        check ((version = 1) = (previous_version_id is null) and (version = 1) = (lineage_id = job_id) and version >= 1),
+    constraint jobs_retired_has_time_and_reason
+        check ((status = 'RETIRED') = (retired_at is not null) and (status = 'RETIRED') = (retired_reason is not null)),
+    constraint jobs_retired_reason_known check (retired_reason in ('REPLACED', 'CANCELLED')),
+    constraint jobs_replaced_names_successor
+        check (coalesce(retired_reason = 'REPLACED', false) = (replaced_by_id is not null)),
+    constraint jobs_window_not_empty check (starts_at < ends_at),
+    constraint jobs_window_finite check (isfinite(starts_at) and isfinite(ends_at))
+);
+create unique index jobs_one_active_version_per_lineage on kronos.jobs (lineage_id) where status <> 'RETIRED';
+create index jobs_by_schedule on kronos.jobs (schedule_id) where schedule_id is not null;
+comment on table kronos.jobs is
+    'Immutable versions of jobs. An update retires one version and adds the next; job_id names a version, lineage_id the job through all of them.';
+comment on column kronos.jobs.created_at is 'The instant at which this version took over: it has the ticks that come due after it.';
+
+create table kronos.executions (
+    execution_id uuid primary key default kronos.uuid_v7(),
+    workspace_id uuid not null,
+    job_id uuid not null,
+    lineage_id uuid not null,
+    tick_at timestamptz,
+    run_at timestamptz not null,
+    status text not null default 'QUEUED',
+    created_at timestamptz not null default clock_timestamp(),
+    constraint executions_job_in_lineage foreign key (job_id, lineage_id) references kronos.jobs (job_id, lineage_id),
+    constraint executions_one_per_lineage_and_tick unique (lineage_id, tick_at),
+    constraint executions_status_known
+        check (status in ('PENDING', 'QUEUED', 'RUNNING', 'RETRYING', 'SUCCESS', 'FAILED', 'CANCELLED'))
+);
+create index executions_by_job on kronos.executions (job_id);
+comment on table kronos.executions is 'One run to be done: one per tick of a cron job.';
+comment on column kronos.executions.tick_at is 'The tick that it stands for.';
+comment on column kronos.executions.run_at is 'When it may start.';
+
+create table kronos.pending_ticks (
+    lineage_id uuid not null,
+    tick_at timestamptz not null,
+    job_id uuid not null,
+    since timestamptz not null default clock_timestamp(),
+    tried_at timestamptz not null default clock_timestamp(),
+    tries integer not null default 1,
+    sqlstate text,
+    error text,
+    constraint pending_ticks_one_per_lineage_and_tick primary key (lineage_id, tick_at),
+    constraint pending_ticks_job_in_lineage foreign key (job_id, lineage_id) references kronos.jobs (job_id, lineage_id)
+);
+create index pending_ticks_by_job on kronos.pending_ticks (job_id);
+create index pending_ticks_by_tried_at on kronos.pending_ticks (tried_at);
+comment on table kronos.pending_ticks is
+    'Ticks that could not be materialised with the others of their schedule: the job''s row was being changed (error is null), or its execution could not be written (error says why). Each run_due() tries them again.';
+
+select pg_catalog.pg_extension_config_dump('kronos.workspaces', '');
+select pg_catalog.pg_extension_config_dump('kronos.endpoints', '');
+select pg_catalog.pg_extension_config_dump('kronos.alarms', '');
+select pg_catalog.pg_extension_config_dump('kronos.schedules', '');
+select pg_catalog.pg_extension_config_dump('kronos.jobs', '');
+select pg_catalog.pg_extension_config_dump('kronos.executions', '');
+select pg_catalog.pg_extension_config_dump('kronos.pending_ticks', '');

@@ -1,0 +1,58 @@
+-- What \df+ kronos.* says, and who may call what.
+
+comment on schema kronos is 'Kronos: job scheduling that commits with your data, on top of pg_cron.';
+
+comment on function kronos.create_workspace is
+'Makes a workspace, the owner of endpoints and jobs, and returns its row.
+name: 1 to 200 characters, unique.
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_EXISTS (23505).';
+
+comment on function kronos.create_endpoint is
+'Makes an endpoint, the place where executions are delivered, and returns its row.
+workspace: the name of its workspace. name: 1 to 200 characters, unique in the workspace.
+type: 1 to 100 characters; it tells workers what the spec means (HTTP, KAFKA, ...). spec: a JSON object.
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND (P0002), ENDPOINT_EXISTS (23505).';
+
+comment on function kronos.create_cron_job is
+'Makes a cron job in the caller''s transaction, with its schedule and its pg_cron entry, and returns its row.
+workspace, endpoint: names. cron: five fields in pg_cron''s dialect, or @hourly and its kin.
+timezone: the zone in which pg_cron runs (others are not supported yet). input: what every execution gets, at most 262144 bytes of JSON.
+starts_at, ends_at: only ticks with starts_at <= tick < ends_at run; NULL or infinity is no bound.
+idempotency_key: 1 to 200 characters, unique per endpoint; the same key and arguments again return the job made first and change nothing.
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT, INVALID_CRON, NEVER_FIRES, INVALID_TIMEZONE, INVALID_WINDOW (22023), CRON_NOT_SUPPORTED, TIMEZONE_NOT_SUPPORTED (0A000), INPUT_TOO_LARGE (54000), WORKSPACE_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002), IDEMPOTENCY_CONFLICT (23505), CONCURRENT_CHANGE (40001), PG_CRON_UNAVAILABLE (55000), PG_CRON_FAILED (pg_cron''s own).';
+
+comment on function kronos.update_cron_job is
+'Retires the live version of a cron job, puts the next one in its place at one instant, and returns the new version''s row (it has a new job_id).
+job_id: the live version. cron, timezone, input, starts_at, ends_at: as in create_cron_job; NULL keeps the old value, -infinity clears starts_at, infinity clears ends_at.
+expected_version: if given, the update fails unless it is the job''s version.
+Ticks that came due before the update are the old version''s, those after it the new one''s.
+Errors: those of create_cron_job for its arguments, JOB_NOT_FOUND (P0002), JOB_RETIRED, VERSION_CONFLICT (55000).';
+
+comment on function kronos.cancel_cron_job is
+'Retires a cron job, releases its schedule (the last job takes the pg_cron entry with it), and returns the job''s row.
+job_id: the live version. No further tick is materialised once the transaction commits; executions that exist are left to run.
+Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND, JOB_NOT_FOUND (P0002), JOB_RETIRED (55000), CONCURRENT_CHANGE (40001), PG_CRON_FAILED (pg_cron''s own).';
+
+comment on function kronos.get_job is
+'Returns the row of one version of a job.
+Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND, JOB_NOT_FOUND (P0002).';
+
+comment on function kronos.job_versions is
+'Returns all versions of the job that job_id is a version of, oldest first.
+Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND, JOB_NOT_FOUND (P0002).';
+
+comment on function kronos.run_due is
+'Materialises every tick that has come due: one execution per live job and tick, for all due schedules at once. pg_cron calls it; calling it at any other time, or many times at once, does no harm.
+Returns how many schedules it handled and how many executions it wrote. A job whose execution cannot be written does not hold back the others: its tick is kept in kronos.pending_ticks with the error, shown by check(), and tried again by later calls.';
+
+comment on function kronos.check is
+'Returns one row per violated invariant, with its number, what is wrong, and the ids concerned; no row when all is well. It changes nothing.';
+
+comment on function kronos.error_codes is
+'The codes that Kronos puts in an error''s DETAIL ({"code": "JOB_NOT_FOUND", ...}), with SQLSTATE, a fitting HTTP status, and meaning.';
+
+comment on function kronos.uuid_v7 is
+'A new UUIDv7 (RFC 9562): it sorts by the time at which it was made.';
+
+-- Kronos's functions act with its owner's rights; the operator says which roles may call them.
+revoke execute on all functions in schema kronos from public;

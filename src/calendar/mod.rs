@@ -1,0 +1,58 @@
+//! When a schedule ticks: pg_cron's dialect, zones, and the ticks that follow from both. Knows nothing of tables.
+
+mod expr;
+mod zone;
+
+pub use expr::{CronExpr, ParseErrorKind};
+pub use zone::Zone;
+
+use chrono::{DateTime, Duration, Utc};
+
+/// The instant at which a schedule comes due.
+pub type Tick = DateTime<Utc>;
+
+/// A cron expression read in a time zone.
+pub struct Timing {
+    pub expr: CronExpr,
+    pub zone: Zone,
+}
+
+impl Timing {
+    /// The first tick after an instant, or None if there is none before the year 2100.
+    ///
+    /// The rule is pg_cron's own: each minute of real time is converted to the zone's wall clock and matched there, so
+    /// a time that the clock skips does not tick and one that comes twice ticks twice. Between two changes of the
+    /// zone's offset that is plain arithmetic, so the search goes from change to change.
+    pub fn next_after(&self, after: DateTime<Utc>) -> Option<Tick> {
+        let mut after = after;
+        let mut stretch = after.timestamp();
+        loop {
+            let offset = Duration::seconds(self.zone.offset_at(stretch));
+            let local = after.checked_add_signed(offset)?;
+            let tick = self.expr.next_after(local)?.checked_sub_signed(offset)?;
+            match self.zone.next_change(stretch) {
+                Some(change) if tick.timestamp() >= change => {
+                    stretch = change;
+                    after = DateTime::from_timestamp(change, 0)? - Duration::microseconds(1);
+                }
+                _ => return Some(tick),
+            }
+        }
+    }
+
+    /// The ticks after `after`, up to and including `until`.
+    pub fn ticks(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> Vec<Tick> {
+        let mut next = self.next_after(after);
+        std::iter::from_fn(|| {
+            let tick = next.filter(|tick| *tick <= until)?;
+            next = self.next_after(tick);
+            Some(tick)
+        })
+        .collect()
+    }
+
+    /// Whether an instant is a tick.
+    pub fn is_tick(&self, instant: DateTime<Utc>) -> bool {
+        self.next_after(instant - Duration::microseconds(1)) == Some(instant)
+    }
+}

@@ -1,0 +1,13 @@
+//! The rules of a cron job's life: create, update, cancel.
+
+mod cancel;
+mod create;
+mod read;
+mod rules;
+mod update;
+
+pub use cancel::cancel;
+pub use create::{NewCronJob, create};
+pub use read::{find_workspace, lineage_of, version_ids};
+pub use rules::check_length;
+pub use update::{Changes, update};

@@ -1,0 +1,120 @@
+//! What a job's arguments must satisfy, before anything is written.
+
+use crate::calendar::Timing;
+use crate::error::{self, KronosError, Result};
+use crate::{settings, sql};
+use chrono::{DateTime, Utc};
+use pgrx::JsonB;
+use pgrx::datum::TimestampWithTimeZone;
+use serde_json::json;
+
+/// The times between which a job may tick: starts_at <= tick < ends_at. None is no bound.
+#[derive(Clone, Copy)]
+pub struct Window {
+    pub starts_at: Option<TimestampWithTimeZone>,
+    pub ends_at: Option<TimestampWithTimeZone>,
+}
+
+impl Window {
+    /// A window of the caller's bounds; an infinite one is none.
+    ///
+    /// # Errors
+    /// `INVALID_WINDOW` if no time lies in it, or none that is still to come.
+    pub fn new(
+        starts_at: Option<TimestampWithTimeZone>,
+        ends_at: Option<TimestampWithTimeZone>,
+    ) -> Result<Window> {
+        let refuse = |message: &str| {
+            KronosError::new(
+                &error::INVALID_WINDOW,
+                message,
+                json!({ "starts_at": shown(starts_at), "ends_at": shown(ends_at) }),
+            )
+        };
+        let start = starts_at.map_or(DateTime::<Utc>::MIN_UTC, sql::from_pg);
+        let end = ends_at.map_or(DateTime::<Utc>::MAX_UTC, sql::from_pg);
+        if end <= start {
+            return Err(refuse("ends_at must be after starts_at"));
+        }
+        if end <= sql::now() {
+            return Err(refuse("ends_at must not be past"));
+        }
+        Ok(Window {
+            starts_at: starts_at.filter(|_| start > DateTime::<Utc>::MIN_UTC),
+            ends_at: ends_at.filter(|_| end < DateTime::<Utc>::MAX_UTC),
+        })
+    }
+}
+
+/// A timestamp for DETAIL.
+pub fn shown(timestamp: Option<TimestampWithTimeZone>) -> Option<String> {
+    timestamp.map(|timestamp| sql::from_pg(timestamp).to_rfc3339())
+}
+
+/// Fails if a schedule has no tick to come within the window.
+///
+/// # Errors
+/// `NEVER_FIRES`.
+pub fn check_fires(timing: &Timing, window: &Window) -> Result<()> {
+    let microsecond = chrono::Duration::microseconds(1);
+    let now = sql::now();
+    let start = window
+        .starts_at
+        .map_or(now, |start| now.max(sql::from_pg(start) - microsecond));
+    let tick = timing.next_after(start);
+    let end = window
+        .ends_at
+        .map_or(DateTime::<Utc>::MAX_UTC, sql::from_pg);
+    if tick.is_some_and(|tick| tick < end) {
+        return Ok(());
+    }
+    let cron = timing.expr.text();
+    let message = match tick {
+        None => format!("{cron:?} never fires"),
+        Some(_) => format!("{cron:?} does not fire between starts_at and ends_at"),
+    };
+    Err(KronosError::new(
+        &error::NEVER_FIRES,
+        message,
+        json!({
+            "cron": cron, "starts_at": shown(window.starts_at), "ends_at": shown(window.ends_at),
+            "next_tick_at": shown(tick.map(sql::to_pg)),
+        }),
+    ))
+}
+
+/// Fails if an input is longer than Kronos keeps.
+///
+/// # Errors
+/// `INPUT_TOO_LARGE`.
+pub fn check_input(input: &JsonB) -> Result<()> {
+    let bytes = serde_json::to_string(&input.0).map_or(usize::MAX, |text| text.len());
+    if bytes <= settings::MAX_INPUT_BYTES {
+        return Ok(());
+    }
+    Err(KronosError::new(
+        &error::INPUT_TOO_LARGE,
+        format!(
+            "input has {bytes} bytes; at most {} are allowed",
+            settings::MAX_INPUT_BYTES
+        ),
+        json!({ "bytes": bytes, "limit": settings::MAX_INPUT_BYTES }),
+    )
+    .with_hint("Store large data in a table of your own, and pass its key."))
+}
+
+/// Fails unless a text has between 1 and `limit` characters.
+///
+/// # Errors
+/// `INVALID_ARGUMENT`.
+pub fn check_length(argument: &str, text: &str, limit: usize) -> Result<()> {
+    let length = text.chars().count();
+    if (1..=limit).contains(&length) {
+        return Ok(());
+    }
+    Err(KronosError::new(
+        &error::INVALID_ARGUMENT,
+        format!("{argument} must have 1 to {limit} characters, not {length}"),
+        json!({ "argument": argument, "length": length, "limit": limit }),
+    ))
+}

@@ -1,0 +1,144 @@
+//! Updating a cron job: the live version is retired and replaced at one instant.
+
+use super::read::{CronJob, lock_live_job};
+use super::rules::{Window, check_fires, check_input};
+use crate::error::{self, KronosError, Result};
+use crate::execution::{DueTick, materialise};
+use crate::schedule::{self, parse_timing, stored_timing};
+use crate::sql;
+use chrono::{DateTime, Duration, Utc};
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::{JsonB, Uuid};
+use serde_json::json;
+
+/// What is to change; None keeps the old value.
+pub struct Changes<'a> {
+    pub cron: Option<&'a str>,
+    pub timezone: Option<&'a str>,
+    pub input: Option<JsonB>,
+    /// `-infinity` takes the bound away.
+    pub starts_at: Option<TimestampWithTimeZone>,
+    /// `infinity` takes the bound away.
+    pub ends_at: Option<TimestampWithTimeZone>,
+    /// Fails unless this is the job's version.
+    pub expected_version: Option<i32>,
+}
+
+const RETIRE_REPLACED: &str = "
+update kronos.jobs
+set status = 'RETIRED', schedule_id = null, retired_at = $2, retired_reason = 'REPLACED', replaced_by_id = $3
+where job_id = $1";
+
+const INSERT_VERSION: &str = "
+insert into kronos.jobs (job_id, lineage_id, version, previous_version_id, workspace_id, endpoint_id, trigger,
+                         cron, timezone, schedule_id, input, starts_at, ends_at, created_at)
+select $2, lineage_id, version + 1, job_id, workspace_id, endpoint_id, trigger,
+       $3, $4, $5, coalesce($6, input), $7, $8, $9
+from kronos.jobs
+where job_id = $1";
+
+/// Replaces a live cron job by a new version, and returns the new version's id.
+///
+/// The instant of the change lies in this call: ticks that came due before it are the old version's, and those that no
+/// wake-up has handled yet are materialised here.
+///
+/// # Errors
+/// `JOB_NOT_FOUND`, `JOB_RETIRED`, `VERSION_CONFLICT`, and those of creating.
+pub fn update(workspace: &str, job_id: Uuid, changes: Changes) -> Result<Uuid> {
+    let old = lock_live_job(workspace, job_id)?;
+    check_version(&old, changes.expected_version)?;
+    let cron = changes.cron.unwrap_or(&old.cron);
+    let (timing, timezone) = parse_timing(cron, changes.timezone.unwrap_or(&old.timezone))?;
+    let window = Window::new(
+        changes.starts_at.or(old.starts_at),
+        changes.ends_at.or(old.ends_at),
+    )?;
+    check_fires(&timing, &window)?;
+    if let Some(input) = &changes.input {
+        check_input(input)?;
+    }
+    let schedule_id = schedule::join(&timing, &timezone)?;
+    let instant = sql::now();
+    materialise_due(&old, instant)?;
+    let new_id = crate::sql::uuid_v7();
+    let at = sql::to_pg(instant);
+    sql::run(
+        RETIRE_REPLACED,
+        &[old.job_id.into(), at.into(), new_id.into()],
+    )?;
+    let args = [
+        old.job_id.into(),
+        new_id.into(),
+        timing.expr.text().into(),
+        timezone.as_str().into(),
+        schedule_id.into(),
+        changes.input.into(),
+        window.starts_at.into(),
+        window.ends_at.into(),
+        at.into(),
+    ];
+    sql::run(INSERT_VERSION, &args)?;
+    match old.schedule_id {
+        Some(left) if left != schedule_id => schedule::release(left)?,
+        _ => {}
+    }
+    Ok(new_id)
+}
+
+fn check_version(job: &CronJob, expected: Option<i32>) -> Result<()> {
+    match expected {
+        Some(expected) if expected != job.version => Err(KronosError::new(
+            &error::VERSION_CONFLICT,
+            format!(
+                "job {} has version {}, not {expected}",
+                job.job_id, job.version
+            ),
+            json!({
+                "job_id": job.job_id.to_string(),
+                "expected_version": expected,
+                "current_version": job.version,
+            }),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Materialises the ticks of a version that have come due up to an instant and that no wake-up has handled for it.
+fn materialise_due(job: &CronJob, instant: DateTime<Utc>) -> Result<()> {
+    let Some(schedule_id) = job.schedule_id else {
+        return Ok(());
+    };
+    let handled = sql::row(
+        "select next_tick_at, settled_at from kronos.schedules where schedule_id = $1",
+        &[schedule_id.into()],
+        |row| {
+            Ok((
+                sql::from_pg(sql::get(row, "next_tick_at")?),
+                sql::from_pg(sql::get(row, "settled_at")?),
+            ))
+        },
+    )?;
+    let (Some((next_tick_at, settled_at)), Some(timing)) =
+        (handled, stored_timing(&job.cron, &job.timezone))
+    else {
+        return Ok(());
+    };
+    // A job that run_due cannot have seen so far has all its ticks still to come.
+    let created_at = sql::from_pg(job.created_at);
+    let unseen = created_at > settled_at;
+    let after = if unseen {
+        created_at
+    } else {
+        next_tick_at - Duration::microseconds(1)
+    };
+    let due: Vec<DueTick> = timing
+        .ticks(after, instant)
+        .into_iter()
+        .map(|tick_at| DueTick {
+            schedule_id,
+            tick_at,
+            created_after: None,
+        })
+        .collect();
+    materialise(&due, &[job.job_id]).map(|_| ())
+}

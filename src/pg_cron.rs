@@ -1,0 +1,127 @@
+//! The one module that knows pg_cron: its tables, functions, settings, and what its versions differ in.
+//!
+//! Supported: 1.4 (Debian 12) to 1.6. An entry belongs to an alarm by its name. It runs as the role that owns Kronos's
+//! functions, since those that reach here are SECURITY DEFINER.
+
+use crate::error::{self, KronosError, Result};
+use crate::sql;
+use pgrx::Uuid;
+use serde_json::json;
+
+/// What every entry runs.
+pub const COMMAND: &str = "SELECT kronos.run_due()";
+
+/// The entries of Kronos as a relation, for queries: which alarm, how often, and whether pg_cron would really fire it as
+/// Kronos made it.
+pub const ENTRIES: &str = "
+select e.jobid,
+       e.jobname::text as name,
+       e.schedule,
+       (e.active
+        and e.command = 'SELECT kronos.run_due()'
+        and e.database = current_database()
+        and e.username = current_user
+        and e.nodename = current_setting('cron.host')
+        and e.nodeport = current_setting('port')::integer) as live
+from cron.job e
+where e.jobname::text like 'kronos alarm %'";
+
+/// The name of an alarm's entry, for queries over a row `a` of kronos.alarms.
+pub const NAME_OF_ALARM: &str = "'kronos alarm ' || a.alarm_id";
+
+/// Fails unless pg_cron is loaded and runs in this database, without which no entry would ever fire.
+///
+/// # Errors
+/// `PG_CRON_UNAVAILABLE`.
+pub fn require() -> Result<()> {
+    let state = sql::row(
+        "select current_setting('cron.database_name', true) as runs_in, current_database()::text as here,
+                exists (select from pg_catalog.pg_extension where extname = 'pg_cron') as installed",
+        &[],
+        |row| {
+            Ok((
+                sql::get_opt::<String>(row, "runs_in")?,
+                sql::get::<String>(row, "here")?,
+                sql::get::<bool>(row, "installed")?,
+            ))
+        },
+    )?;
+    let problem = match state {
+        Some((_, _, false)) => "the extension pg_cron is not in this database",
+        Some((None, _, _)) => "pg_cron is not loaded by the server",
+        Some((Some(runs_in), here, _)) if runs_in != here => "pg_cron runs in another database",
+        _ => return Ok(()),
+    };
+    Err(KronosError::new(&error::PG_CRON_UNAVAILABLE, problem, json!({}))
+        .with_hint("Set shared_preload_libraries = 'pg_cron' and cron.database_name to this database, and restart the server."))
+}
+
+/// The time zone in which pg_cron reads its entries: cron.timezone (1.5 and later), or GMT.
+pub fn timezone() -> Result<String> {
+    let zone = sql::row(
+        "select coalesce(nullif(current_setting('cron.timezone', true), ''), 'GMT') as timezone",
+        &[],
+        |row| sql::get(row, "timezone"),
+    )?;
+    Ok(zone.unwrap_or_default())
+}
+
+/// Whether an alarm's entry is there, live, and set to the alarm's times.
+pub fn is_registered(alarm_id: Uuid, cron: &str) -> Result<bool> {
+    let statement =
+        format!("select from ({ENTRIES}) e where e.name = $1 and e.schedule = $2 and e.live");
+    sql::exists(&statement, &[entry_name(alarm_id).into(), cron.into()])
+}
+
+/// Makes an alarm's entry.
+///
+/// # Errors
+/// `PG_CRON_FAILED` with pg_cron's SQLSTATE; `PG_CRON_UNAVAILABLE` if its entry would not be one that pg_cron fires.
+pub fn register(alarm_id: Uuid, cron: &str) -> Result<()> {
+    step("register an alarm with cron.schedule", cron, || {
+        sql::run(
+            "select cron.schedule($1, $2, $3)",
+            &[entry_name(alarm_id).into(), cron.into(), COMMAND.into()],
+        )
+    })?;
+    if is_registered(alarm_id, cron)? {
+        return Ok(());
+    }
+    Err(KronosError::new(
+        &error::PG_CRON_UNAVAILABLE,
+        "cron.schedule made no entry that pg_cron would fire",
+        json!({ "alarm_cron": cron }),
+    ))
+}
+
+/// Removes an alarm's entry. One that is gone already is no error: that is the state wanted.
+///
+/// # Errors
+/// `PG_CRON_FAILED` with pg_cron's SQLSTATE.
+pub fn unregister(alarm_id: Uuid, cron: &str) -> Result<()> {
+    step("remove an alarm with cron.unschedule", cron, || {
+        sql::run(
+            "select cron.unschedule(jobid) from cron.job where jobname::text = $1",
+            &[entry_name(alarm_id).into()],
+        )
+    })
+    .map(|_| ())
+}
+
+fn entry_name(alarm_id: Uuid) -> String {
+    format!("kronos alarm {alarm_id}")
+}
+
+/// Gives pg_cron's errors to the caller as pg_cron raised them, with the step that failed.
+fn step<T>(step: &'static str, cron: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let cron = cron.to_owned();
+    sql::convert_errors(work, move |report| {
+        let detail = json!({ "step": step, "alarm_cron": cron, "pg_cron_detail": report.detail() });
+        let error = KronosError::new(&error::PG_CRON_FAILED, report.message(), detail)
+            .with_sqlstate(report.sql_error_code());
+        Some(match report.hint() {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        })
+    })
+}

@@ -1,0 +1,149 @@
+//! `run_due`: what every alarm wakes.
+
+use super::timing::stored_timing;
+use crate::calendar::{Tick, Timing};
+use crate::error::Result;
+use crate::execution::{DueTick, materialise, record_locked, retry_pending};
+use crate::sql;
+use chrono::{DateTime, Duration, Utc};
+use pgrx::Uuid;
+use std::collections::{HashMap, HashSet};
+
+/// What one call did.
+pub struct Outcome {
+    /// Schedules whose ticks it handled.
+    pub schedules: i64,
+    /// Executions that it wrote.
+    pub executions: i64,
+}
+
+struct Due {
+    schedule_id: Uuid,
+    timing: Timing,
+    next_tick_at: DateTime<Utc>,
+    settled_at: DateTime<Utc>,
+}
+
+const LOCK_DUE: &str = "
+select schedule_id, cron, timezone, next_tick_at, settled_at
+from kronos.schedules
+where next_tick_at <= $1
+for no key update skip locked";
+
+/// Of the schedules, those that no session is joining: nobody holds them FOR KEY SHARE. Sessions that want to join wait
+/// until this transaction ends, and date their jobs after it.
+const LOCK_SETTLED: &str = "
+select schedule_id from kronos.schedules where schedule_id = any ($1::uuid[]) for update skip locked";
+
+const LOCK_JOBS: &str = "
+select job_id from kronos.jobs where schedule_id = any ($1::uuid[]) for share skip locked";
+
+const MOVE_ON: &str = "
+update kronos.schedules s
+set next_tick_at = d.next_tick_at, last_tick_at = d.last_tick_at, settled_at = d.settled_at
+from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[])
+    as d (schedule_id, next_tick_at, last_tick_at, settled_at)
+where s.schedule_id = d.schedule_id";
+
+/// Materialises every tick that has come due: for all due schedules at once, one execution per job and tick.
+///
+/// It takes the schedules that no other call has in hand, the jobs that no other session is changing, and waits for
+/// nobody. What it could not take becomes pending, and is tried at the end of the call and by the next ones.
+pub fn run_due() -> Result<Outcome> {
+    let now = sql::now();
+    let due = lock_due(now)?;
+    let mut executions = 0;
+    if !due.is_empty() {
+        let ids: Vec<Uuid> = due.iter().map(|due| due.schedule_id).collect();
+        let settled = lock_settled(&ids)?;
+        let jobs = sql::rows(LOCK_JOBS, &[ids.into()], |row| sql::get(row, "job_id"))?;
+        let ticks: Vec<DueTick> = due.iter().flat_map(|due| due_ticks(due, now)).collect();
+        executions += materialise(&ticks, &jobs)?;
+        record_locked(&ticks, &jobs)?;
+        move_on(&due, &ticks, now, &settled)?;
+    }
+    executions += retry_pending()?;
+    Ok(Outcome {
+        schedules: due.len() as i64,
+        executions: executions as i64,
+    })
+}
+
+/// The schedules whose jobs are all in sight from an instant on.
+struct Settled {
+    schedules: HashSet<Uuid>,
+    at: DateTime<Utc>,
+}
+
+fn lock_settled(ids: &[Uuid]) -> Result<Settled> {
+    let schedules = sql::rows(LOCK_SETTLED, &[ids.to_vec().into()], |row| {
+        sql::get(row, "schedule_id")
+    })?;
+    Ok(Settled {
+        schedules: schedules.into_iter().collect(),
+        at: sql::now(),
+    })
+}
+
+fn lock_due(now: DateTime<Utc>) -> Result<Vec<Due>> {
+    let due = sql::rows(LOCK_DUE, &[sql::to_pg(now).into()], |row| {
+        let cron: String = sql::get(row, "cron")?;
+        let timezone: String = sql::get(row, "timezone")?;
+        let Some(timing) = stored_timing(&cron, &timezone) else {
+            pgrx::warning!("kronos: schedule {cron:?} in {timezone:?} cannot be read any more");
+            return Ok(None);
+        };
+        Ok(Some(Due {
+            schedule_id: sql::get(row, "schedule_id")?,
+            timing,
+            next_tick_at: sql::from_pg(sql::get(row, "next_tick_at")?),
+            settled_at: sql::from_pg(sql::get(row, "settled_at")?),
+        }))
+    })?;
+    Ok(due.into_iter().flatten().collect())
+}
+
+/// The ticks that have come due, for all jobs; and before them those of the time in which jobs may have joined unseen,
+/// for such jobs.
+fn due_ticks(due: &Due, now: DateTime<Utc>) -> Vec<DueTick> {
+    let start = due
+        .settled_at
+        .min(due.next_tick_at - Duration::microseconds(1));
+    let ticks = due.timing.ticks(start, now).into_iter();
+    ticks
+        .map(|tick_at| DueTick {
+            schedule_id: due.schedule_id,
+            tick_at,
+            created_after: (tick_at < due.next_tick_at).then_some(due.settled_at),
+        })
+        .collect()
+}
+
+fn move_on(due: &[Due], ticks: &[DueTick], now: DateTime<Utc>, settled: &Settled) -> Result<()> {
+    // Of one schedule's ticks the last one stays.
+    let last_ticks: HashMap<Uuid, Tick> = ticks
+        .iter()
+        .map(|tick| (tick.schedule_id, tick.tick_at))
+        .collect();
+    let (mut ids, mut next, mut last, mut settled_at) = (vec![], vec![], vec![], vec![]);
+    for due in due {
+        ids.push(due.schedule_id);
+        next.push(sql::to_pg(
+            due.timing
+                .next_after(now)
+                .unwrap_or(DateTime::<Utc>::MAX_UTC),
+        ));
+        last.push(last_ticks.get(&due.schedule_id).copied().map(sql::to_pg));
+        let is_settled = settled.schedules.contains(&due.schedule_id);
+        settled_at.push(sql::to_pg(if is_settled {
+            settled.at
+        } else {
+            due.settled_at
+        }));
+    }
+    sql::run(
+        MOVE_ON,
+        &[ids.into(), next.into(), last.into(), settled_at.into()],
+    )
+    .map(|_| ())
+}

@@ -1,0 +1,86 @@
+//! From the caller's cron expression and time zone to ticks.
+
+use crate::calendar::{CronExpr, ParseErrorKind, Timing, Zone};
+use crate::error::{self, KronosError, Result};
+use crate::pg_cron;
+use serde_json::json;
+
+/// The names under which PostgreSQL has UTC; one is stored for all, so that their jobs share schedules.
+const UTC_NAMES: &[&str] = &[
+    "utc",
+    "gmt",
+    "etc/utc",
+    "etc/gmt",
+    "zulu",
+    "etc/zulu",
+    "universal",
+    "etc/universal",
+    "uct",
+    "etc/uct",
+    "greenwich",
+    "etc/greenwich",
+    "gmt0",
+    "etc/gmt0",
+    "gmt+0",
+    "etc/gmt+0",
+    "gmt-0",
+    "etc/gmt-0",
+];
+
+fn canonical_zone(name: &str) -> String {
+    let lower = name.to_ascii_lowercase();
+    if UTC_NAMES.contains(&lower.as_str()) {
+        "UTC".into()
+    } else {
+        lower
+    }
+}
+
+/// Reads a caller's expression and zone, and returns them with the zone's stored name.
+///
+/// # Errors
+/// `INVALID_CRON`, `CRON_NOT_SUPPORTED`, `INVALID_TIMEZONE`, `TIMEZONE_NOT_SUPPORTED`.
+pub fn parse_timing(cron: &str, timezone: &str) -> Result<(Timing, String)> {
+    let expr = CronExpr::parse(cron).map_err(|refused| {
+        let kind = match refused.kind {
+            ParseErrorKind::Malformed => &error::INVALID_CRON,
+            ParseErrorKind::NotSupported => &error::CRON_NOT_SUPPORTED,
+        };
+        let detail = json!({
+            "cron": cron, "field": refused.field, "text": refused.text, "allowed": refused.allowed,
+        });
+        KronosError::new(kind, format!("cron expression: {refused}"), detail)
+            .with_hint(format!("Allowed there: {}.", refused.allowed))
+    })?;
+    let zone = Zone::named(timezone).ok_or_else(|| {
+        KronosError::new(
+            &error::INVALID_TIMEZONE,
+            format!("time zone {timezone:?} is not known to this server"),
+            json!({ "timezone": timezone }),
+        )
+        .with_hint("pg_timezone_names lists the names.")
+    })?;
+    let pg_cron_zone = pg_cron::timezone()?;
+    if canonical_zone(timezone) != canonical_zone(&pg_cron_zone) {
+        return Err(KronosError::new(
+            &error::TIMEZONE_NOT_SUPPORTED,
+            format!("time zone {timezone:?} is not supported yet: pg_cron runs in {pg_cron_zone}"),
+            json!({ "timezone": timezone, "pg_cron_timezone": pg_cron_zone }),
+        ));
+    }
+    let stored = canonical_zone(&pg_cron_zone);
+    let stored = if stored == "UTC" {
+        stored
+    } else {
+        pg_cron_zone
+    };
+    Ok((Timing { expr, zone }, stored))
+}
+
+/// The timing of a stored schedule: None only if this server no longer knows its zone.
+pub fn stored_timing(cron: &str, timezone: &str) -> Option<Timing> {
+    Some(Timing {
+        expr: CronExpr::parse(cron).ok()?,
+        zone: Zone::named(timezone)?,
+    })
+}

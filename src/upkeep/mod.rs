@@ -1,0 +1,5 @@
+//! Watching over the invariants.
+
+mod check;
+
+pub use check::check;
