@@ -51,6 +51,8 @@ fn jobs_and_alarms(session: &mut Client) -> String {
 #[test]
 fn pg_cron_that_refuses_superusers_fails_create_and_update() {
     let (server, mut session, job_id) = server_with_job();
+    // pg_cron 1.6.5 crashes at its start if it finds a superuser's entry then (its pull request 367 mends that).
+    session.batch_execute("select cron.unschedule(jobid) from cron.job").unwrap();
     drop(session);
     server.restart_with(&["cron.enable_superuser_jobs = off"]);
     session = server.session();
@@ -59,11 +61,13 @@ fn pg_cron_that_refuses_superusers_fails_create_and_update() {
     let created = try_create(&mut session, OTHER);
     assert_eq!(assert_code(created, "PG_CRON_FAILED"), "42501");
     assert_eq!(state(&mut session), before);
-    let updated = try_update(&mut session, job_id, Some(OTHER));
-    assert_eq!(assert_code(updated, "PG_CRON_FAILED"), "42501");
-    assert_eq!(state(&mut session), before);
+    for cron in [Some(OTHER), None] {
+        let updated = try_update(&mut session, job_id, cron);
+        assert_eq!(assert_code(updated, "PG_CRON_FAILED"), "42501");
+        assert_eq!(state(&mut session), before);
+    }
 
-    // It refuses no removal.
+    // It refuses no cancel.
     try_cancel(&mut session, job_id).unwrap();
     assert_sound(&mut session);
 }

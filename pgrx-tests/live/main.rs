@@ -7,5 +7,6 @@ mod dump;
 mod failures;
 mod firing;
 mod isolation;
+mod readme;
 mod server;
 mod ticks;

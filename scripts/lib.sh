@@ -1,0 +1,61 @@
+# What scripts/demo and scripts/test share: saying what is done, and installing what is missing.
+# Debian 12 with Rust (rustup) is what is expected to be there; installing packages needs root (or sudo).
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+unset RUST_BACKTRACE # pgrx would add backtraces to the errors' DETAIL
+
+PGRX_VERSION=$(sed -n 's/^pgrx = "=\(.*\)"$/\1/p' Cargo.toml)
+
+say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# need_packages PACKAGE...: installs the Debian packages that are missing.
+need_packages() {
+    local missing=() package
+    for package in "$@"; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    done
+    if [ ${#missing[@]} -gt 0 ]; then
+        say "Installing Debian packages: ${missing[*]}"
+        as_root apt-get update -q
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+    fi
+}
+
+# need_cargo_pgrx: installs cargo-pgrx in the version of Cargo.toml, unless it is there.
+need_cargo_pgrx() {
+    command -v cargo >/dev/null || die "Rust is missing: install it with rustup"
+    if [ "$(cargo pgrx --version 2>/dev/null)" != "cargo-pgrx $PGRX_VERSION" ]; then
+        say "Installing cargo-pgrx $PGRX_VERSION (some minutes, once)"
+        cargo install cargo-pgrx --version "=$PGRX_VERSION" --locked
+    fi
+}
+
+# need_postgres MAJOR: all that building for and running a PostgreSQL takes; sets PG_CONFIG.
+need_postgres() {
+    local major=$1
+    need_packages "postgresql-$major" "postgresql-server-dev-$major" "postgresql-$major-cron" \
+        clang libclang-dev pkg-config gcc libc6-dev make sudo
+    need_cargo_pgrx
+    PG_CONFIG=/usr/lib/postgresql/$major/bin/pg_config
+    if ! cargo pgrx info pg-config "pg$major" >/dev/null 2>&1; then
+        say "Telling cargo-pgrx of PostgreSQL $major"
+        cargo pgrx init "--pg$major" "$PG_CONFIG"
+    fi
+}
+
+# install_extension MAJOR [OPTION...]: builds the extension and installs it into the PostgreSQL of PG_CONFIG.
+install_extension() {
+    local major=$1
+    shift
+    say "Building the extension for PostgreSQL $major, and installing it"
+    local sudo=()
+    [ "$(id -u)" = 0 ] || sudo=(--sudo)
+    cargo pgrx install "${sudo[@]}" --pg-config "$PG_CONFIG" --no-default-features --features "pg$major" "$@"
+}
