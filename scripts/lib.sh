@@ -59,3 +59,37 @@ install_extension() {
     [ "$(id -u)" = 0 ] || sudo=(--sudo)
     cargo pgrx install "${sudo[@]}" --pg-config "$PG_CONFIG" --no-default-features --features "pg$major" "$@"
 }
+
+# start_server: starts a private PostgreSQL of PG_CONFIG with pg_cron, listening only on a socket in its own directory.
+# Sets SERVER to that directory and PSQL to a psql line; the server and its files go when the script ends, unless KEEP is set.
+start_server() {
+    BIN=$($PG_CONFIG --bindir)
+    SERVER=$(mktemp -d /tmp/kronos-server.XXXXXX)
+    PSQL=("$BIN/psql" -X -h "$SERVER" -U postgres -d postgres)
+    [ "$(id -u)" != 0 ] || chown postgres "$SERVER"
+    trap stop_server EXIT
+    cd "$SERVER"
+    as_server_owner "$BIN/initdb" -D "$SERVER/data" -U postgres -A trust --no-sync >/dev/null
+    as_server_owner tee -a "$SERVER/data/postgresql.conf" >/dev/null <<CONF
+shared_preload_libraries = 'pg_cron'
+cron.database_name = 'postgres'
+cron.host = '$SERVER'
+unix_socket_directories = '$SERVER'
+listen_addresses = ''
+CONF
+    as_server_owner "$BIN/pg_ctl" -D "$SERVER/data" -s -l "$SERVER/log" -w start
+}
+
+# PostgreSQL refuses to run as root.
+as_server_owner() {
+    if [ "$(id -u)" = 0 ]; then sudo -u postgres "$@"; else "$@"; fi
+}
+
+stop_server() {
+    [ -z "${KEEP:-}" ] || return 0
+    as_server_owner "$BIN/pg_ctl" -D "$SERVER/data" -s -m immediate stop || true
+    rm -rf "$SERVER"
+}
+
+# value SQL: what a query answers.
+value() { "${PSQL[@]}" -Atqc "$1"; }

@@ -68,7 +68,12 @@ pub fn composite(
     args: &[DatumWithOid],
 ) -> Result<Option<PgHeapTuple<'static, AllocatedByRust>>> {
     Ok(Spi::connect_mut(|client| {
-        client.update(sql, Some(1), args)?.first().get_one()
+        let found = client.update(sql, Some(1), args)?;
+        if found.is_empty() {
+            Ok(None)
+        } else {
+            found.first().get_one()
+        }
     })?)
 }
 

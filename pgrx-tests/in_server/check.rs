@@ -45,7 +45,12 @@ mod tests {
              "update kronos.jobs set schedule_id = null, status = 'PAUSED'"),
             (2, "there are more pg_cron entries than kronos.max_alarms allows",
              "select cron.schedule('kronos alarm ' || n, '* * * * *', 'select 1') from generate_series(1, 160) n"),
-            (4, "a live job has no execution for its schedule's last tick", "delete from kronos.executions"),
+            (
+                4,
+                "a schedule is overdue: no wake-up has handled its tick",
+                "update kronos.schedules set next_tick_at = now() - interval '6 minutes'",
+            ),
+(4, "a live job has no execution for its schedule's last tick", "delete from kronos.executions"),
             (5, "an execution belongs to a version that was not in force at its tick",
              "update kronos.jobs set created_at = now()"),
             (6, "an execution was written after its job was cancelled",

@@ -26,6 +26,12 @@ fn random_changes_in_repeatable_read_keep_the_invariants() {
 }
 
 #[test]
+fn random_changes_in_serializable_keep_the_invariants() {
+    let server = Server::start();
+    change_at_random(&server, 5, IsolationLevel::Serializable);
+}
+
+#[test]
 fn random_changes_over_300_schedules_stay_within_max_alarms() {
     let server = Server::start_with(&["kronos.max_alarms = 10"]);
     change_at_random(&server, 300, IsolationLevel::ReadCommitted);

@@ -52,7 +52,9 @@ fn jobs_and_alarms(session: &mut Client) -> String {
 fn pg_cron_that_refuses_superusers_fails_create_and_update() {
     let (server, mut session, job_id) = server_with_job();
     // pg_cron 1.6.5 crashes at its start if it finds a superuser's entry then (its pull request 367 mends that).
-    session.batch_execute("select cron.unschedule(jobid) from cron.job").unwrap();
+    session
+        .batch_execute("select cron.unschedule(jobid) from cron.job")
+        .unwrap();
     drop(session);
     server.restart_with(&["cron.enable_superuser_jobs = off"]);
     session = server.session();

@@ -8,17 +8,42 @@ const README: &str = include_str!("../../README.md");
 #[test]
 fn tour_of_the_readme_works_as_printed() {
     let tour = README.split("## A tour in five minutes").nth(1).unwrap();
-    let tour = tour.split("```sql\n").nth(1).unwrap().split("```").next().unwrap();
+    let tour = tour
+        .split("```sql\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
     let server = Server::start();
     let file = server.socket_dir().join("tour.sql");
     std::fs::write(&file, tour).unwrap();
-    let output = server.run_client(&bin("psql"), &["-X", "-d", "postgres", "-f", file.to_str().unwrap()]);
+    let output = server.run_client(
+        &bin("psql"),
+        &["-X", "-d", "postgres", "-f", file.to_str().unwrap()],
+    );
 
     let errors = String::from_utf8(output.stderr).unwrap();
-    let raised: Vec<&str> = errors.lines().filter(|line| line.contains("ERROR:")).collect();
-    assert_eq!(raised.len(), 1, "only the one that it means to show: {errors}");
-    assert!(raised[0].ends_with("\"0 0 30 2 *\" never fires"), "{errors}");
+    let raised: Vec<&str> = errors
+        .lines()
+        .filter(|line| line.contains("ERROR:"))
+        .collect();
+    assert_eq!(
+        raised.len(),
+        1,
+        "only the one that it means to show: {errors}"
+    );
+    assert!(
+        raised[0].ends_with("\"0 0 30 2 *\" never fires"),
+        "{errors}"
+    );
     let mut session = server.session();
-    assert_eq!(count(&mut session, "select count(*) from kronos.jobs where status = 'RETIRED'"), 2);
+    assert_eq!(
+        count(
+            &mut session,
+            "select count(*) from kronos.jobs where status = 'RETIRED'"
+        ),
+        2
+    );
     assert_sound(&mut session);
 }

@@ -17,12 +17,16 @@ pub struct Violation {
 /// Executions older than this are not looked at again.
 const LOOK_BACK: &str = "interval '1 day'";
 
+/// A tick that has not been handled for so long has been lost, or pg_cron does not get through.
+const OVERDUE: &str = "interval '5 minutes'";
+
 /// Every violation there is; none when all is well. It reads live rows, and the executions of the last day.
 pub fn check() -> Result<Vec<Violation>> {
     let statement = STATEMENT
         .replace("{ENTRIES}", pg_cron::ENTRIES)
         .replace("{NAME_OF_ALARM}", pg_cron::NAME_OF_ALARM)
-        .replace("{LOOK_BACK}", LOOK_BACK);
+        .replace("{LOOK_BACK}", LOOK_BACK)
+        .replace("{OVERDUE}", OVERDUE);
     let zone = pg_cron::timezone()?;
     sql::rows(
         &statement,
@@ -106,6 +110,12 @@ select 2, 'there are more pg_cron entries than kronos.max_alarms allows',
        jsonb_build_object('entries', count(*), 'kronos.max_alarms', $1)
 from entries
 having count(*) > $1 + 60
+
+union all
+select 4, 'a schedule is overdue: no wake-up has handled its tick',
+       jsonb_build_object('schedule_id', s.schedule_id, 'tick_at', s.next_tick_at)
+from kronos.schedules s
+where s.next_tick_at < now() - {OVERDUE}
 
 union all
 select 4, 'a live job has no execution for its schedule''s last tick',
