@@ -36,7 +36,7 @@ pub extern "C-unwind" fn _PG_init() {
     settings::define();
 }
 
-#[cfg(any(test, feature = "pg_test"))]
+#[cfg(feature = "pg_test")]
 #[path = "../pgrx-tests/in_server/mod.rs"]
 mod in_server;
 

@@ -132,6 +132,12 @@ impl Failure {
         sqlstate_text(self.report.sql_error_code())
     }
 
+    /// The message to keep with what failed; none if another transaction was in the way (a deadlock, a stale snapshot),
+    /// since then trying again is all that is needed.
+    pub fn to_record(&self) -> Option<String> {
+        (!self.sqlstate().starts_with("40")).then(|| self.report.message().to_owned())
+    }
+
     /// Whether the statement was stopped from outside (cancelled, or the server shuts down): nothing to carry on from.
     pub fn is_interruption(&self) -> bool {
         self.sqlstate().starts_with("57")

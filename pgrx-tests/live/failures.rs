@@ -19,7 +19,8 @@ const OTHER: &str = "5 5 5 5 *";
 /// Asserts that create, update and cancel each fail with the SQLSTATE and leave everything as it was.
 fn assert_all_fail(session: &mut Client, job_id: Uuid, code: &str, sqlstate: &str) {
     let before = jobs_and_alarms(session);
-    let calls: [(&str, fn(&mut Client, Uuid) -> Result<(), Error>); 3] = [
+    type Call = fn(&mut Client, Uuid) -> Result<(), Error>;
+    let calls: [(&str, Call); 3] = [
         ("create", |session, _| {
             try_create(session, OTHER).map(|_| ())
         }),

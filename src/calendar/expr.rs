@@ -50,6 +50,7 @@ struct Field {
     low: u32,
     high: u32,
     names: &'static [&'static str],
+    names_allowed: &'static str,
 }
 
 const MONTHS: &[&str] = &[
@@ -63,30 +64,35 @@ const FIELDS: [Field; 5] = [
         low: 0,
         high: 59,
         names: &[],
+        names_allowed: "",
     },
     Field {
         name: "hour",
         low: 0,
         high: 23,
         names: &[],
+        names_allowed: "",
     },
     Field {
         name: "day of month",
         low: 1,
         high: 31,
         names: &[],
+        names_allowed: "",
     },
     Field {
         name: "month",
         low: 1,
         high: 12,
         names: MONTHS,
+        names_allowed: ", or jan to dec",
     },
     Field {
         name: "day of week",
         low: 0,
         high: 7,
         names: WEEK_DAYS,
+        names_allowed: ", or sun to sat",
     },
 ];
 
@@ -244,17 +250,7 @@ fn parse_value(field: &Field, text: &str, item: &str) -> Result<u32, ParseError>
             kind: ParseErrorKind::Malformed,
             field: field.name,
             text: item.into(),
-            allowed: if field.names.is_empty() {
-                format!("{} to {}", field.low, field.high)
-            } else {
-                format!(
-                    "{} to {}, or names from {} to {}",
-                    field.low,
-                    field.high,
-                    field.names[0],
-                    field.names[field.names.len() - 1]
-                )
-            },
+            allowed: format!("{} to {}{}", field.low, field.high, field.names_allowed),
         })
 }
 

@@ -78,7 +78,7 @@ pub fn materialise(due: &[DueTick], jobs: &[Uuid]) -> Result<u64> {
         }
         Err(failure) => {
             args.push(failure.sqlstate().into());
-            args.push(failure.report.message().to_owned().into());
+            args.push(failure.to_record().into());
             sql::run(&with_owed(RECORD_FAILURE), &args)?;
             Ok(0)
         }

@@ -141,15 +141,20 @@ fn retry(tick: &Pending) -> Result<Retried> {
         Ok(_) => settle(tick).map(|_| Retried::Materialised),
         Err(failure) if failure.is_interruption() => interrupted(failure),
         Err(failure) => {
-            let message = failure.report.message().to_owned();
+            let error = failure.to_record();
+            let in_the_way = error.is_none();
             let args = [
                 lineage_id.into(),
                 tick_at.into(),
                 failure.sqlstate().into(),
-                message.into(),
+                error.into(),
             ];
             sql::run(RECORD_RETRY, &args)?;
-            Ok(Retried::Settled)
+            Ok(if in_the_way {
+                Retried::Locked
+            } else {
+                Retried::Settled
+            })
         }
     }
 }

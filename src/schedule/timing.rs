@@ -27,12 +27,11 @@ const UTC_NAMES: &[&str] = &[
     "etc/gmt-0",
 ];
 
-fn canonical_zone(name: &str) -> String {
-    let lower = name.to_ascii_lowercase();
-    if UTC_NAMES.contains(&lower.as_str()) {
-        "UTC".into()
+fn canonical_zone(name: &str) -> &str {
+    if UTC_NAMES.iter().any(|utc| utc.eq_ignore_ascii_case(name)) {
+        "UTC"
     } else {
-        lower
+        name
     }
 }
 
@@ -60,21 +59,20 @@ pub fn parse_timing(cron: &str, timezone: &str) -> Result<(Timing, String)> {
         )
         .with_hint("pg_timezone_names lists the names.")
     })?;
-    let pg_cron_zone = pg_cron::timezone()?;
-    if canonical_zone(timezone) != canonical_zone(&pg_cron_zone) {
+    let stored = pg_cron_timezone()?;
+    if !canonical_zone(timezone).eq_ignore_ascii_case(&stored) {
         return Err(KronosError::new(
             &error::TIMEZONE_NOT_SUPPORTED,
-            format!("time zone {timezone:?} is not supported yet: pg_cron runs in {pg_cron_zone}"),
-            json!({ "timezone": timezone, "pg_cron_timezone": pg_cron_zone }),
+            format!("time zone {timezone:?} is not supported yet: pg_cron runs in {stored}"),
+            json!({ "timezone": timezone, "pg_cron_timezone": stored }),
         ));
     }
-    let stored = canonical_zone(&pg_cron_zone);
-    let stored = if stored == "UTC" {
-        stored
-    } else {
-        pg_cron_zone
-    };
     Ok((Timing { expr, zone }, stored))
+}
+
+/// The zone in which pg_cron runs, by the name under which schedules have it.
+pub fn pg_cron_timezone() -> Result<String> {
+    Ok(canonical_zone(&pg_cron::timezone()?).to_owned())
 }
 
 /// The timing of a stored schedule: None only if this server no longer knows its zone.

@@ -1,7 +1,7 @@
 //! `check`: the invariants of the design, each as a query for what violates it.
 
 use crate::error::Result;
-use crate::{pg_cron, settings, sql};
+use crate::{pg_cron, schedule, settings, sql};
 use pgrx::JsonB;
 
 /// One violated invariant.
@@ -27,7 +27,7 @@ pub fn check() -> Result<Vec<Violation>> {
         .replace("{NAME_OF_ALARM}", pg_cron::NAME_OF_ALARM)
         .replace("{LOOK_BACK}", LOOK_BACK)
         .replace("{OVERDUE}", OVERDUE);
-    let zone = pg_cron::timezone()?;
+    let zone = schedule::pg_cron_timezone()?;
     sql::rows(
         &statement,
         &[settings::max_alarms().into(), zone.into()],
@@ -66,9 +66,7 @@ select 1, 'an alarm does not cover the ticks of its schedule',
                           'schedule_timezone', s.timezone, 'alarm_cron', a.cron, 'pg_cron_timezone', $2)
 from kronos.schedules s join kronos.alarms a using (alarm_id)
 where a.cron not in (s.cron, '* * * * *')
-   or lower(s.timezone) <> lower($2) and not (s.timezone = 'UTC' and (select utc_offset = '0' and not is_dst
-                                                                      from pg_catalog.pg_timezone_names
-                                                                      where lower(name) = lower($2)))
+   or s.timezone <> $2
 
 union all
 select 1, 'an alarm has no pg_cron entry that would fire as it should',
