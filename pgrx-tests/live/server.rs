@@ -51,6 +51,8 @@ impl Server {
             "fsync = off".to_owned(),
             "max_connections = 200".to_owned(),
             "deadlock_timeout = '200ms'".to_owned(),
+            // A test that fails while another of its sessions waits for a lock must not wait with it.
+            "statement_timeout = '160s'".to_owned(),
         ];
         lines.extend(settings.iter().map(|line| line.to_string()));
         let conf = self.dir.join("data/kronos.conf");

@@ -123,6 +123,15 @@ fn tick_after_an_update_belongs_to_the_new_version() {
 }
 
 #[test]
+fn tick_due_before_a_job_was_created_is_not_its_own() {
+    let (_server, mut session, _) = server_with_due_jobs(1);
+    let late = create(&mut session, YEARLY);
+    assert_eq!(run_due(&mut session), 1);
+    assert_eq!(executions_of(&mut session, late), 0);
+    assert_sound(&mut session);
+}
+
+#[test]
 fn job_in_an_open_transaction_holds_up_neither_the_tick_of_others_nor_loses_its_own() {
     for outcome in ["roll back", "update", "cancel"] {
         let (server, mut session, ids) = server_with_due_jobs(10);
@@ -263,6 +272,47 @@ fn every_tick_of_a_downtime_is_materialised_once() {
             "select count(distinct tick_at) from kronos.executions"
         ),
         10
+    );
+    assert_sound(&mut session);
+}
+
+#[test]
+fn pending_tick_of_a_job_that_is_then_replaced_stays_the_old_versions() {
+    let (server, mut session, ids) = server_with_due_jobs(2);
+    let mut holding = server.session();
+    let mut transaction = holding.transaction().unwrap();
+    transaction
+        .query(
+            "select from kronos.jobs where job_id = $1 for no key update",
+            &[&ids[0]],
+        )
+        .unwrap();
+    assert_eq!(run_due(&mut session), 1);
+    transaction.rollback().unwrap();
+    let next = try_update(&mut session, ids[0], None).unwrap();
+
+    assert_eq!(run_due(&mut session), 1);
+    assert_eq!(executions_of(&mut session, ids[0]), 1);
+    assert_eq!(executions_of(&mut session, next), 0);
+    assert_sound(&mut session);
+}
+
+#[test]
+fn pending_tick_of_a_job_that_is_then_cancelled_is_dropped() {
+    let (server, mut session, ids) = server_with_due_jobs(2);
+    let mut cancelling = server.session();
+    let mut transaction = cancelling.transaction().unwrap();
+    try_cancel(&mut transaction, ids[0]).unwrap();
+    assert_eq!(run_due(&mut session), 1);
+    assert_eq!(
+        count(&mut session, "select count(*) from kronos.pending_ticks"),
+        1
+    );
+    transaction.commit().unwrap();
+    assert_eq!(run_due(&mut session), 0);
+    assert_eq!(
+        count(&mut session, "select count(*) from kronos.pending_ticks"),
+        0
     );
     assert_sound(&mut session);
 }

@@ -18,6 +18,14 @@ pub struct Timing {
 }
 
 impl Timing {
+    /// The timing of an expression and a zone that were accepted before: None only if this server no longer takes them.
+    pub fn stored(cron: &str, timezone: &str) -> Option<Timing> {
+        Some(Timing {
+            expr: CronExpr::parse(cron).ok()?,
+            zone: Zone::named(timezone)?,
+        })
+    }
+
     /// The first tick after an instant, or None if there is none before the year 2100.
     ///
     /// The rule is pg_cron's own: each minute of real time is converted to the zone's wall clock and matched there, so

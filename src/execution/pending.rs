@@ -1,8 +1,8 @@
 //! Ticks that could not be materialised with the others of their schedule, and how they are made good.
 
 use super::materialise::{DueTick, due_args, interrupted, with_owed};
+use crate::calendar::Timing;
 use crate::error::Result;
-use crate::schedule::stored_timing;
 use crate::sql;
 use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
@@ -33,13 +33,22 @@ pub fn record_locked(due: &[DueTick], locked: &[Uuid]) -> Result<()> {
     sql::run(&with_owed(RECORD_LOCKED), &args).map(|_| ())
 }
 
+/// Ticks of jobs that are not live any more are owed no longer.
+const DROP_OF_RETIRED: &str = "
+delete from kronos.pending_ticks p
+where not exists (select from kronos.jobs j where j.lineage_id = p.lineage_id and j.status <> 'RETIRED')";
+
+/// Pending ticks whose job no other session is changing. Holding the live version keeps it live until this transaction
+/// ends: no execution comes after a cancel.
 const LOCK_PENDING: &str = "
-select lineage_id, tick_at
-from kronos.pending_ticks
-where error is null or (not $1 and tried_at < now() - interval '30 seconds')
-order by tried_at
+select p.lineage_id, p.tick_at
+from kronos.pending_ticks p
+join kronos.jobs j on j.lineage_id = p.lineage_id and j.status <> 'RETIRED'
+where p.error is null or ($1 and p.tried_at < now() - interval '30 seconds')
+order by p.tried_at
 limit $2
-for update skip locked";
+for update of p skip locked
+for share of j skip locked";
 
 struct Pending {
     lineage_id: Uuid,
@@ -49,43 +58,30 @@ struct Pending {
 /// Tries pending ticks again, and returns how many executions came of it.
 pub fn retry_pending() -> Result<u64> {
     let mut count = 0;
+    sql::run(DROP_OF_RETIRED, &[])?;
     for attempt in 0..ATTEMPTS {
-        let only_locked = attempt > 0;
-        let pending = sql::rows(LOCK_PENDING, &[only_locked.into(), BATCH.into()], |row| {
+        if attempt > 0 {
+            std::thread::sleep(PAUSE);
+        }
+        let also_failed = attempt == 0;
+        let pending = sql::rows(LOCK_PENDING, &[also_failed.into(), BATCH.into()], |row| {
             Ok(Pending {
                 lineage_id: sql::get(row, "lineage_id")?,
                 tick_at: sql::get(row, "tick_at")?,
             })
         })?;
-        let mut locked = false;
         for tick in &pending {
-            match retry(tick)? {
-                Retried::Materialised => count += 1,
-                Retried::Locked => locked = true,
-                Retried::Settled => {}
-            }
+            count += retry(tick)?;
         }
-        if !locked {
+        if !sql::exists(
+            "select from kronos.pending_ticks where error is null limit 1",
+            &[],
+        )? {
             break;
-        }
-        if attempt + 1 < ATTEMPTS {
-            std::thread::sleep(PAUSE);
         }
     }
     Ok(count)
 }
-
-enum Retried {
-    Materialised,
-    Locked,
-    Settled,
-}
-
-const LOCK_LIVE_VERSION: &str = "
-select from kronos.jobs where lineage_id = $1 and status <> 'RETIRED' for share skip locked";
-
-const FIND_LIVE_VERSION: &str =
-    "select from kronos.jobs where lineage_id = $1 and status <> 'RETIRED'";
 
 /// The version that a tick belongs to: the one in force at that instant.
 const FIND_VERSION_AT: &str = "
@@ -102,68 +98,44 @@ insert into kronos.executions (workspace_id, job_id, lineage_id, tick_at, run_at
 select workspace_id, job_id, lineage_id, $2, $2 from kronos.jobs where job_id = $1
 on conflict (lineage_id, tick_at) do nothing";
 
-const RECORD_RETRY: &str = "
+const RECORD_FAILURE: &str = "
 update kronos.pending_ticks
 set tries = tries + 1, tried_at = clock_timestamp(), sqlstate = $3, error = $4
 where lineage_id = $1 and tick_at = $2";
 
-fn retry(tick: &Pending) -> Result<Retried> {
-    let Pending {
-        lineage_id,
-        tick_at,
-    } = *tick;
-    // Holding the live version keeps it live until this transaction ends: no execution comes after a cancel.
-    if !sql::exists(LOCK_LIVE_VERSION, &[lineage_id.into()])? {
-        if sql::exists(FIND_LIVE_VERSION, &[lineage_id.into()])? {
-            return Ok(Retried::Locked);
+const SETTLE: &str = "delete from kronos.pending_ticks where lineage_id = $1 and tick_at = $2";
+
+/// Tries one tick, and returns how many executions came of it.
+fn retry(tick: &Pending) -> Result<u64> {
+    let key = [tick.lineage_id.into(), tick.tick_at.into()];
+    let version = sql::row(FIND_VERSION_AT, &key, |row| {
+        let cron: String = sql::get(row, "cron")?;
+        let timezone: String = sql::get(row, "timezone")?;
+        Ok((
+            sql::get::<Uuid>(row, "job_id")?,
+            Timing::stored(&cron, &timezone),
+        ))
+    })?;
+    let tick_at = sql::from_pg(tick.tick_at);
+    let written = match version {
+        Some((job_id, Some(timing))) if timing.is_tick(tick_at) => {
+            let args = [job_id.into(), tick.tick_at.into()];
+            sql::in_subtransaction(|| sql::run(INSERT_EXECUTION, &args))
         }
-        return settle(tick);
-    }
-    let version = sql::row(
-        FIND_VERSION_AT,
-        &[lineage_id.into(), tick_at.into()],
-        |row| {
-            Ok((
-                sql::get::<Uuid>(row, "job_id")?,
-                sql::get::<String>(row, "cron")?,
-                sql::get::<String>(row, "timezone")?,
-            ))
-        },
-    )?;
-    let owes = |cron: &str, timezone: &str| {
-        stored_timing(cron, timezone).is_some_and(|timing| timing.is_tick(sql::from_pg(tick_at)))
+        _ => Ok(0),
     };
-    let Some((job_id, _, _)) = version.filter(|(_, cron, timezone)| owes(cron, timezone)) else {
-        return settle(tick);
-    };
-    match sql::in_subtransaction(|| sql::run(INSERT_EXECUTION, &[job_id.into(), tick_at.into()])) {
-        Ok(0) => settle(tick),
-        Ok(_) => settle(tick).map(|_| Retried::Materialised),
+    match written {
+        Ok(count) => sql::run(SETTLE, &key).map(|_| count),
         Err(failure) if failure.is_interruption() => interrupted(failure),
         Err(failure) => {
-            let error = failure.to_record();
-            let in_the_way = error.is_none();
+            let [lineage_id, tick_at] = key;
             let args = [
-                lineage_id.into(),
-                tick_at.into(),
+                lineage_id,
+                tick_at,
                 failure.sqlstate().into(),
-                error.into(),
+                failure.to_record().into(),
             ];
-            sql::run(RECORD_RETRY, &args)?;
-            Ok(if in_the_way {
-                Retried::Locked
-            } else {
-                Retried::Settled
-            })
+            sql::run(RECORD_FAILURE, &args).map(|_| 0)
         }
     }
-}
-
-/// Nothing is owed for the tick any more.
-fn settle(tick: &Pending) -> Result<Retried> {
-    sql::run(
-        "delete from kronos.pending_ticks where lineage_id = $1 and tick_at = $2",
-        &[tick.lineage_id.into(), tick.tick_at.into()],
-    )?;
-    Ok(Retried::Settled)
 }

@@ -18,10 +18,6 @@ where job_id = $1";
 pub fn cancel(workspace: &str, job_id: Uuid) -> Result<()> {
     let job = lock_live_job(workspace, job_id)?;
     sql::run(RETIRE_CANCELLED, &[job_id.into()])?;
-    sql::run(
-        "delete from kronos.pending_ticks where lineage_id = $1",
-        &[job.lineage_id.into()],
-    )?;
     match job.schedule_id {
         Some(schedule_id) => schedule::release(schedule_id),
         None => Ok(()),

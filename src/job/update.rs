@@ -2,9 +2,10 @@
 
 use super::read::{CronJob, lock_live_job};
 use super::rules::{Window, check_fires, check_input};
+use crate::calendar::Timing;
 use crate::error::{self, KronosError, Result};
 use crate::execution::{DueTick, materialise};
-use crate::schedule::{self, parse_timing, stored_timing};
+use crate::schedule::{self, parse_timing};
 use crate::sql;
 use chrono::{DateTime, Duration, Utc};
 use pgrx::datum::TimestampWithTimeZone;
@@ -119,7 +120,7 @@ fn materialise_due(job: &CronJob, instant: DateTime<Utc>) -> Result<()> {
         },
     )?;
     let (Some((next_tick_at, settled_at)), Some(timing)) =
-        (handled, stored_timing(&job.cron, &job.timezone))
+        (handled, Timing::stored(&job.cron, &job.timezone))
     else {
         return Ok(());
     };

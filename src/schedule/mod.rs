@@ -15,4 +15,4 @@ mod timing;
 
 pub use run_due::run_due;
 pub use share::{concurrent_change, join, lock_name, release};
-pub use timing::{parse_timing, pg_cron_timezone, stored_timing};
+pub use timing::{parse_timing, pg_cron_timezone};

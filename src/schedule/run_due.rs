@@ -1,6 +1,5 @@
 //! `run_due`: what every alarm wakes.
 
-use super::timing::stored_timing;
 use crate::calendar::{Tick, Timing};
 use crate::error::Result;
 use crate::execution::{DueTick, materialise, record_locked, retry_pending};
@@ -89,7 +88,7 @@ fn lock_due(now: DateTime<Utc>) -> Result<Vec<Due>> {
     let due = sql::rows(LOCK_DUE, &[sql::to_pg(now).into()], |row| {
         let cron: String = sql::get(row, "cron")?;
         let timezone: String = sql::get(row, "timezone")?;
-        let Some(timing) = stored_timing(&cron, &timezone) else {
+        let Some(timing) = Timing::stored(&cron, &timezone) else {
             pgrx::warning!("kronos: schedule {cron:?} in {timezone:?} cannot be read any more");
             return Ok(None);
         };

@@ -74,11 +74,3 @@ pub fn parse_timing(cron: &str, timezone: &str) -> Result<(Timing, String)> {
 pub fn pg_cron_timezone() -> Result<String> {
     Ok(canonical_zone(&pg_cron::timezone()?).to_owned())
 }
-
-/// The timing of a stored schedule: None only if this server no longer knows its zone.
-pub fn stored_timing(cron: &str, timezone: &str) -> Option<Timing> {
-    Some(Timing {
-        expr: CronExpr::parse(cron).ok()?,
-        zone: Zone::named(timezone)?,
-    })
-}

@@ -151,7 +151,7 @@ union all
 select 10, 'a tick could not be materialised',
        jsonb_build_object('job_id', p.job_id, 'lineage_id', p.lineage_id, 'tick_at', p.tick_at, 'since', p.since,
                           'tries', p.tries, 'sqlstate', p.sqlstate, 'error', p.error)
-from kronos.pending_ticks p
+from kronos.pending_ticks p join kronos.jobs j on j.lineage_id = p.lineage_id and j.status <> 'RETIRED'
 where p.error is not null
 
 order by 1, 2";
