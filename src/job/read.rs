@@ -47,7 +47,6 @@ pub fn find_endpoint(workspace_id: Uuid, workspace: &str, name: &str) -> Result<
 /// What the rules of a job's life need to know of one version.
 pub struct CronJob {
     pub job_id: Uuid,
-    pub lineage_id: Uuid,
     pub version: i32,
     pub cron: String,
     pub timezone: String,
@@ -65,7 +64,7 @@ struct Retirement {
 }
 
 const LOCK_JOB: &str = "
-select job_id, lineage_id, version, cron, timezone, schedule_id, starts_at, ends_at, created_at,
+select job_id, version, cron, timezone, schedule_id, starts_at, ends_at, created_at,
        retired_at, retired_reason, replaced_by_id
 from kronos.jobs
 where workspace_id = $1 and job_id = $2 and trigger = 'CRON'
@@ -96,7 +95,6 @@ fn read_job(row: &Row) -> Result<CronJob> {
     };
     Ok(CronJob {
         job_id: sql::get(row, "job_id")?,
-        lineage_id: sql::get(row, "lineage_id")?,
         version: sql::get(row, "version")?,
         cron: sql::get(row, "cron")?,
         timezone: sql::get(row, "timezone")?,
