@@ -298,6 +298,28 @@ fn pending_tick_of_a_job_that_is_then_replaced_stays_the_old_versions() {
 }
 
 #[test]
+fn tick_due_between_an_update_and_its_commit_belongs_to_the_new_version() {
+    let (server, mut session, ids) = server_with_due_jobs(2);
+    let mut updating = server.session();
+    let mut transaction = updating.transaction().unwrap();
+    let next = try_update(&mut transaction, ids[0], None).unwrap();
+    // As if the update had been called before the tick came due.
+    transaction
+        .batch_execute(
+            "delete from kronos.executions;
+             update kronos.jobs set retired_at = date_trunc('year', now()) - interval '1 hour' where status = 'RETIRED';
+             update kronos.jobs set created_at = date_trunc('year', now()) - interval '1 hour' where version = 2",
+        )
+        .unwrap();
+    assert_eq!(run_due(&mut session), 1);
+    transaction.commit().unwrap();
+    assert_eq!(run_due(&mut session), 1);
+    assert_eq!(executions_of(&mut session, ids[0]), 0);
+    assert_eq!(executions_of(&mut session, next), 1);
+    assert_sound(&mut session);
+}
+
+#[test]
 fn pending_tick_of_a_job_that_is_then_cancelled_is_dropped() {
     let (server, mut session, ids) = server_with_due_jobs(2);
     let mut cancelling = server.session();
