@@ -211,12 +211,13 @@ fn command_as_postgres<S: AsRef<OsStr>>(
     command
 }
 
-fn as_postgres<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) {
+/// Runs a program as the user that the servers run as.
+pub fn as_postgres<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) {
     run(&mut command_as_postgres(program, args));
 }
 
 /// The same where failing is no defect of the test.
-pub fn as_postgres_unchecked<S: AsRef<OsStr>>(
+fn as_postgres_unchecked<S: AsRef<OsStr>>(
     program: &str,
     args: impl IntoIterator<Item = S>,
 ) -> Output {

@@ -1,7 +1,7 @@
 //! Invariants 4 to 7 and 10: every tick's executions, under double wake-ups, crashes, changes and failures.
 
 use crate::domain::*;
-use crate::server::{Server, as_postgres_unchecked, wait_for};
+use crate::server::{Server, as_postgres, wait_for};
 use postgres::Client;
 use std::thread;
 use uuid::Uuid;
@@ -77,7 +77,7 @@ fn tick_whose_run_due_is_killed_midway_has_one_execution_per_job_after_recovery(
     wait_for("run_due to be in the middle of its insert", || {
         is_waiting(&mut session, pid)
     });
-    as_postgres_unchecked("kill", ["-9", &pid.to_string()]);
+    as_postgres("sh", ["-c", &format!("kill -9 {pid}")]);
     killed.join().unwrap().expect_err("its backend was killed");
 
     let mut session = server.session_after_crash();
