@@ -16,10 +16,10 @@ Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND (P0
 comment on function kronos.create_cron_job is
 'Makes a cron job in the caller''s transaction, with its schedule and its pg_cron entry, and returns its row.
 workspace, endpoint: names. cron: five fields in pg_cron''s dialect, or @hourly and its kin.
-timezone: the zone in which pg_cron runs (others are not supported yet). input: what every execution gets, at most 262144 bytes of JSON.
+timezone: an IANA name that this server knows, in any case; the ticks are times on that zone''s clock. input: what every execution gets, at most 262144 bytes of JSON.
 starts_at, ends_at: only ticks with starts_at <= tick < ends_at run; NULL or infinity is no bound.
 idempotency_key: 1 to 200 characters, unique per endpoint; the same key and arguments again return the job made first and change nothing.
-Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT, INVALID_CRON, NEVER_FIRES, INVALID_TIMEZONE, INVALID_WINDOW (22023), CRON_NOT_SUPPORTED, TIMEZONE_NOT_SUPPORTED (0A000), INPUT_TOO_LARGE (54000), WORKSPACE_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002), IDEMPOTENCY_CONFLICT (23505), CONCURRENT_CHANGE (40001), PG_CRON_UNAVAILABLE (55000), PG_CRON_FAILED (pg_cron''s own).';
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT, INVALID_CRON, NEVER_FIRES, INVALID_TIMEZONE, INVALID_WINDOW (22023), CRON_NOT_SUPPORTED (0A000), INPUT_TOO_LARGE (54000), WORKSPACE_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002), IDEMPOTENCY_CONFLICT (23505), CONCURRENT_CHANGE (40001), PG_CRON_UNAVAILABLE (55000), PG_CRON_FAILED (pg_cron''s own).';
 
 comment on function kronos.update_cron_job is
 'Retires the live version of a cron job, puts the next one in its place at one instant, and returns the new version''s row (it has a new job_id).
@@ -44,6 +44,15 @@ Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND, JOB_NOT_FOUND (P0002).';
 comment on function kronos.run_due is
 'Materialises every tick that has come due: one execution per live job and tick, for all due schedules at once. pg_cron calls it; calling it at any other time, or many times at once, does no harm.
 Returns how many schedules it handled and how many executions it wrote. A job whose execution cannot be written does not hold back the others: its tick is kept in kronos.pending_ticks with the error, shown by check(), and tried again by later calls.';
+
+comment on function kronos.next_ticks is
+'The next ticks of a schedule, so that a person sees them before creating a job.
+cron, timezone: as in create_cron_job. after: only ticks after this instant. count: how many, 0 to 10000.
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT, INVALID_CRON, INVALID_TIMEZONE (22023), CRON_NOT_SUPPORTED (0A000).';
+
+comment on function kronos.realign_alarms is
+'Gives every schedule whose pg_cron entry no longer covers its ticks one that does, and returns how many there were. To be called after a change of cron.timezone, or of a zone''s rules (a new tzdata); check() names such schedules.
+Errors: CONCURRENT_CHANGE (40001), PG_CRON_UNAVAILABLE (55000), PG_CRON_FAILED (pg_cron''s own).';
 
 comment on function kronos.check is
 'Returns one row per violated invariant, with its number, what is wrong, and the ids concerned; no row when all is well. It changes nothing.';

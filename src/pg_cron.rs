@@ -56,10 +56,14 @@ pub fn require() -> Result<()> {
         .with_hint("Set shared_preload_libraries = 'pg_cron' and cron.database_name to this database, and restart the server."))
 }
 
-/// The time zone in which pg_cron reads its entries: cron.timezone (1.5 and later), or GMT.
+/// The time zone in which pg_cron reads its entries: cron.timezone (1.5 and later), or GMT. An older pg_cron takes no
+/// notice of the setting; PostgreSQL then has it without a description.
 pub fn timezone() -> Result<String> {
     let zone = sql::row(
-        "select coalesce(nullif(current_setting('cron.timezone', true), ''), 'GMT') as timezone",
+        "select case when current_setting('cron.timezone', true) is null then 'GMT'
+                     else coalesce((select setting from pg_catalog.pg_settings
+                                    where name = 'cron.timezone' and short_desc is not null), 'GMT')
+                end as timezone",
         &[],
         |row| sql::get(row, "timezone"),
     )?;

@@ -1,10 +1,12 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::calendar::{CronExpr, Timing, Zone};
+    use crate::calendar::{CronExpr, Timing, Zone, alarm_for};
+    use crate::in_server::text;
     use crate::sql;
     use chrono::{DateTime, Datelike, Duration, Timelike, Utc};
     use pgrx::prelude::*;
     use proptest::prelude::*;
+    use proptest::strategy::ValueTree;
     use proptest::test_runner::{Config, TestRunner};
 
     /// A field as text and as the values that the text means, made together: an independent reading of the dialect.
@@ -230,40 +232,293 @@ mod tests {
             .unwrap();
     }
 
-    /// pg_cron's own rule, minute by minute, with PostgreSQL's own arithmetic: convert, and match the wall clock.
+    /// Half-hour and 45-minute offsets, half-hour DST, negative DST, a day skipped, gaps at midnight, Ramadan's double
+    /// changes, and zones without any of it.
+    const ZONES: [&str; 34] = [
+        "UTC",
+        "Europe/Berlin",
+        "Europe/London",
+        "Europe/Dublin",
+        "Europe/Lisbon",
+        "Europe/Moscow",
+        "Europe/Istanbul",
+        "Europe/Kyiv",
+        "Africa/Casablanca",
+        "Africa/Cairo",
+        "Africa/Lagos",
+        "Africa/Johannesburg",
+        "Asia/Tehran",
+        "Asia/Kolkata",
+        "Asia/Kathmandu",
+        "Asia/Tokyo",
+        "Asia/Shanghai",
+        "Asia/Jerusalem",
+        "Asia/Beirut",
+        "Australia/Sydney",
+        "Australia/Lord_Howe",
+        "Australia/Adelaide",
+        "Pacific/Auckland",
+        "Pacific/Chatham",
+        "Pacific/Apia",
+        "Pacific/Kiritimati",
+        "Pacific/Honolulu",
+        "America/New_York",
+        "America/St_Johns",
+        "America/Santiago",
+        "America/Havana",
+        "America/Sao_Paulo",
+        "America/Nuuk",
+        "Antarctica/Troll",
+    ];
+
+    /// Four days around each of a zone's changes: the first after 2011, and the next from 2025 on.
+    fn windows(zone: &Zone) -> Vec<DateTime<Utc>> {
+        let mut windows = vec![];
+        for (from, changes) in [(1_293_840_000, 3), (1_735_689_600, 5)] {
+            let mut at = from;
+            for _ in 0..changes {
+                at = zone.next_change(at).unwrap_or(at + 30 * 86_400);
+                windows.push(DateTime::from_timestamp(at, 0).unwrap() - Duration::days(2));
+            }
+        }
+        windows
+    }
+
+    /// Each minute of four days, with what PostgreSQL says that the zone's clock shows then.
+    fn clock_by_postgresql(zone: &str, from: DateTime<Utc>) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
+        sql::rows(
+            "select m as minute, (m at time zone $2) at time zone 'UTC' as local
+             from generate_series($1::timestamptz, $1 + interval '4 days', interval '1 minute') m order by m",
+            &[sql::to_pg(from).into(), zone.into()],
+            |row| Ok((sql::from_pg(sql::get(row, "minute")?), sql::from_pg(sql::get(row, "local")?))),
+        )
+        .unwrap()
+    }
+
+    /// The rule read minute by minute: a schedule that recurs ticks whenever the clock shows a matching time; any other
+    /// when the clock shows or passes a matching time that it has not shown before.
+    fn ticks_by_reading(
+        fields: &[Field; 5],
+        minutes: &[(DateTime<Utc>, DateTime<Utc>)],
+    ) -> Vec<DateTime<Utc>> {
+        let recurs = fields[0].star || fields[1].star;
+        let mut shown_up_to = minutes[0].1;
+        let mut ticks = vec![];
+        for (minute, local) in &minutes[1..] {
+            let mut passed = shown_up_to + Duration::minutes(1);
+            let mut is_tick = recurs && matches(fields, *local);
+            while !recurs && passed <= *local {
+                is_tick |= matches(fields, passed);
+                passed += Duration::minutes(1);
+            }
+            shown_up_to = shown_up_to.max(*local);
+            if is_tick {
+                ticks.push(*minute);
+            }
+        }
+        ticks
+    }
+
+    /// Calls `test` with random expressions in each window of each zone.
+    fn in_all_windows(
+        per_window: usize,
+        test: impl Fn(&[Field; 5], &str, &Timing, &[(DateTime<Utc>, DateTime<Utc>)]),
+    ) {
+        let mut runner = TestRunner::new(Config {
+            failure_persistence: None,
+            ..Config::default()
+        });
+        for name in ZONES {
+            let zone = Zone::named(name).unwrap_or_else(|| panic!("{name}"));
+            for from in windows(&zone) {
+                let minutes = clock_by_postgresql(name, from);
+                for _ in 0..per_window {
+                    let fields = expression().new_tree(&mut runner).unwrap().current();
+                    let timing = Timing {
+                        expr: CronExpr::parse(&text_of(&fields)).unwrap(),
+                        zone,
+                    };
+                    test(&fields, name, &timing, &minutes);
+                }
+            }
+        }
+    }
+
     #[pg_test]
-    fn ticks_in_a_zone_are_the_minutes_that_postgresql_converts_to_matching_ones() {
-        for (zone, from) in [
-            ("Europe/Berlin", "2026-03-28 12:00+00"),
-            ("Europe/Berlin", "2026-10-24 12:00+00"),
-            ("Australia/Lord_Howe", "2026-04-04 00:00+00"),
-            ("Asia/Kathmandu", "2026-01-01 00:00+00"),
-            ("America/Santiago", "2026-09-05 12:00+00"),
+    fn ticks_around_every_kind_of_change_are_what_a_reading_minute_by_minute_finds() {
+        in_all_windows(20, |fields, name, timing, minutes| {
+            let (from, until) = (minutes[0].0, minutes[minutes.len() - 1].0);
+            let expected = ticks_by_reading(fields, minutes);
+            assert_eq!(
+                timing.ticks(from, until),
+                expected,
+                "{} in {name} from {from}",
+                text_of(fields)
+            );
+        });
+    }
+
+    #[pg_test]
+    fn alarm_goes_off_at_every_tick_and_pg_cron_takes_it() {
+        let pg_cron_zones = ["GMT", "America/New_York", "Asia/Kolkata"];
+        in_all_windows(6, |fields, name, timing, minutes| {
+            let (from, until) = (minutes[0].0, minutes[minutes.len() - 1].0);
+            for pg_cron_zone in pg_cron_zones {
+                let zone = Zone::named(pg_cron_zone).unwrap();
+                let text = alarm_for(timing, &zone, from, from + Duration::days(732));
+                let alarm = CronExpr::parse(&text).unwrap();
+                sql::run(
+                    "select cron.schedule('x', $1, 'select 1')",
+                    &[text.as_str().into()],
+                )
+                .unwrap();
+                for tick in timing.ticks(from, until) {
+                    let local = tick + Duration::seconds(zone.offset_at(tick.timestamp()));
+                    let next = alarm.next_after(local - Duration::seconds(1));
+                    assert_eq!(
+                        next,
+                        Some(local),
+                        "{} in {name}: {text} in {pg_cron_zone}, tick {tick}",
+                        text_of(fields)
+                    );
+                }
+            }
+        });
+    }
+
+    #[pg_test]
+    fn alarm_goes_off_at_few_other_times() {
+        let from = DateTime::from_timestamp(1_767_225_600, 0).unwrap();
+        for (cron, zone, expected) in [
+            ("0 9 * * *", "UTC", "0 9 * * *"),
+            ("0 9 * * mon", "Europe/Berlin", "0 7,8 * * 1"),
+            ("30 2 * * *", "Europe/Berlin", "0,30 0,1 * * *"),
+            ("*/15 * * * *", "Asia/Kathmandu", "0,15,30,45 * * * *"),
+            ("0 0 1 * *", "Asia/Tokyo", "0 15 1,28-31 * *"),
+            ("0 20 $ 6 *", "America/New_York", "0 0,1 1,28-31 6,7 *"),
+            ("0 0 13 * fri", "Asia/Kolkata", "30 18 12,13 * 4,5"),
+            ("* * * * *", "Asia/Tokyo", "* * * * *"),
         ] {
             let timing = Timing {
-                expr: CronExpr::parse("*/20 0-3 * * *").unwrap(),
+                expr: CronExpr::parse(cron).unwrap(),
                 zone: Zone::named(zone).unwrap(),
             };
-            let from = sql::from_pg(
-                Spi::get_one::<pgrx::datum::TimestampWithTimeZone>(&format!(
-                    "select '{from}'::timestamptz"
-                ))
-                .unwrap()
-                .unwrap(),
+            let alarm = alarm_for(
+                &timing,
+                &Zone::named("GMT").unwrap(),
+                from,
+                from + Duration::days(732),
             );
-            let until = from + Duration::days(2);
-            let expected = sql::rows(
-                "select m as tick
-                 from generate_series($1::timestamptz + interval '1 minute', $2, interval '1 minute') m,
-                      lateral (select m at time zone $3 as local) l
-                 where extract(minute from local) in (0, 20, 40) and extract(hour from local) between 0 and 3
-                 order by m",
-                &[sql::to_pg(from).into(), sql::to_pg(until).into(), zone.into()],
-                |row| Ok(sql::from_pg(sql::get(row, "tick")?)),
-            )
-            .unwrap();
-            assert!(expected.len() > 10);
-            assert_eq!(timing.ticks(from, until), expected, "{zone}");
+            assert_eq!(alarm, expected, "{cron} in {zone}");
+        }
+    }
+
+    fn ticks(cron: &str, zone: &str, after: &str, count: i32) -> String {
+        text(&format!(
+            "select string_agg((t at time zone 'UTC')::text, ', ' order by t)
+             from kronos.next_ticks('{cron}', '{zone}', '{after}', {count}) t"
+        ))
+    }
+
+    #[pg_test]
+    fn clock_changes_follow_vixie_cron() {
+        // Spring in Berlin: 02:00 to 03:00 is skipped. Once, right after the gap; and the next day as ever.
+        assert_eq!(
+            ticks("30 2 * * *", "Europe/Berlin", "2026-03-28 12:00+00", 2),
+            "2026-03-29 01:00:00, 2026-03-30 00:30:00"
+        );
+        assert_eq!(
+            ticks("15,45 2 * * *", "Europe/Berlin", "2026-03-28 12:00+00", 2),
+            "2026-03-29 01:00:00, 2026-03-30 00:15:00"
+        );
+        // Autumn: 02:00 to 03:00 comes twice. Once, the first time.
+        assert_eq!(
+            ticks("30 2 * * *", "Europe/Berlin", "2026-10-24 12:00+00", 2),
+            "2026-10-25 00:30:00, 2026-10-26 01:30:00"
+        );
+        // Every hour, and every half hour, are real hours.
+        assert_eq!(
+            ticks("30 * * * *", "Europe/Berlin", "2026-10-24 23:45+00", 4),
+            "2026-10-25 00:30:00, 2026-10-25 01:30:00, 2026-10-25 02:30:00, 2026-10-25 03:30:00"
+        );
+        assert_eq!(
+            ticks("*/30 2 * * *", "Europe/Berlin", "2026-10-24 23:45+00", 4),
+            "2026-10-25 00:00:00, 2026-10-25 00:30:00, 2026-10-25 01:00:00, 2026-10-25 01:30:00"
+        );
+        assert_eq!(
+            ticks("*/30 2 * * *", "Europe/Berlin", "2026-03-28 12:00+00", 1),
+            "2026-03-30 00:00:00"
+        );
+        // Samoa had no 30 December 2011.
+        assert_eq!(
+            ticks("0 9 30 12 *", "Pacific/Apia", "2011-12-01 00:00+00", 2),
+            "2011-12-30 10:00:00, 2012-12-29 19:00:00"
+        );
+    }
+
+    #[pg_test]
+    fn dollar_is_the_last_day_of_the_month() {
+        assert_eq!(
+            ticks("0 12 $ * *", "UTC", "2028-01-15", 3),
+            "2028-01-31 12:00:00, 2028-02-29 12:00:00, 2028-03-31 12:00:00"
+        );
+        assert_eq!(
+            ticks("0 12 $ 2 mon", "UTC", "2026-02-20", 2),
+            "2026-02-23 12:00:00, 2026-02-28 12:00:00"
+        );
+        assert_eq!(
+            ticks("0 12 1,$ * *", "UTC", "2026-02-20", 2),
+            "2026-02-28 12:00:00, 2026-03-01 12:00:00"
+        );
+    }
+
+    #[pg_test]
+    fn next_ticks_of_one_long_call_are_those_of_two_short_ones() {
+        check(60, |fields, start| {
+            let timing = Timing {
+                expr: CronExpr::parse(&text_of(fields)).unwrap(),
+                zone: Zone::named("America/Havana").unwrap(),
+            };
+            let mut tick = start;
+            for _ in 0..50 {
+                let Some(next) = timing.next_after(tick) else {
+                    break;
+                };
+                prop_assert!(next > tick);
+                prop_assert!(timing.is_tick(next));
+                tick = next;
+            }
+            Ok(())
+        });
+    }
+
+    #[pg_test]
+    fn zones_are_those_of_the_database_by_their_own_names() {
+        for (given, name) in [
+            ("europe/berlin", "Europe/Berlin"),
+            ("EST5EDT", "EST5EDT"),
+            ("etc/gmt+5", "Etc/GMT+5"),
+        ] {
+            assert_eq!(
+                Zone::named(given)
+                    .map(|zone| zone.name().to_owned())
+                    .as_deref(),
+                Some(name)
+            );
+        }
+        for given in [
+            "EST5EDT4",
+            "<+03>-3",
+            "UTC+3",
+            "+03",
+            "03:00",
+            "Mars/Olympus",
+            "",
+            "posixrules",
+            "EST5EDT,M3.2.0,M11.1.0",
+            "a\0b",
+        ] {
+            assert!(Zone::named(given).is_none(), "{given}");
         }
     }
 }

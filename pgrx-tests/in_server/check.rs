@@ -31,7 +31,7 @@ mod tests {
             (1, "a schedule has no alarm",
              "alter table kronos.schedules drop constraint schedules_alarm_id_fkey; delete from kronos.alarms"),
             (1, "an alarm does not cover the ticks of its schedule", "update kronos.alarms set cron = '1 1 1 1 *'"),
-            (1, "an alarm does not cover the ticks of its schedule", "update kronos.schedules set timezone = 'Europe/Berlin'"),
+            (1, "an alarm does not cover the ticks of its schedule", "update kronos.schedules set timezone = 'Europe/Berlin', cron = '0 9 * * *'"),
             (1, "an alarm has no pg_cron entry that would fire as it should", "select cron.unschedule(jobid) from cron.job"),
             (1, "an alarm has no pg_cron entry that would fire as it should",
              "select cron.alter_job(jobid, active => false) from cron.job"),

@@ -125,7 +125,7 @@ mod tests {
         for (arguments, code) in [
             ("'0 0 30 2 *'", "NEVER_FIRES"),
             ("'x'", "INVALID_CRON"),
-            ("timezone => 'Europe/Berlin'", "TIMEZONE_NOT_SUPPORTED"),
+            ("timezone => 'Europe/Nowhere'", "INVALID_TIMEZONE"),
             ("ends_at => '2099-01-01'", "INVALID_WINDOW"),
             ("input => to_jsonb(repeat('x', 262143))", "INPUT_TOO_LARGE"),
         ] {

@@ -10,3 +10,4 @@ mod isolation;
 mod readme;
 mod server;
 mod ticks;
+mod zones;

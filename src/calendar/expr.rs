@@ -5,15 +5,37 @@
 //! accepts by accident (text after a value, a sixth field, reversed ranges) is refused. The calendar arithmetic is the
 //! `cron` crate's, whose own dialect differs: an expression is expanded into sets and translated, never passed through.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use std::fmt;
 use std::str::FromStr;
 
 /// A parsed expression.
 pub struct CronExpr {
     text: String,
-    // One schedule, or two of which either may match: the `cron` crate knows only "both day fields".
-    schedules: Vec<cron::Schedule>,
+    fields: Fields,
+    /// The minute or the hour field begins with `*`.
+    recurs: bool,
+    // Any of them may match: the `cron` crate knows only "both day fields", and no last day of the month.
+    schedules: Vec<Dates>,
+}
+
+/// What the fields of an expression mean, as sets; of the days of the week 0 is Sunday.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fields {
+    pub minutes: Set,
+    pub hours: Set,
+    pub days: Set,
+    pub last_day: bool,
+    pub months: Set,
+    pub week_days: Set,
+    /// A day must match both day fields; else either.
+    pub both_days: bool,
+}
+
+/// A schedule of the `cron` crate, on all its days or only on those that are the last of their month.
+struct Dates {
+    schedule: cron::Schedule,
+    only_last_day: bool,
 }
 
 /// Why an expression was refused.
@@ -78,7 +100,7 @@ const FIELDS: [Field; 5] = [
         low: 1,
         high: 31,
         names: &[],
-        names_allowed: "",
+        names_allowed: ", or $ for the last day",
     },
     Field {
         name: "month",
@@ -129,7 +151,7 @@ impl CronExpr {
             return Err(malformed("at most 500 characters"));
         }
         let words: Vec<&str> = text
-            .split([' ', '\t', '\n'])
+            .split([' ', '\t'])
             .filter(|word| !word.is_empty())
             .collect();
         let five = match words[..] {
@@ -153,18 +175,33 @@ impl CronExpr {
                 "five fields (minute hour day-of-month month day-of-week) or a name like @daily",
             ));
         };
-        let sets = [
-            parse_field(&FIELDS[0], minute)?,
-            parse_field(&FIELDS[1], hour)?,
-            parse_field(&FIELDS[2], day)?,
-            parse_field(&FIELDS[3], month)?,
-            parse_field(&FIELDS[4], week_day)?,
-        ];
-        let both = day.starts_with('*') || week_day.starts_with('*');
+        let (days, last_day) = parse_days(day)?;
+        let week_days = parse_field(&FIELDS[4], week_day)?;
+        let fields = Fields {
+            minutes: parse_field(&FIELDS[0], minute)?,
+            hours: parse_field(&FIELDS[1], hour)?,
+            days,
+            last_day,
+            months: parse_field(&FIELDS[3], month)?,
+            week_days: (week_days | week_days >> 7) & 0x7f,
+            both_days: day.starts_with('*') || week_day.starts_with('*'),
+        };
         Ok(CronExpr {
             text: words.join(" ").to_ascii_lowercase(),
-            schedules: translate(sets, both),
+            recurs: minute.starts_with('*') || hour.starts_with('*'),
+            schedules: translate(&fields),
+            fields,
         })
+    }
+
+    /// What its fields mean.
+    pub fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// Whether it recurs within the hour or in every hour, as Vixie cron tells: its minute or hour field begins with `*`.
+    pub fn recurs(&self) -> bool {
+        self.recurs
     }
 
     /// The expression in normal form: single blanks, names in lower case. pg_cron takes it as it takes the original.
@@ -176,17 +213,71 @@ impl CronExpr {
     pub fn next_after(&self, local: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.schedules
             .iter()
-            .filter_map(|schedule| schedule.after(&local).next())
+            .filter_map(|dates| dates.next_after(local))
             .min()
     }
 }
 
+impl Dates {
+    fn next_after(&self, mut local: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        loop {
+            let found = self.schedule.after(&local).next()?;
+            let next_day = found.date_naive().succ_opt()?;
+            if !self.only_last_day || next_day.day() == 1 {
+                return Some(found);
+            }
+            local = next_day.and_hms_opt(0, 0, 0)?.and_utc() - chrono::Duration::seconds(1);
+        }
+    }
+}
+
+impl Fields {
+    /// Whether it matches wherever `other` does.
+    pub fn cover(&self, other: &Fields) -> bool {
+        let within = |inner: Set, outer: Set| inner & !outer == 0;
+        let every_day = (1..=31).flat_map(|day| (0..7).map(move |week_day| (day, week_day)));
+        within(other.minutes, self.minutes)
+            && within(other.hours, self.hours)
+            && within(other.months, self.months)
+            && every_day.into_iter().all(|(day, week_day)| {
+                !other.may_match_day(day, week_day) || self.must_match_day(day, week_day)
+            })
+    }
+
+    fn match_day(&self, day: u32, week_day: u32, is_last: bool) -> bool {
+        let on_day = self.days & 1 << day != 0 || self.last_day && is_last;
+        let on_week_day = self.week_days & 1 << week_day != 0;
+        if self.both_days {
+            on_day && on_week_day
+        } else {
+            on_day || on_week_day
+        }
+    }
+
+    fn may_match_day(&self, day: u32, week_day: u32) -> bool {
+        self.match_day(day, week_day, day >= 28)
+    }
+
+    fn must_match_day(&self, day: u32, week_day: u32) -> bool {
+        self.match_day(day, week_day, false)
+    }
+}
+
 /// One bit per value.
-type Set = u64;
+pub type Set = u64;
 
 fn parse_field(field: &Field, text: &str) -> Result<Set, ParseError> {
     text.split(',')
         .try_fold(0, |set, item| Ok(set | parse_item(field, item)?))
+}
+
+/// The days of the month, and whether `$` is among them.
+fn parse_days(text: &str) -> Result<(Set, bool), ParseError> {
+    text.split(',')
+        .try_fold((0, false), |(set, last_day), item| match item {
+            "$" => Ok((set, true)),
+            item => Ok((set | parse_item(&FIELDS[2], item)?, last_day)),
+        })
 }
 
 fn parse_item(field: &Field, item: &str) -> Result<Set, ParseError> {
@@ -202,11 +293,6 @@ fn parse_item(field: &Field, item: &str) -> Result<Set, ParseError> {
     };
     let (first, last) = if range == "*" {
         (field.low, field.high)
-    } else if range == "$" && field.name == "day of month" {
-        return Err(ParseError {
-            kind: ParseErrorKind::NotSupported,
-            ..refuse("a day from 1 to 31".into())
-        });
     } else if let Some((first, last)) = range.split_once('-') {
         (
             parse_value(field, first, item)?,
@@ -261,29 +347,36 @@ fn parse_number(text: &str) -> Option<u32> {
 }
 
 /// The `cron` crate's schedules for the same times. Its week days count from 1 = Sunday, and it wants both day fields
-/// to match, so "either" becomes two schedules.
-fn translate(
-    [minutes, hours, days, months, week_days]: [Set; 5],
-    both: bool,
-) -> Vec<cron::Schedule> {
-    let sunday_is_zero = (week_days | week_days >> 7) & 0x7f;
-    let schedule = |days: &str, week_days: &str| {
-        let text = format!(
-            "0 {} {} {} {} {} *",
-            list(minutes, 0),
-            list(hours, 0),
-            days,
-            list(months, 0),
-            week_days
-        );
-        cron::Schedule::from_str(&text).expect("lists of numbers within their fields' bounds")
+/// to match, so "either" becomes several schedules.
+fn translate(fields: &Fields) -> Vec<Dates> {
+    let dates = |days: &str, week_days: &str, only_last_day: bool| {
+        let [minutes, hours, months] =
+            [fields.minutes, fields.hours, fields.months].map(|set| list(set, 0));
+        let text = format!("0 {minutes} {hours} {days} {months} {week_days} *");
+        let schedule =
+            cron::Schedule::from_str(&text).expect("lists of numbers within their fields' bounds");
+        Dates {
+            schedule,
+            only_last_day,
+        }
     };
-    let (days, week_days) = (list(days, 0), list(sunday_is_zero, 1));
-    if both {
-        vec![schedule(&days, &week_days)]
+    let week_days = list(fields.week_days, 1);
+    let with_days = if fields.both_days {
+        week_days.as_str()
     } else {
-        vec![schedule(&days, "*"), schedule("*", &week_days)]
+        "*"
+    };
+    let mut all = vec![];
+    if fields.days != 0 {
+        all.push(dates(&list(fields.days, 0), with_days, false));
     }
+    if fields.last_day {
+        all.push(dates("28-31", with_days, true));
+    }
+    if !fields.both_days {
+        all.push(dates("*", &week_days, false));
+    }
+    all
 }
 
 /// The values of a set, shifted, as a comma-separated list.

@@ -1,9 +1,11 @@
 //! When a schedule ticks: pg_cron's dialect, zones, and the ticks that follow from both. Knows nothing of tables.
 
+mod alarm;
 mod expr;
 mod zone;
 
-pub use expr::{CronExpr, ParseErrorKind};
+pub use alarm::alarm_for;
+pub use expr::{CronExpr, Fields, ParseErrorKind};
 pub use zone::Zone;
 
 use chrono::{DateTime, Duration, Utc};
@@ -28,10 +30,21 @@ impl Timing {
 
     /// The first tick after an instant, or None if there is none before the year 2100.
     ///
-    /// The rule is pg_cron's own: each minute of real time is converted to the zone's wall clock and matched there, so
-    /// a time that the clock skips does not tick and one that comes twice ticks twice. Between two changes of the
-    /// zone's offset that is plain arithmetic, so the search goes from change to change.
+    /// Where the clock is set back or forward the rule is Vixie cron's (crontab(5), "daylight saving time"). A schedule
+    /// that [recurs](CronExpr::recurs) follows real time: what the clock skips does not tick, what comes twice ticks
+    /// twice. Any other ticks once for a time that is skipped, right after the gap, and once for a time that comes twice,
+    /// the first time.
     pub fn next_after(&self, after: DateTime<Utc>) -> Option<Tick> {
+        if self.expr.recurs() {
+            self.next_in_real_time(after)
+        } else {
+            self.next_on_the_clock(after)
+        }
+    }
+
+    /// Between two changes of the zone's offset real time and the clock differ by a constant, so the search goes from
+    /// change to change.
+    fn next_in_real_time(&self, after: DateTime<Utc>) -> Option<Tick> {
         let mut after = after;
         let mut stretch = after.timestamp();
         loop {
@@ -44,6 +57,20 @@ impl Timing {
                     after = DateTime::from_timestamp(change, 0)? - Duration::microseconds(1);
                 }
                 _ => return Some(tick),
+            }
+        }
+    }
+
+    /// Goes through the matching times of the clock. Those of the hour that comes twice lead back to its first coming,
+    /// and those within a gap all to its end, so some of them may not lie after `after`.
+    fn next_on_the_clock(&self, after: DateTime<Utc>) -> Option<Tick> {
+        let offset = Duration::seconds(self.zone.offset_at(after.timestamp()));
+        let mut local = after.checked_add_signed(offset)?;
+        loop {
+            local = self.expr.next_after(local)?;
+            let tick = self.zone.first_instant_of(local)?;
+            if tick > after {
+                return Some(tick);
             }
         }
     }

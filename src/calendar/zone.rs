@@ -1,7 +1,8 @@
 //! Time zones, as this PostgreSQL server knows them: its own tz database through its own functions.
 
+use chrono::{DateTime, Utc};
 use pgrx::pg_sys;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 /// A time zone of the server.
 #[derive(Clone, Copy)]
@@ -10,13 +11,42 @@ pub struct Zone {
     tz: *const pg_sys::pg_tz,
 }
 
+/// No zone is as much as this ahead of Greenwich: the local mean time of the Philippines until 1844 is 15:56 off.
+const UTMOST_OFFSET: i64 = 16 * 3600;
+
+/// Files of a tz database that name no place: they depend on the machine, or count leap seconds.
+const NO_PLACES: [&str; 5] = ["posix/", "right/", "posixrules", "localtime", "Factory"];
+
 impl Zone {
-    /// The zone of a name (in any case), or None if the server knows none.
+    /// The zone of an IANA name (in any case), or None if the server knows none. What PostgreSQL would take as a POSIX
+    /// rule (`EST5EDT4`) or an offset is no name.
     pub fn named(name: &str) -> Option<Zone> {
-        let name = CString::new(name).ok()?;
+        let text = CString::new(name).ok()?;
         // SAFETY: pg_tzset reads a NUL-terminated string and returns null or a pointer that lives as long as the backend.
-        let tz = unsafe { pg_sys::pg_tzset(name.as_ptr()) };
-        (!tz.is_null()).then_some(Zone { tz })
+        let tz = unsafe { pg_sys::pg_tzset(text.as_ptr()) };
+        let zone = (!tz.is_null()).then_some(Zone { tz })?;
+        zone.is_of_the_database().then_some(zone)
+    }
+
+    /// Its name as the tz database writes it.
+    pub fn name(&self) -> &str {
+        // SAFETY: tz is a live zone, whose name is a NUL-terminated string that is never changed.
+        let name = unsafe { CStr::from_ptr(pg_sys::pg_get_timezone_name(self.tz.cast_mut())) };
+        name.to_str().unwrap_or_default()
+    }
+
+    /// Whether it comes from a file of the tz database. PostgreSQL writes a POSIX rule's name in capitals, and no IANA
+    /// name with a digit but for Etc/GMT±n, GMT±0 and the four of the United States is written so.
+    fn is_of_the_database(&self) -> bool {
+        const WITH_DIGITS: [&str; 7] = [
+            "EST5EDT", "CST6CDT", "MST7MDT", "PST8PDT", "GMT0", "GMT+0", "GMT-0",
+        ];
+        let name = self.name();
+        let is_place = !NO_PLACES.iter().any(|prefix| name.starts_with(prefix));
+        let is_rule = name.contains(|c: char| c.is_ascii_digit() || "<>,".contains(c))
+            && !WITH_DIGITS.contains(&name)
+            && !name.starts_with("Etc/GMT");
+        is_place && !is_rule
     }
 
     /// Seconds east of Greenwich at an instant (in seconds since 1970).
@@ -43,5 +73,24 @@ impl Zone {
             )
         };
         (found == 1 && boundary > unix).then_some(boundary)
+    }
+
+    /// The first instant at which the zone's clock shows a time (given as if it were UTC) or, where it skips that time, a
+    /// later one: the end of the gap.
+    pub fn first_instant_of(&self, local: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let local = local.timestamp();
+        let mut stretch = local - UTMOST_OFFSET;
+        loop {
+            let instant = local - self.offset_at(stretch);
+            match self.next_change(stretch) {
+                Some(change) if instant >= change => {
+                    if change + self.offset_at(change) >= local {
+                        return DateTime::from_timestamp(change, 0);
+                    }
+                    stretch = change;
+                }
+                _ => return DateTime::from_timestamp(instant, 0),
+            }
+        }
     }
 }

@@ -9,10 +9,12 @@
 //! - `run_due` holds the schedules that are due FOR NO KEY UPDATE, and their jobs FOR SHARE, and waits for nobody.
 
 mod alarm;
+mod align;
 mod run_due;
 mod share;
 mod timing;
 
+pub use align::{realign, uncovered};
 pub use run_due::run_due;
 pub use share::{concurrent_change, join, lock_name, release};
-pub use timing::{parse_timing, pg_cron_timezone};
+pub use timing::parse_timing;

@@ -1,6 +1,7 @@
 //! Joining a schedule and leaving it.
 
 use super::alarm;
+use super::timing::{alarm_needed, pg_cron_zone};
 use crate::calendar::Timing;
 use crate::error::{self, KronosError, Result};
 use crate::sql;
@@ -42,7 +43,7 @@ pub fn join(timing: &Timing, timezone: &str) -> Result<Uuid> {
         alarm::verify(alarm_id)?;
         return Ok(schedule_id);
     }
-    let alarm_id = alarm::join(cron)?;
+    let alarm_id = alarm::join(&alarm_needed(timing, &pg_cron_zone()?, sql::now()))?;
     let next_tick_at = timing
         .next_after(sql::now())
         .unwrap_or(DateTime::<chrono::Utc>::MAX_UTC);

@@ -1,44 +1,37 @@
 //! From the caller's cron expression and time zone to ticks.
 
-use crate::calendar::{CronExpr, ParseErrorKind, Timing, Zone};
+use crate::calendar::{CronExpr, ParseErrorKind, Timing, Zone, alarm_for};
 use crate::error::{self, KronosError, Result};
 use crate::pg_cron;
+use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 
-/// The names under which PostgreSQL has UTC; one is stored for all, so that their jobs share schedules.
-const UTC_NAMES: &[&str] = &[
-    "utc",
-    "gmt",
-    "etc/utc",
-    "etc/gmt",
-    "zulu",
-    "etc/zulu",
-    "universal",
-    "etc/universal",
-    "uct",
-    "etc/uct",
-    "greenwich",
-    "etc/greenwich",
-    "gmt0",
-    "etc/gmt0",
-    "gmt+0",
-    "etc/gmt+0",
-    "gmt-0",
-    "etc/gmt-0",
+/// The names that the tz database has for UTC; one is stored for all, so that their jobs share schedules.
+const UTC_NAMES: [&str; 18] = [
+    "UTC",
+    "GMT",
+    "Etc/UTC",
+    "Etc/GMT",
+    "Zulu",
+    "Etc/Zulu",
+    "Universal",
+    "Etc/Universal",
+    "UCT",
+    "Etc/UCT",
+    "Greenwich",
+    "Etc/Greenwich",
+    "GMT0",
+    "Etc/GMT0",
+    "GMT+0",
+    "Etc/GMT+0",
+    "GMT-0",
+    "Etc/GMT-0",
 ];
-
-fn canonical_zone(name: &str) -> &str {
-    if UTC_NAMES.iter().any(|utc| utc.eq_ignore_ascii_case(name)) {
-        "UTC"
-    } else {
-        name
-    }
-}
 
 /// Reads a caller's expression and zone, and returns them with the zone's stored name.
 ///
 /// # Errors
-/// `INVALID_CRON`, `CRON_NOT_SUPPORTED`, `INVALID_TIMEZONE`, `TIMEZONE_NOT_SUPPORTED`.
+/// `INVALID_CRON`, `CRON_NOT_SUPPORTED`, `INVALID_TIMEZONE`.
 pub fn parse_timing(cron: &str, timezone: &str) -> Result<(Timing, String)> {
     let expr = CronExpr::parse(cron).map_err(|refused| {
         let kind = match refused.kind {
@@ -51,26 +44,35 @@ pub fn parse_timing(cron: &str, timezone: &str) -> Result<(Timing, String)> {
         KronosError::new(kind, format!("cron expression: {refused}"), detail)
             .with_hint(format!("Allowed there: {}.", refused.allowed))
     })?;
-    let zone = Zone::named(timezone).ok_or_else(|| {
-        KronosError::new(
-            &error::INVALID_TIMEZONE,
-            format!("time zone {timezone:?} is not known to this server"),
-            json!({ "timezone": timezone }),
-        )
-        .with_hint("pg_timezone_names lists the names.")
-    })?;
-    let stored = pg_cron_timezone()?;
-    if !canonical_zone(timezone).eq_ignore_ascii_case(&stored) {
-        return Err(KronosError::new(
-            &error::TIMEZONE_NOT_SUPPORTED,
-            format!("time zone {timezone:?} is not supported yet: pg_cron runs in {stored}"),
-            json!({ "timezone": timezone, "pg_cron_timezone": stored }),
-        ));
-    }
-    Ok((Timing { expr, zone }, stored))
+    let zone = Zone::named(timezone).ok_or_else(|| invalid_timezone(timezone))?;
+    let name = if UTC_NAMES.contains(&zone.name()) {
+        "UTC"
+    } else {
+        zone.name()
+    };
+    let timezone = name.to_owned();
+    Ok((Timing { expr, zone }, timezone))
 }
 
-/// The zone in which pg_cron runs, by the name under which schedules have it.
-pub fn pg_cron_timezone() -> Result<String> {
-    Ok(canonical_zone(&pg_cron::timezone()?).to_owned())
+/// How far ahead an alarm covers the ticks of its schedules, under the rules that their zones have today.
+const HORIZON: Duration = Duration::days(2 * 366);
+
+/// The zone in which pg_cron runs.
+pub fn pg_cron_zone() -> Result<Zone> {
+    let name = pg_cron::timezone()?;
+    Zone::named(&name).ok_or_else(|| invalid_timezone(&name))
+}
+
+/// The expression of the alarm that a schedule needs from an instant on, in pg_cron's zone.
+pub fn alarm_needed(timing: &Timing, pg_cron_zone: &Zone, from: DateTime<Utc>) -> String {
+    alarm_for(timing, pg_cron_zone, from, from + HORIZON)
+}
+
+fn invalid_timezone(name: &str) -> KronosError {
+    KronosError::new(
+        &error::INVALID_TIMEZONE,
+        format!("time zone {name:?} is not known to this server"),
+        json!({ "timezone": name }),
+    )
+    .with_hint("pg_timezone_names lists the names.")
 }
