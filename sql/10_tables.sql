@@ -55,6 +55,7 @@ create index schedules_by_next_tick on kronos.schedules (next_tick_at);
 create index schedules_by_alarm on kronos.schedules (alarm_id);
 comment on table kronos.schedules is 'One cron expression in one time zone, shared by every live job that uses it.';
 comment on column kronos.schedules.next_tick_at is 'The first tick that run_due() has not handled yet.';
+comment on column kronos.schedules.last_tick_at is 'The last tick that run_due() has handled in time.';
 comment on column kronos.schedules.settled_at is
     'Up to here run_due() has seen every job of the schedule. A job created later may have been uncommitted when a tick was handled; run_due() gives it the ticks that it missed.';
 comment on column kronos.schedules.revision is
@@ -76,6 +77,8 @@ create table kronos.jobs (
     input jsonb not null default '{}',
     starts_at timestamptz,
     ends_at timestamptz,
+    catchup_policy text,
+    catchup_window interval,
     idempotency_key text,
     created_at timestamptz not null default clock_timestamp(),
     retired_at timestamptz,
@@ -105,6 +108,10 @@ create table kronos.jobs (
     constraint jobs_retired_reason_known check (retired_reason in ('REPLACED', 'CANCELLED')),
     constraint jobs_replaced_names_successor
         check (coalesce(retired_reason = 'REPLACED', false) = (replaced_by_id is not null)),
+    constraint jobs_cron_has_catchup
+        check ((trigger = 'CRON') = (catchup_policy is not null) and (trigger = 'CRON') = (catchup_window is not null)),
+    constraint jobs_catchup_policy_known check (catchup_policy in ('none', 'last', 'all')),
+    constraint jobs_catchup_window_not_negative check (catchup_window >= interval '0'),
     constraint jobs_window_not_empty check (starts_at < ends_at),
     constraint jobs_window_finite check (isfinite(starts_at) and isfinite(ends_at))
 );
@@ -112,6 +119,8 @@ create unique index jobs_one_active_version_per_lineage on kronos.jobs (lineage_
 create index jobs_by_schedule on kronos.jobs (schedule_id) where schedule_id is not null;
 comment on table kronos.jobs is
     'Immutable versions of jobs. An update retires one version and adds the next; job_id names a version, lineage_id the job through all of them.';
+comment on column kronos.jobs.catchup_policy is
+    'Which ticks are made good that no wake-up has handled in time: none, the last one, or all, of those within catchup_window.';
 comment on column kronos.jobs.created_at is 'The instant at which this version took over: it has the ticks that come due after it.';
 
 create table kronos.executions (

@@ -19,11 +19,12 @@ workspace, endpoint: names. cron: five fields in pg_cron''s dialect, or @hourly 
 timezone: an IANA name that this server knows, in any case; the ticks are times on that zone''s clock. input: what every execution gets, at most 262144 bytes of JSON.
 starts_at, ends_at: only ticks with starts_at <= tick < ends_at run; NULL or infinity is no bound.
 idempotency_key: 1 to 200 characters, unique per endpoint; the same key and arguments again return the job made first and change nothing.
+catchup_policy: which ticks are made good that were missed (handled more than five minutes late): none, last (the last one), or all, of those within catchup_window (0 to 1 year).
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT, INVALID_CRON, NEVER_FIRES, INVALID_TIMEZONE, INVALID_WINDOW (22023), CRON_NOT_SUPPORTED (0A000), INPUT_TOO_LARGE (54000), WORKSPACE_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002), IDEMPOTENCY_CONFLICT (23505), CONCURRENT_CHANGE (40001), PG_CRON_UNAVAILABLE (55000), PG_CRON_FAILED (pg_cron''s own).';
 
 comment on function kronos.update_cron_job is
 'Retires the live version of a cron job, puts the next one in its place at one instant, and returns the new version''s row (it has a new job_id).
-job_id: the live version. cron, timezone, input, starts_at, ends_at: as in create_cron_job; NULL keeps the old value, -infinity clears starts_at, infinity clears ends_at.
+job_id: the live version. cron, timezone, input, starts_at, ends_at, catchup_policy, catchup_window: as in create_cron_job; NULL keeps the old value, -infinity clears starts_at, infinity clears ends_at.
 expected_version: if given, the update fails unless it is the job''s version.
 Ticks that came due before the update are the old version''s, those after it the new one''s.
 Errors: those of create_cron_job for its arguments, JOB_NOT_FOUND (P0002), JOB_RETIRED, VERSION_CONFLICT (55000).';

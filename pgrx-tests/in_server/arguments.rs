@@ -59,6 +59,22 @@ mod tests {
                 "INPUT_TOO_LARGE",
             ),
             (
+                "'acme', 'hook', '* * * * *', catchup_policy => 'some'",
+                "INVALID_ARGUMENT",
+            ),
+            (
+                "'acme', 'hook', '* * * * *', catchup_policy => null",
+                "NULL_ARGUMENT",
+            ),
+            (
+                "'acme', 'hook', '* * * * *', catchup_window => '-1 s'",
+                "INVALID_ARGUMENT",
+            ),
+            (
+                "'acme', 'hook', '* * * * *', catchup_window => '2 years'",
+                "INVALID_ARGUMENT",
+            ),
+            (
                 "'acme', 'hook', '* * * * *', idempotency_key => ''",
                 "INVALID_ARGUMENT",
             ),

@@ -54,6 +54,8 @@ mod tests {
             ("'0 9 * * *', input => '{\"a\": 1}'", "input"),
             ("'0 9 * * *', starts_at => '2100-01-01'", "starts_at"),
             ("'0 9 * * *', ends_at => '2100-01-01'", "ends_at"),
+            ("'0 9 * * *', catchup_policy => 'all'", "catchup_policy"),
+            ("'0 9 * * *', catchup_window => '2 hours'", "catchup_window"),
         ] {
             let statement = format!(
                 "select kronos.create_cron_job('acme', 'hook', {arguments}, idempotency_key => 'k')"

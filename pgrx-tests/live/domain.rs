@@ -19,7 +19,7 @@ pub fn make_acme(session: &mut Client) {
 
 pub fn try_create(session: &mut impl GenericClient, cron: &str) -> Result<Uuid, Error> {
     let row = session.query_one(
-        "select job_id from kronos.create_cron_job('acme', 'hook', $1)",
+        "select job_id from kronos.create_cron_job('acme', 'hook', $1, catchup_policy => 'all', catchup_window => '1 year')",
         &[&cron],
     )?;
     Ok(row.get(0))

@@ -1,6 +1,7 @@
 //! Live tests: real servers with pg_cron, over several connections.
 
 mod atomicity;
+mod catchup;
 mod concurrency;
 mod domain;
 mod dump;

@@ -3,7 +3,7 @@
 use super::{TableRow, fetch, needed};
 use crate::error::{Result, or_raise};
 use crate::job::{self, Changes, NewCronJob};
-use pgrx::datum::TimestampWithTimeZone;
+use pgrx::datum::{Interval, TimestampWithTimeZone};
 use pgrx::iter::SetOfIterator;
 use pgrx::prelude::*;
 use pgrx::{JsonB, Uuid};
@@ -28,6 +28,8 @@ fn create_cron_job(
     starts_at: default!(Option<TimestampWithTimeZone>, "NULL"),
     ends_at: default!(Option<TimestampWithTimeZone>, "NULL"),
     idempotency_key: default!(Option<&str>, "NULL"),
+    catchup_policy: default!(Option<&str>, "'last'"),
+    catchup_window: default!(Option<Interval>, "'1 hour'"),
 ) -> pgrx::composite_type!('static, "kronos.jobs") {
     or_raise((|| {
         let job_id = job::create(NewCronJob {
@@ -38,6 +40,8 @@ fn create_cron_job(
             input: needed("input", input)?,
             starts_at,
             ends_at,
+            catchup_policy: needed("catchup_policy", catchup_policy)?,
+            catchup_window: needed("catchup_window", catchup_window)?,
             idempotency_key,
         })?;
         job_row(job_id)
@@ -57,6 +61,8 @@ fn update_cron_job(
     starts_at: default!(Option<TimestampWithTimeZone>, "NULL"),
     ends_at: default!(Option<TimestampWithTimeZone>, "NULL"),
     expected_version: default!(Option<i32>, "NULL"),
+    catchup_policy: default!(Option<&str>, "NULL"),
+    catchup_window: default!(Option<Interval>, "NULL"),
 ) -> pgrx::composite_type!('static, "kronos.jobs") {
     let changes = Changes {
         cron,
@@ -64,6 +70,8 @@ fn update_cron_job(
         input,
         starts_at,
         ends_at,
+        catchup_policy,
+        catchup_window,
         expected_version,
     };
     or_raise((|| {

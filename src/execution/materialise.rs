@@ -1,45 +1,39 @@
 //! Executions for ticks, set-based: one statement for all jobs, and smaller ones only around a job that fails.
 
-use crate::calendar::Tick;
+use super::due::{DueTick, Missed};
 use crate::error::Result;
 use crate::sql::{self, Failure};
-use chrono::{DateTime, Utc};
 use pgrx::Uuid;
 use pgrx::datum::DatumWithOid;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::panic::CaughtError;
 
-/// A tick of a schedule that is to be materialised.
-pub struct DueTick {
-    pub schedule_id: Uuid,
-    pub tick_at: Tick,
-    /// Set for a tick that was handled before: only jobs created after this instant can have missed it.
-    pub created_after: Option<DateTime<Utc>>,
-}
-
-/// The executions that jobs $4 owe for the ticks $1, $2 (of jobs created after $3, where given): of a job's schedule,
-/// after the version took over, and inside the job's window.
+/// The executions that jobs owe for the ticks $1, $2 (of jobs created after $3, where given): of a job's schedule,
+/// after the version took over, and inside the job's window; and, if it was missed ($4: `last`, `earlier`, or null), what
+/// the job's catchup_policy makes good.
 pub const OWED: &str = "
 select j.workspace_id, j.job_id, j.lineage_id, d.tick_at
-from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) as d (schedule_id, tick_at, created_after)
+from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[]) as d (schedule_id, tick_at, created_after, missed)
 join kronos.jobs j on j.schedule_id = d.schedule_id
 where d.tick_at > j.created_at
   and (j.starts_at is null or d.tick_at >= j.starts_at)
   and (j.ends_at is null or d.tick_at < j.ends_at)
-  and (d.created_after is null or j.created_at > d.created_after)";
+  and (d.created_after is null or j.created_at > d.created_after)
+  and (d.missed is null
+       or j.catchup_policy in ('all', d.missed) and d.tick_at >= clock_timestamp() - j.catchup_window)";
 
 const INSERT_OWED: &str = "
 insert into kronos.executions (workspace_id, job_id, lineage_id, tick_at, run_at)
 select o.workspace_id, o.job_id, o.lineage_id, o.tick_at, o.tick_at
 from ({OWED}) o
-join unnest($4::uuid[]) as locked (job_id) using (job_id)
+join unnest($5::uuid[]) as locked (job_id) using (job_id)
 on conflict (lineage_id, tick_at) do nothing";
 
 const RECORD_FAILURE: &str = "
 insert into kronos.pending_ticks (lineage_id, tick_at, job_id, sqlstate, error)
-select o.lineage_id, o.tick_at, o.job_id, $5, $6
+select o.lineage_id, o.tick_at, o.job_id, $6, $7
 from ({OWED}) o
-where o.job_id = any ($4::uuid[])
+where o.job_id = any ($5::uuid[])
 on conflict (lineage_id, tick_at) do nothing";
 
 /// A statement with [`OWED`] in its place.
@@ -47,7 +41,7 @@ pub fn with_owed(statement: &str) -> String {
     statement.replace("{OWED}", OWED)
 }
 
-/// The arguments $1 to $3 of [`OWED`].
+/// The arguments $1 to $4 of [`OWED`].
 pub fn due_args<'a>(due: &[DueTick]) -> Vec<DatumWithOid<'a>> {
     let schedules: Vec<Uuid> = due.iter().map(|tick| tick.schedule_id).collect();
     let ticks: Vec<TimestampWithTimeZone> =
@@ -56,7 +50,20 @@ pub fn due_args<'a>(due: &[DueTick]) -> Vec<DatumWithOid<'a>> {
         .iter()
         .map(|tick| tick.created_after.map(sql::to_pg))
         .collect();
-    vec![schedules.into(), ticks.into(), created_after.into()]
+    let missed: Vec<Option<&str>> = due
+        .iter()
+        .map(|tick| match tick.missed {
+            Missed::No => None,
+            Missed::Earlier => Some("earlier"),
+            Missed::Last => Some("last"),
+        })
+        .collect();
+    vec![
+        schedules.into(),
+        ticks.into(),
+        created_after.into(),
+        missed.into(),
+    ]
 }
 
 /// Writes the executions that the jobs owe for the ticks, and returns how many. The jobs' rows are locked by the caller.

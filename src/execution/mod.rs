@@ -1,7 +1,9 @@
 //! Executions: writing the runs that ticks call for.
 
+mod due;
 mod materialise;
 mod pending;
 
-pub use materialise::{DueTick, materialise};
+pub use due::{DueTick, Horizon, Missed, due_ticks, horizons};
+pub use materialise::materialise;
 pub use pending::{record_locked, retry_pending};

@@ -1,6 +1,7 @@
 //! Ticks that could not be materialised with the others of their schedule, and how they are made good.
 
-use super::materialise::{DueTick, due_args, interrupted, with_owed};
+use super::due::DueTick;
+use super::materialise::{due_args, interrupted, with_owed};
 use crate::calendar::Timing;
 use crate::error::Result;
 use crate::sql;
@@ -20,7 +21,7 @@ const RECORD_LOCKED: &str = "
 insert into kronos.pending_ticks (lineage_id, tick_at, job_id)
 select o.lineage_id, o.tick_at, o.job_id
 from ({OWED}) o
-where not exists (select from unnest($4::uuid[]) as locked (job_id) where locked.job_id = o.job_id)
+where not exists (select from unnest($5::uuid[]) as locked (job_id) where locked.job_id = o.job_id)
 on conflict (lineage_id, tick_at) do nothing";
 
 /// Makes pending what is owed by jobs other than `locked`: those whose rows another session was changing.

@@ -1,11 +1,11 @@
 //! Creating a cron job.
 
 use super::read::{find_endpoint, find_workspace};
-use super::rules::{Window, check_fires, check_input, check_length};
+use super::rules::{Window, check_catchup, check_fires, check_input, check_length};
 use crate::error::{self, KronosError, Result};
 use crate::schedule::{self, parse_timing};
 use crate::sql;
-use pgrx::datum::TimestampWithTimeZone;
+use pgrx::datum::{Interval, TimestampWithTimeZone};
 use pgrx::{JsonB, Uuid};
 use serde_json::json;
 
@@ -18,13 +18,15 @@ pub struct NewCronJob<'a> {
     pub input: JsonB,
     pub starts_at: Option<TimestampWithTimeZone>,
     pub ends_at: Option<TimestampWithTimeZone>,
+    pub catchup_policy: &'a str,
+    pub catchup_window: Interval,
     pub idempotency_key: Option<&'a str>,
 }
 
 const INSERT_JOB: &str = "
 insert into kronos.jobs (job_id, lineage_id, workspace_id, endpoint_id, trigger, cron, timezone, schedule_id,
-                         input, starts_at, ends_at, idempotency_key)
-select id, id, $1, $2, 'CRON', $3, $4, $5, $6, $7, $8, $9 from kronos.uuid_v7() as id
+                         input, starts_at, ends_at, catchup_policy, catchup_window, idempotency_key)
+select id, id, $1, $2, 'CRON', $3, $4, $5, $6, $7, $8, $9, $10, $11 from kronos.uuid_v7() as id
 on conflict (endpoint_id, idempotency_key) do nothing
 returning job_id";
 
@@ -38,6 +40,7 @@ pub fn create(new: NewCronJob) -> Result<Uuid> {
     let endpoint_id = find_endpoint(workspace_id, new.workspace, new.endpoint)?;
     let (timing, timezone) = parse_timing(new.cron, new.timezone)?;
     check_input(&new.input)?;
+    check_catchup(Some(new.catchup_policy), Some(new.catchup_window))?;
     if let Some(key) = new.idempotency_key {
         check_length("idempotency_key", key, 200)?;
         // Sessions with the same key come one after the other; the later ones find what the first has made.
@@ -58,6 +61,8 @@ pub fn create(new: NewCronJob) -> Result<Uuid> {
         new.input.into(),
         window.starts_at.into(),
         window.ends_at.into(),
+        new.catchup_policy.into(),
+        new.catchup_window.into(),
         new.idempotency_key.into(),
     ];
     sql::row(INSERT_JOB, &args, |row| sql::get(row, "job_id"))?
@@ -71,7 +76,9 @@ select job_id,
            case when timezone <> $4 then 'timezone' end,
            case when input <> $5 then 'input' end,
            case when starts_at is distinct from nullif($6, '-infinity') then 'starts_at' end,
-           case when ends_at is distinct from nullif($7, 'infinity') then 'ends_at' end
+           case when ends_at is distinct from nullif($7, 'infinity') then 'ends_at' end,
+           case when catchup_policy <> $8 then 'catchup_policy' end,
+           case when catchup_window <> $9 then 'catchup_window' end
        ], null) as differing
 from kronos.jobs
 where endpoint_id = $1 and idempotency_key = $2";
@@ -92,6 +99,8 @@ fn find_repeated(
         JsonB(new.input.0.clone()).into(),
         new.starts_at.into(),
         new.ends_at.into(),
+        new.catchup_policy.into(),
+        new.catchup_window.into(),
     ];
     let found = sql::row(FIND_REPEATED, &args, |row| {
         Ok((

@@ -5,7 +5,7 @@ use crate::error::{self, KronosError, Result};
 use crate::{settings, sql};
 use chrono::{DateTime, Utc};
 use pgrx::JsonB;
-use pgrx::datum::TimestampWithTimeZone;
+use pgrx::datum::{Interval, TimestampWithTimeZone};
 use serde_json::json;
 
 /// The times between which a job may tick: starts_at <= tick < ends_at. None is no bound.
@@ -81,6 +81,28 @@ pub fn check_fires(timing: &Timing, window: &Window) -> Result<()> {
             "next_tick_at": shown(tick.map(sql::to_pg)),
         }),
     ))
+}
+
+/// Fails unless a catchup_policy and a catchup_window are ones that Kronos knows; what is not given is not looked at.
+///
+/// # Errors
+/// `INVALID_ARGUMENT`.
+pub fn check_catchup(policy: Option<&str>, window: Option<Interval>) -> Result<()> {
+    let refuse = |argument: &str, message: &str| {
+        Err(KronosError::new(
+            &error::INVALID_ARGUMENT,
+            message,
+            json!({ "argument": argument }),
+        ))
+    };
+    if policy.is_some_and(|policy| !["none", "last", "all"].contains(&policy)) {
+        return refuse("catchup_policy", "catchup_policy must be none, last or all");
+    }
+    let is_sane = "select where $1 is null or $1 between interval '0' and interval '1 year'";
+    if !sql::exists(is_sane, &[window.into()])? {
+        return refuse("catchup_window", "catchup_window must be from 0 to 1 year");
+    }
+    Ok(())
 }
 
 /// Fails if an input is longer than Kronos keeps.

@@ -1,14 +1,14 @@
 //! Updating a cron job: the live version is retired and replaced at one instant.
 
 use super::read::{CronJob, lock_live_job};
-use super::rules::{Window, check_fires, check_input};
+use super::rules::{Window, check_catchup, check_fires, check_input};
 use crate::calendar::Timing;
 use crate::error::{self, KronosError, Result};
-use crate::execution::{DueTick, materialise};
+use crate::execution::{due_ticks, horizons, materialise};
 use crate::schedule::{self, parse_timing};
 use crate::sql;
 use chrono::{DateTime, Duration, Utc};
-use pgrx::datum::TimestampWithTimeZone;
+use pgrx::datum::{Interval, TimestampWithTimeZone};
 use pgrx::{JsonB, Uuid};
 use serde_json::json;
 
@@ -21,6 +21,8 @@ pub struct Changes<'a> {
     pub starts_at: Option<TimestampWithTimeZone>,
     /// `infinity` takes the bound away.
     pub ends_at: Option<TimestampWithTimeZone>,
+    pub catchup_policy: Option<&'a str>,
+    pub catchup_window: Option<Interval>,
     /// Fails unless this is the job's version.
     pub expected_version: Option<i32>,
 }
@@ -32,9 +34,11 @@ where job_id = $1";
 
 const INSERT_VERSION: &str = "
 insert into kronos.jobs (job_id, lineage_id, version, previous_version_id, workspace_id, endpoint_id, trigger,
-                         cron, timezone, schedule_id, input, starts_at, ends_at, created_at)
+                         cron, timezone, schedule_id, input, starts_at, ends_at, created_at,
+                         catchup_policy, catchup_window)
 select $2, lineage_id, version + 1, job_id, workspace_id, endpoint_id, trigger,
-       $3, $4, $5, coalesce($6, input), $7, $8, $9
+       $3, $4, $5, coalesce($6, input), $7, $8, $9,
+       coalesce($10, catchup_policy), coalesce($11, catchup_window)
 from kronos.jobs
 where job_id = $1";
 
@@ -55,6 +59,7 @@ pub fn update(workspace: &str, job_id: Uuid, changes: Changes) -> Result<Uuid> {
         changes.ends_at.or(old.ends_at),
     )?;
     check_fires(&timing, &window)?;
+    check_catchup(changes.catchup_policy, changes.catchup_window)?;
     if let Some(input) = &changes.input {
         check_input(input)?;
     }
@@ -77,6 +82,8 @@ pub fn update(workspace: &str, job_id: Uuid, changes: Changes) -> Result<Uuid> {
         window.starts_at.into(),
         window.ends_at.into(),
         at.into(),
+        changes.catchup_policy.into(),
+        changes.catchup_window.into(),
     ];
     sql::run(INSERT_VERSION, &args)?;
     match old.schedule_id {
@@ -132,14 +139,13 @@ fn materialise_due(job: &CronJob, instant: DateTime<Utc>) -> Result<()> {
     } else {
         next_tick_at - Duration::microseconds(1)
     };
-    let due: Vec<DueTick> = timing
-        .ticks(after, instant)
-        .into_iter()
-        .map(|tick_at| DueTick {
-            schedule_id,
-            tick_at,
-            created_after: None,
-        })
-        .collect();
+    let horizons = horizons(&[schedule_id], instant)?;
+    let due = due_ticks(
+        schedule_id,
+        &timing,
+        after,
+        instant,
+        horizons.get(&schedule_id),
+    );
     materialise(&due, &[job.job_id]).map(|_| ())
 }

@@ -2,7 +2,9 @@
 
 use crate::calendar::{Tick, Timing};
 use crate::error::Result;
-use crate::execution::{DueTick, materialise, record_locked, retry_pending};
+use crate::execution::{
+    DueTick, Horizon, Missed, due_ticks, horizons, materialise, record_locked, retry_pending,
+};
 use crate::sql;
 use chrono::{DateTime, Duration, Utc};
 use pgrx::Uuid;
@@ -55,8 +57,13 @@ pub fn run_due() -> Result<Outcome> {
     if !due.is_empty() {
         let ids: Vec<Uuid> = due.iter().map(|due| due.schedule_id).collect();
         let settled = lock_settled(&ids)?;
+        let horizons = horizons(&ids, now)?;
         let jobs = sql::rows(LOCK_JOBS, &[ids.into()], |row| sql::get(row, "job_id"))?;
-        let ticks: Vec<DueTick> = due.iter().flat_map(|due| due_ticks(due, now)).collect();
+        let horizon = |due: &Due| horizons.get(&due.schedule_id);
+        let ticks: Vec<DueTick> = due
+            .iter()
+            .flat_map(|due| ticks_of(due, now, horizon(due)))
+            .collect();
         executions += materialise(&ticks, &jobs)?;
         record_locked(&ticks, &jobs)?;
         move_on(&due, &ticks, now, &settled)?;
@@ -104,24 +111,22 @@ fn lock_due(now: DateTime<Utc>) -> Result<Vec<Due>> {
 
 /// The ticks that have come due, for all jobs; and before them those of the time in which jobs may have joined unseen,
 /// for such jobs.
-fn due_ticks(due: &Due, now: DateTime<Utc>) -> Vec<DueTick> {
-    let start = due
+fn ticks_of(due: &Due, now: DateTime<Utc>, horizon: Option<&Horizon>) -> Vec<DueTick> {
+    let after = due
         .settled_at
         .min(due.next_tick_at - Duration::microseconds(1));
-    let ticks = due.timing.ticks(start, now).into_iter();
+    let mut ticks = due_ticks(due.schedule_id, &due.timing, after, now, horizon);
+    for tick in &mut ticks {
+        tick.created_after = (tick.tick_at < due.next_tick_at).then_some(due.settled_at);
+    }
     ticks
-        .map(|tick_at| DueTick {
-            schedule_id: due.schedule_id,
-            tick_at,
-            created_after: (tick_at < due.next_tick_at).then_some(due.settled_at),
-        })
-        .collect()
 }
 
 fn move_on(due: &[Due], ticks: &[DueTick], now: DateTime<Utc>, settled: &Settled) -> Result<()> {
-    // Of one schedule's ticks the last one stays.
+    // Of one schedule's ticks the last one stays. What was missed is not what every job has.
     let last_ticks: HashMap<Uuid, Tick> = ticks
         .iter()
+        .filter(|tick| tick.missed == Missed::No)
         .map(|tick| (tick.schedule_id, tick.tick_at))
         .collect();
     let (mut ids, mut next, mut last, mut settled_at) = (vec![], vec![], vec![], vec![]);
