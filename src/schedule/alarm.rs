@@ -102,7 +102,7 @@ const ALARM: Shared = Shared {
     lock: "select from kronos.alarms where alarm_id = $1 for update",
     find_user: "select from kronos.schedules where alarm_id = $1 limit 1",
     keep: "update kronos.alarms set revision = revision + 1 where alarm_id = $1",
-    delete: "delete from kronos.alarms where alarm_id = $1",
+    delete: "delete from kronos.alarms where alarm_id = $1 returning alarm_id",
 };
 
 /// Lets go of an alarm for a schedule that has been deleted: with its last schedule it goes, and its pg_cron entry too.
@@ -111,7 +111,7 @@ pub fn release(alarm_id: Uuid) -> Result<()> {
         "select cron from kronos.alarms where alarm_id = $1",
         alarm_id,
     )?;
-    if delete_if_unused(&ALARM, alarm_id)? {
+    if delete_if_unused(&ALARM, alarm_id)?.is_some() {
         pg_cron::unregister(alarm_id, &cron)?;
     }
     Ok(())

@@ -87,7 +87,7 @@ pub struct Shared {
     pub find_user: &'static str,
     /// Marks row $1 as still in use, so that a stale snapshot elsewhere fails rather than concludes the same.
     pub keep: &'static str,
-    /// Deletes row $1.
+    /// Deletes row $1, returning its alarm_id.
     pub delete: &'static str,
 }
 
@@ -96,32 +96,31 @@ const SCHEDULE: Shared = Shared {
     lock: "select from kronos.schedules where schedule_id = $1 for update",
     find_user: "select from kronos.jobs where schedule_id = $1 limit 1",
     keep: "update kronos.schedules set revision = revision + 1 where schedule_id = $1",
-    delete: "delete from kronos.schedules where schedule_id = $1",
+    delete: "delete from kronos.schedules where schedule_id = $1 returning alarm_id",
 };
 
-/// Deletes a shared row if nothing refers to it any more, and says whether it did.
+/// Deletes a shared row if nothing refers to it any more, and returns its alarm_id if it did.
 ///
 /// Two sessions may each take away one of the last two users. Each looks for another user that it can hold, and so
 /// keep from leaving before itself has committed; with such a witness the row stays in use, whatever others do. A
 /// session without one locks the row itself, and so decides alone, after those before it and before those behind it.
-pub fn delete_if_unused(shared: &Shared, id: Uuid) -> Result<bool> {
+pub fn delete_if_unused(shared: &Shared, id: Uuid) -> Result<Option<Uuid>> {
     if sql::exists(shared.hold_another_user, &[id.into()])? {
-        return Ok(false);
+        return Ok(None);
     }
     sql::run(shared.lock, &[id.into()])?;
     if sql::exists(shared.find_user, &[id.into()])? {
         sql::run(shared.keep, &[id.into()])?;
-        return Ok(false);
+        return Ok(None);
     }
     // A user that this transaction's snapshot is too old to show makes the foreign key fail.
     sql::convert_errors(
-        || sql::run(shared.delete, &[id.into()]),
+        || sql::row(shared.delete, &[id.into()], |row| sql::get(row, "alarm_id")),
         |report| {
             (report.sql_error_code() == PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION)
                 .then(concurrent_change)
         },
-    )?;
-    Ok(true)
+    )
 }
 
 /// Lets go of a schedule for a job that has left it: with its last job it goes, and its alarm with its last schedule.
@@ -129,15 +128,8 @@ pub fn delete_if_unused(shared: &Shared, id: Uuid) -> Result<bool> {
 /// # Errors
 /// What pg_cron raises when an entry cannot be removed; `CONCURRENT_CHANGE` as in [`join`].
 pub fn release(schedule_id: Uuid) -> Result<()> {
-    let alarm_id = sql::row(
-        "select alarm_id from kronos.schedules where schedule_id = $1",
-        &[schedule_id.into()],
-        |row| sql::get(row, "alarm_id"),
-    )?;
-    if delete_if_unused(&SCHEDULE, schedule_id)?
-        && let Some(alarm_id) = alarm_id
-    {
-        alarm::release(alarm_id)?;
+    match delete_if_unused(&SCHEDULE, schedule_id)? {
+        Some(alarm_id) => alarm::release(alarm_id),
+        None => Ok(()),
     }
-    Ok(())
 }
