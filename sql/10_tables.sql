@@ -81,6 +81,9 @@ create table kronos.jobs (
     catchup_window interval,
     idempotency_key text,
     created_at timestamptz not null default clock_timestamp(),
+    active_since timestamptz not null default clock_timestamp(),
+    paused_at timestamptz,
+    paused_reason text,
     retired_at timestamptz,
     retired_reason text,
     constraint jobs_endpoint_in_same_workspace
@@ -103,6 +106,8 @@ create table kronos.jobs (
         check ((trigger = 'CRON' and status = 'ACTIVE') = (schedule_id is not null)),
     constraint jobs_first_version_starts_lineage
         check ((version = 1) = (previous_version_id is null) and (version = 1) = (lineage_id = job_id) and version >= 1),
+    constraint jobs_paused_has_time check (status <> 'PAUSED' or paused_at is not null),
+    constraint jobs_paused_reason_length check (length(paused_reason) between 1 and 1000),
     constraint jobs_retired_has_time_and_reason
         check ((status = 'RETIRED') = (retired_at is not null) and (status = 'RETIRED') = (retired_reason is not null)),
     constraint jobs_retired_reason_known check (retired_reason in ('REPLACED', 'CANCELLED')),
@@ -121,7 +126,9 @@ comment on table kronos.jobs is
     'Immutable versions of jobs. An update retires one version and adds the next; job_id names a version, lineage_id the job through all of them.';
 comment on column kronos.jobs.catchup_policy is
     'Which ticks are made good that no wake-up has handled in time: none, the last one, or all, of those within catchup_window.';
-comment on column kronos.jobs.created_at is 'The instant at which this version took over: it has the ticks that come due after it.';
+comment on column kronos.jobs.created_at is 'The instant at which this version took over from the one before.';
+comment on column kronos.jobs.active_since is 'The instant at which it was made, or last resumed: it has the ticks that come due after it.';
+comment on column kronos.jobs.paused_at is 'When it was last paused; kept after a resume.';
 
 create table kronos.executions (
     execution_id uuid primary key default kronos.uuid_v7(),

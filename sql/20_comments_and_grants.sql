@@ -34,6 +34,16 @@ comment on function kronos.cancel_cron_job is
 job_id: the live version. No further tick is materialised once the transaction commits; executions that exist are left to run.
 Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND, JOB_NOT_FOUND (P0002), JOB_RETIRED (55000), CONCURRENT_CHANGE (40001), PG_CRON_FAILED (pg_cron''s own).';
 
+comment on function kronos.pause_cron_job is
+'Pauses a live cron job: it leaves its schedule (the last job takes the pg_cron entry with it). Returns the job''s row, with the time and the reason.
+job_id: the live version. reason: 1 to 1000 characters, or NULL. No further tick is materialised once the transaction commits; executions that exist are left to run. An update of a paused job leaves it paused.
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND, JOB_NOT_FOUND (P0002), JOB_RETIRED, JOB_PAUSED (55000), CONCURRENT_CHANGE (40001), PG_CRON_FAILED (pg_cron''s own).';
+
+comment on function kronos.resume_cron_job is
+'Lets a paused cron job go on with the ticks that come due from now on, on its schedule and with its pg_cron entry; ticks of the pause are not made good. Returns the job''s row, which keeps when and why it was paused.
+job_id: the live version.
+Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND, JOB_NOT_FOUND (P0002), JOB_RETIRED, JOB_NOT_PAUSED, PG_CRON_UNAVAILABLE (55000), INVALID_WINDOW, NEVER_FIRES (22023), CONCURRENT_CHANGE (40001), PG_CRON_FAILED (pg_cron''s own).';
+
 comment on function kronos.get_job is
 'Returns the row of one version of a job.
 Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND, JOB_NOT_FOUND (P0002).';

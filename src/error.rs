@@ -49,6 +49,8 @@ error_kinds! {
     ENDPOINT_EXISTS "ENDPOINT_EXISTS" ERRCODE_UNIQUE_VIOLATION 409 "The workspace has an endpoint of that name already."
     IDEMPOTENCY_CONFLICT "IDEMPOTENCY_CONFLICT" ERRCODE_UNIQUE_VIOLATION 409 "The idempotency key was used for a job with other arguments."
     JOB_RETIRED "JOB_RETIRED" ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The job version is retired; DETAIL says since when, why, and by what it was replaced."
+    JOB_PAUSED "JOB_PAUSED" ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The job is paused already; DETAIL says since when."
+    JOB_NOT_PAUSED "JOB_NOT_PAUSED" ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The job is not paused."
     VERSION_CONFLICT "VERSION_CONFLICT" ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "expected_version is not the job's version; DETAIL has the current one."
     CONCURRENT_CHANGE "CONCURRENT_CHANGE" ERRCODE_T_R_SERIALIZATION_FAILURE 503 "Another transaction changed the same schedule; retry the transaction."
     PG_CRON_UNAVAILABLE "PG_CRON_UNAVAILABLE" ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 503 "pg_cron is not loaded, or runs in another database."

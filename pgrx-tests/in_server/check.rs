@@ -9,7 +9,10 @@ mod tests {
         run(
             "select kronos.create_cron_job('acme', 'hook', '0 0 1 1 *', catchup_policy => 'all', catchup_window => '1 year') from generate_series(1, 2)",
         );
-        run("update kronos.jobs set created_at = date_trunc('year', now()) - interval '2 days'");
+        run(
+            "update kronos.jobs set created_at = date_trunc('year', now()) - interval '2 days',
+                               active_since = date_trunc('year', now()) - interval '2 days'",
+        );
         run(
             "update kronos.schedules set next_tick_at = date_trunc('year', now()),
                                          settled_at = date_trunc('year', now()) - interval '1 day'",
@@ -42,7 +45,7 @@ mod tests {
             (2, "an alarm has no schedule",
              "insert into kronos.alarms (cron, slot) values ('9 9 9 9 *', 77)"),
             (2, "a schedule has no live job",
-             "update kronos.jobs set schedule_id = null, status = 'PAUSED'"),
+             "update kronos.jobs set schedule_id = null, status = 'PAUSED', paused_at = now()"),
             (2, "there are more pg_cron entries than kronos.max_alarms allows",
              "select cron.schedule('kronos alarm ' || n, '* * * * *', 'select 1') from generate_series(1, 160) n"),
             (
@@ -53,9 +56,11 @@ mod tests {
 (4, "a live job has no execution for its schedule's last tick", "delete from kronos.executions; update kronos.schedules set last_tick_at = date_trunc('year', now())"),
             (5, "an execution belongs to a version that was not in force at its tick",
              "update kronos.jobs set created_at = now()"),
-            (6, "an execution was written after its job was cancelled",
+            (6, "an execution was written after its job was cancelled or paused",
              "update kronos.jobs set status = 'RETIRED', retired_reason = 'CANCELLED', schedule_id = null,
                                      retired_at = now() - interval '1 hour'"),
+            (6, "an execution was written after its job was cancelled or paused",
+             "update kronos.jobs set status = 'PAUSED', schedule_id = null, paused_at = now() - interval '1 hour'"),
             (7, "an execution lies outside its job's window", "update kronos.jobs set starts_at = now()"),
             (10, "a tick could not be materialised",
              "insert into kronos.pending_ticks (lineage_id, tick_at, job_id, sqlstate, error)

@@ -29,7 +29,7 @@ fn lose_wake_ups(session: &mut Client, hours: i64) {
         .batch_execute(&format!(
             "update kronos.schedules set next_tick_at = next_tick_at - interval '{hours} hours', last_tick_at = null,
                                          settled_at = next_tick_at - interval '{hours} hours' - interval '1 minute';
-             update kronos.jobs set created_at = created_at - interval '{hours} hours' - interval '2 hours' where status = 'ACTIVE'"
+             update kronos.jobs set created_at = created_at - interval '{hours} hours' - interval '2 hours', active_since = active_since - interval '{hours} hours' - interval '2 hours' where status = 'ACTIVE'"
         ))
         .unwrap();
 }

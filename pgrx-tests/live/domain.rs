@@ -102,7 +102,7 @@ pub fn make_yearly_due(session: &mut impl GenericClient) {
     session
         .batch_execute(
             "set timezone = 'UTC';
-             update kronos.jobs set created_at = date_trunc('year', now()) - interval '2 days' where status = 'ACTIVE';
+             update kronos.jobs set created_at = date_trunc('year', now()) - interval '2 days', active_since = date_trunc('year', now()) - interval '2 days' where status = 'ACTIVE';
              update kronos.schedules set next_tick_at = date_trunc('year', now()), last_tick_at = null,
                                          settled_at = date_trunc('year', now()) - interval '1 day'
              where cron = '0 0 1 1 *';",

@@ -8,6 +8,7 @@ mod dump;
 mod failures;
 mod firing;
 mod isolation;
+mod pause;
 mod readme;
 mod server;
 mod ticks;

@@ -115,7 +115,7 @@ fn tick_after_an_update_belongs_to_the_new_version() {
         .unwrap();
     make_yearly_due(&mut session);
     session
-        .batch_execute("update kronos.jobs set created_at = created_at - interval '9 days' where status = 'RETIRED'")
+        .batch_execute("update kronos.jobs set created_at = created_at - interval '9 days', active_since = active_since - interval '9 days' where status = 'RETIRED'")
         .unwrap();
     assert_eq!(run_due(&mut session), 1);
     assert_eq!(executions_of(&mut session, next), 1);
@@ -167,7 +167,7 @@ fn job_uncommitted_during_a_tick_gets_it_with_the_next_wake_up() {
     let late = create(&mut transaction, YEARLY);
     // As if the transaction had begun before the tick came due.
     transaction
-        .execute("update kronos.jobs set created_at = date_trunc('year', now()) - interval '1 hour' where job_id = $1", &[&late])
+        .execute("update kronos.jobs set created_at = date_trunc('year', now()) - interval '1 hour', active_since = date_trunc('year', now()) - interval '1 hour' where job_id = $1", &[&late])
         .unwrap();
     assert_eq!(run_due(&mut session), 3);
     transaction.commit().unwrap();
@@ -259,7 +259,7 @@ fn every_tick_of_a_downtime_is_materialised_once() {
     session
         .batch_execute(
             "set timezone = 'UTC';
-             update kronos.jobs set created_at = date_trunc('day', now()) - interval '9 days 1 hour';
+             update kronos.jobs set created_at = date_trunc('day', now()) - interval '9 days 1 hour', active_since = date_trunc('day', now()) - interval '9 days 1 hour';
              update kronos.schedules set next_tick_at = date_trunc('day', now()) - interval '9 days',
                                          settled_at = date_trunc('day', now()) - interval '9 days 1 hour'",
         )
@@ -308,7 +308,7 @@ fn tick_due_between_an_update_and_its_commit_belongs_to_the_new_version() {
         .batch_execute(
             "delete from kronos.executions;
              update kronos.jobs set retired_at = date_trunc('year', now()) - interval '1 hour' where status = 'RETIRED';
-             update kronos.jobs set created_at = date_trunc('year', now()) - interval '1 hour' where version = 2",
+             update kronos.jobs set created_at = date_trunc('year', now()) - interval '1 hour', active_since = date_trunc('year', now()) - interval '1 hour' where version = 2",
         )
         .unwrap();
     assert_eq!(run_due(&mut session), 1);

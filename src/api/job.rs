@@ -98,6 +98,35 @@ fn cancel_cron_job(
     })())
 }
 
+/// Pauses a cron job; see [`job::pause`].
+#[pg_extern(security_definer, requires = ["tables"])]
+#[search_path(pg_catalog, kronos, pg_temp)]
+fn pause_cron_job(
+    workspace: Option<&str>,
+    job_id: Option<Uuid>,
+    reason: default!(Option<&str>, "NULL"),
+) -> pgrx::composite_type!('static, "kronos.jobs") {
+    or_raise((|| {
+        let job_id = needed("job_id", job_id)?;
+        job::pause(needed("workspace", workspace)?, job_id, reason)?;
+        job_row(job_id)
+    })())
+}
+
+/// Lets a paused cron job go on; see [`job::resume`].
+#[pg_extern(security_definer, requires = ["tables"])]
+#[search_path(pg_catalog, kronos, pg_temp)]
+fn resume_cron_job(
+    workspace: Option<&str>,
+    job_id: Option<Uuid>,
+) -> pgrx::composite_type!('static, "kronos.jobs") {
+    or_raise((|| {
+        let job_id = needed("job_id", job_id)?;
+        job::resume(needed("workspace", workspace)?, job_id)?;
+        job_row(job_id)
+    })())
+}
+
 /// One version of a job.
 #[pg_extern(security_definer, requires = ["tables"])]
 #[search_path(pg_catalog, kronos, pg_temp)]

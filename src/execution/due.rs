@@ -11,8 +11,8 @@ use std::collections::HashMap;
 pub struct DueTick {
     pub schedule_id: Uuid,
     pub tick_at: Tick,
-    /// Set for a tick that was handled before: only jobs created after this instant can have missed it.
-    pub created_after: Option<DateTime<Utc>>,
+    /// Set for a tick that was handled before: only jobs that joined after this instant can have missed it.
+    pub joined_after: Option<DateTime<Utc>>,
     pub missed: Missed,
 }
 
@@ -83,7 +83,7 @@ pub fn due_ticks(
         .map(|tick_at| DueTick {
             schedule_id,
             tick_at,
-            created_after: None,
+            joined_after: None,
             missed: missed(tick_at),
         })
         .collect()

@@ -8,17 +8,17 @@ use pgrx::datum::DatumWithOid;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::panic::CaughtError;
 
-/// The executions that jobs owe for the ticks $1, $2 (of jobs created after $3, where given): of a job's schedule,
-/// after the version took over, and inside the job's window; and, if it was missed ($4: `last`, `earlier`, or null), what
+/// The executions that jobs owe for the ticks $1, $2 (of jobs that joined after $3, where given): of a job's schedule,
+/// after the job was made or resumed, and inside the job's window; and, if it was missed ($4: `last`, `earlier`, or null), what
 /// the job's catchup_policy makes good.
 pub const OWED: &str = "
 select j.workspace_id, j.job_id, j.lineage_id, d.tick_at
-from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[]) as d (schedule_id, tick_at, created_after, missed)
+from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[]) as d (schedule_id, tick_at, joined_after, missed)
 join kronos.jobs j on j.schedule_id = d.schedule_id
-where d.tick_at > j.created_at
+where d.tick_at > j.active_since
   and (j.starts_at is null or d.tick_at >= j.starts_at)
   and (j.ends_at is null or d.tick_at < j.ends_at)
-  and (d.created_after is null or j.created_at > d.created_after)
+  and (d.joined_after is null or j.active_since > d.joined_after)
   and (d.missed is null
        or j.catchup_policy in ('all', d.missed) and d.tick_at >= clock_timestamp() - j.catchup_window)";
 
@@ -46,9 +46,9 @@ pub fn due_args<'a>(due: &[DueTick]) -> Vec<DatumWithOid<'a>> {
     let schedules: Vec<Uuid> = due.iter().map(|tick| tick.schedule_id).collect();
     let ticks: Vec<TimestampWithTimeZone> =
         due.iter().map(|tick| sql::to_pg(tick.tick_at)).collect();
-    let created_after: Vec<Option<TimestampWithTimeZone>> = due
+    let joined_after: Vec<Option<TimestampWithTimeZone>> = due
         .iter()
-        .map(|tick| tick.created_after.map(sql::to_pg))
+        .map(|tick| tick.joined_after.map(sql::to_pg))
         .collect();
     let missed: Vec<Option<&str>> = due
         .iter()
@@ -61,7 +61,7 @@ pub fn due_args<'a>(due: &[DueTick]) -> Vec<DatumWithOid<'a>> {
     vec![
         schedules.into(),
         ticks.into(),
-        created_after.into(),
+        joined_after.into(),
         missed.into(),
     ]
 }

@@ -34,17 +34,17 @@ pub fn record_locked(due: &[DueTick], locked: &[Uuid]) -> Result<()> {
     sql::run(&with_owed(RECORD_LOCKED), &args).map(|_| ())
 }
 
-/// Ticks of jobs that are not live any more are owed no longer.
-const DROP_OF_RETIRED: &str = "
+/// Ticks of jobs that are not active any more are owed no longer.
+const DROP_OF_INACTIVE: &str = "
 delete from kronos.pending_ticks p
-where not exists (select from kronos.jobs j where j.lineage_id = p.lineage_id and j.status <> 'RETIRED')";
+where not exists (select from kronos.jobs j where j.lineage_id = p.lineage_id and j.status = 'ACTIVE')";
 
-/// Pending ticks whose job no other session is changing. Holding the live version keeps it live until this transaction
-/// ends: no execution comes after a cancel.
+/// Pending ticks whose job no other session is changing. Holding the active version keeps it active until this
+/// transaction ends: no execution comes after a cancel or a pause.
 const LOCK_PENDING: &str = "
 select p.lineage_id, p.tick_at
 from kronos.pending_ticks p
-join kronos.jobs j on j.lineage_id = p.lineage_id and j.status <> 'RETIRED'
+join kronos.jobs j on j.lineage_id = p.lineage_id and j.status = 'ACTIVE'
 where p.error is null or ($1 and p.tried_at < now() - interval '30 seconds')
 order by p.tried_at
 limit $2
@@ -59,7 +59,7 @@ struct Pending {
 /// Tries pending ticks again, and returns how many executions came of it.
 pub fn retry_pending() -> Result<u64> {
     let mut count = 0;
-    sql::run(DROP_OF_RETIRED, &[])?;
+    sql::run(DROP_OF_INACTIVE, &[])?;
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
             std::thread::sleep(PAUSE);
@@ -89,7 +89,7 @@ const FIND_VERSION_AT: &str = "
 select job_id, cron, timezone
 from kronos.jobs
 where lineage_id = $1
-  and created_at < $2
+  and active_since < $2
   and (retired_at is null or $2 <= retired_at)
   and (starts_at is null or starts_at <= $2)
   and (ends_at is null or $2 < ends_at)";

@@ -2,12 +2,14 @@
 
 mod cancel;
 mod create;
+mod pause;
 mod read;
 mod rules;
 mod update;
 
 pub use cancel::cancel;
 pub use create::{NewCronJob, create};
+pub use pause::{pause, resume};
 pub use read::{find_workspace, lineage_of, version_ids};
 pub use rules::check_length;
 pub use update::{Changes, update};

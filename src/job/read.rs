@@ -53,7 +53,9 @@ pub struct CronJob {
     pub schedule_id: Option<Uuid>,
     pub starts_at: Option<TimestampWithTimeZone>,
     pub ends_at: Option<TimestampWithTimeZone>,
-    pub created_at: TimestampWithTimeZone,
+    pub active_since: TimestampWithTimeZone,
+    pub status: String,
+    pub paused_at: Option<TimestampWithTimeZone>,
     retired: Option<Retirement>,
 }
 
@@ -64,7 +66,7 @@ struct Retirement {
 }
 
 const LOCK_JOB: &str = "
-select job_id, version, cron, timezone, schedule_id, starts_at, ends_at, created_at,
+select job_id, version, cron, timezone, schedule_id, starts_at, ends_at, active_since, status, paused_at,
        retired_at, retired_reason, replaced_by_id
 from kronos.jobs
 where workspace_id = $1 and job_id = $2 and trigger = 'CRON'
@@ -101,7 +103,9 @@ fn read_job(row: &Row) -> Result<CronJob> {
         schedule_id: sql::get_opt(row, "schedule_id")?,
         starts_at: sql::get_opt(row, "starts_at")?,
         ends_at: sql::get_opt(row, "ends_at")?,
-        created_at: sql::get(row, "created_at")?,
+        active_since: sql::get(row, "active_since")?,
+        status: sql::get(row, "status")?,
+        paused_at: sql::get_opt(row, "paused_at")?,
         retired,
     })
 }

@@ -35,10 +35,10 @@ where job_id = $1";
 const INSERT_VERSION: &str = "
 insert into kronos.jobs (job_id, lineage_id, version, previous_version_id, workspace_id, endpoint_id, trigger,
                          cron, timezone, schedule_id, input, starts_at, ends_at, created_at,
-                         catchup_policy, catchup_window)
+                         active_since, status, paused_at, paused_reason, catchup_policy, catchup_window)
 select $2, lineage_id, version + 1, job_id, workspace_id, endpoint_id, trigger,
        $3, $4, $5, coalesce($6, input), $7, $8, $9,
-       coalesce($10, catchup_policy), coalesce($11, catchup_window)
+       $9, $12, paused_at, paused_reason, coalesce($10, catchup_policy), coalesce($11, catchup_window)
 from kronos.jobs
 where job_id = $1";
 
@@ -63,7 +63,11 @@ pub fn update(workspace: &str, job_id: Uuid, changes: Changes) -> Result<Uuid> {
     if let Some(input) = &changes.input {
         check_input(input)?;
     }
-    let schedule_id = schedule::join(&timing, &timezone)?;
+    // A paused job has no schedule, and stays paused.
+    let schedule_id = match old.schedule_id {
+        Some(_) => Some(schedule::join(&timing, &timezone)?),
+        None => None,
+    };
     let instant = sql::now();
     materialise_due(&old, instant)?;
     let new_id = crate::sql::uuid_v7();
@@ -84,10 +88,11 @@ pub fn update(workspace: &str, job_id: Uuid, changes: Changes) -> Result<Uuid> {
         at.into(),
         changes.catchup_policy.into(),
         changes.catchup_window.into(),
+        old.status.as_str().into(),
     ];
     sql::run(INSERT_VERSION, &args)?;
     match old.schedule_id {
-        Some(left) if left != schedule_id => schedule::release(left)?,
+        Some(left) if Some(left) != schedule_id => schedule::release(left)?,
         _ => {}
     }
     Ok(new_id)
@@ -132,10 +137,10 @@ fn materialise_due(job: &CronJob, instant: DateTime<Utc>) -> Result<()> {
         return Ok(());
     };
     // A job that run_due cannot have seen so far has all its ticks still to come.
-    let created_at = sql::from_pg(job.created_at);
-    let unseen = created_at > settled_at;
+    let active_since = sql::from_pg(job.active_since);
+    let unseen = active_since > settled_at;
     let after = if unseen {
-        created_at
+        active_since
     } else {
         next_tick_at - Duration::microseconds(1)
     };

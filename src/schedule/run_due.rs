@@ -117,7 +117,7 @@ fn ticks_of(due: &Due, now: DateTime<Utc>, horizon: Option<&Horizon>) -> Vec<Due
         .min(due.next_tick_at - Duration::microseconds(1));
     let mut ticks = due_ticks(due.schedule_id, &due.timing, after, now, horizon);
     for tick in &mut ticks {
-        tick.created_after = (tick.tick_at < due.next_tick_at).then_some(due.settled_at);
+        tick.joined_after = (tick.tick_at < due.next_tick_at).then_some(due.settled_at);
     }
     ticks
 }

@@ -118,8 +118,8 @@ union all
 select 4, 'a live job has no execution for its schedule''s last tick',
        jsonb_build_object('job_id', j.job_id, 'lineage_id', j.lineage_id, 'tick_at', s.last_tick_at)
 from kronos.schedules s join kronos.jobs j using (schedule_id)
-where j.created_at < s.last_tick_at
-  and j.created_at <= s.settled_at
+where j.active_since < s.last_tick_at
+  and j.active_since <= s.settled_at
   and (j.starts_at is null or j.starts_at <= s.last_tick_at)
   and (j.ends_at is null or s.last_tick_at < j.ends_at)
   and not exists (select from kronos.executions x where (x.lineage_id, x.tick_at) = (j.lineage_id, s.last_tick_at))
@@ -133,11 +133,12 @@ where x.created_at > now() - {LOOK_BACK}
   and (x.tick_at <= j.created_at or x.tick_at > j.retired_at)
 
 union all
-select 6, 'an execution was written after its job was cancelled',
+select 6, 'an execution was written after its job was cancelled or paused',
        jsonb_build_object('execution_id', x.execution_id, 'job_id', x.job_id, 'tick_at', x.tick_at)
 from kronos.executions x join kronos.jobs j using (job_id)
 where x.created_at > now() - {LOOK_BACK}
-  and j.retired_reason = 'CANCELLED' and x.created_at > j.retired_at
+  and (j.retired_reason = 'CANCELLED' and x.created_at > j.retired_at
+       or j.status = 'PAUSED' and x.created_at > j.paused_at)
 
 union all
 select 7, 'an execution lies outside its job''s window',

@@ -1,0 +1,147 @@
+//! Pausing and resuming: atomic with pg_cron as everything else, and never caught up.
+
+use crate::domain::*;
+use crate::server::Server;
+use postgres::{Client, Error, GenericClient};
+use uuid::Uuid;
+
+fn try_pause(session: &mut impl GenericClient, job_id: Uuid) -> Result<(), Error> {
+    session
+        .query_one(
+            "select kronos.pause_cron_job('acme', $1, 'month-end')",
+            &[&job_id],
+        )
+        .map(|_| ())
+}
+
+fn try_resume(session: &mut impl GenericClient, job_id: Uuid) -> Result<(), Error> {
+    session
+        .query_one("select kronos.resume_cron_job('acme', $1)", &[&job_id])
+        .map(|_| ())
+}
+
+fn server_with_job() -> (Server, Client, Uuid) {
+    let server = Server::start();
+    let mut session = server.session();
+    make_acme(&mut session);
+    let job_id = create(&mut session, YEARLY);
+    (server, session, job_id)
+}
+
+#[test]
+fn pause_takes_the_pg_cron_entry_away_and_resume_brings_it_back() {
+    let (_server, mut session, job_id) = server_with_job();
+    let before = state(&mut session);
+    let mut transaction = session.transaction().unwrap();
+    try_pause(&mut transaction, job_id).unwrap();
+    assert_eq!(count(&mut transaction, "select count(*) from cron.job"), 0);
+    transaction.rollback().unwrap();
+    assert_eq!(state(&mut session), before);
+
+    try_pause(&mut session, job_id).unwrap();
+    assert_eq!(count(&mut session, "select count(*) from cron.job"), 0);
+    assert_sound(&mut session);
+    assert_code(try_pause(&mut session, job_id), "JOB_PAUSED");
+
+    try_resume(&mut session, job_id).unwrap();
+    assert_eq!(
+        count(
+            &mut session,
+            "select count(*) from cron.job where schedule = '0 0 1 1 *'"
+        ),
+        1
+    );
+    let kept = "select count(*) from kronos.jobs where status = 'ACTIVE' and paused_at is not null and paused_reason = 'month-end'";
+    assert_eq!(
+        count(&mut session, kept),
+        1,
+        "when and why it was paused is kept"
+    );
+    assert_sound(&mut session);
+    assert_code(try_resume(&mut session, job_id), "JOB_NOT_PAUSED");
+}
+
+#[test]
+fn pause_and_resume_fail_with_pg_cron_and_change_nothing() {
+    let (_server, mut session, job_id) = server_with_job();
+    let refuse = "create or replace function cron.unschedule(job_id bigint) returns bool strict language plpgsql as
+                    $$ begin raise exception 'no' using errcode = '22023'; end $$;
+                  create or replace function cron.schedule(job_name text, schedule text, command text) returns bigint
+                    language plpgsql as $$ begin raise exception 'no' using errcode = '22023'; end $$";
+    let sharing = create(&mut session, YEARLY);
+    try_pause(&mut session, sharing).unwrap();
+    session
+        .batch_execute("update cron.job set active = false")
+        .unwrap();
+    session.batch_execute(refuse).unwrap();
+    let before = state(&mut session);
+    assert_code(try_pause(&mut session, job_id), "PG_CRON_FAILED");
+    assert_code(try_resume(&mut session, sharing), "PG_CRON_FAILED");
+    assert_eq!(state(&mut session), before);
+}
+
+#[test]
+fn ticks_of_a_pause_are_never_made_good() {
+    let (_server, mut session, job_id) = server_with_job();
+    let sharing = create(&mut session, YEARLY);
+    make_yearly_due(&mut session);
+    try_pause(&mut session, job_id).unwrap();
+    assert_eq!(run_due(&mut session), 1, "only the other job's");
+    try_resume(&mut session, job_id).unwrap();
+    session
+        .batch_execute("update kronos.schedules set next_tick_at = date_trunc('year', now() at time zone 'UTC') at time zone 'UTC'")
+        .unwrap();
+    assert_eq!(run_due(&mut session), 0);
+    let paused = "select count(*) from kronos.executions where job_id <> $1";
+    assert_eq!(
+        session
+            .query_one(paused, &[&sharing])
+            .unwrap()
+            .get::<_, i64>(0),
+        0
+    );
+    assert_sound(&mut session);
+}
+
+#[test]
+fn tick_that_waits_while_its_job_is_being_paused_is_dropped() {
+    let (server, mut session, job_id) = server_with_job();
+    make_yearly_due(&mut session);
+    let mut pausing = server.session();
+    let mut transaction = pausing.transaction().unwrap();
+    try_pause(&mut transaction, job_id).unwrap();
+    // Its schedule is locked with it: nothing else is on it.
+    assert_eq!(run_due(&mut session), 0);
+    transaction.commit().unwrap();
+    assert_eq!(run_due(&mut session), 0);
+    assert_eq!(executions(&mut session), 0);
+    assert_sound(&mut session);
+}
+
+#[test]
+fn update_of_a_paused_job_leaves_it_paused_and_cancel_retires_it() {
+    let (_server, mut session, job_id) = server_with_job();
+    try_pause(&mut session, job_id).unwrap();
+    let next = try_update(&mut session, job_id, Some("5 5 5 5 *")).unwrap();
+    assert_eq!(
+        count(
+            &mut session,
+            "select count(*) from kronos.jobs where status = 'PAUSED' and paused_reason = 'month-end'"
+        ),
+        1
+    );
+    assert_eq!(count(&mut session, "select count(*) from cron.job"), 0);
+    assert_sound(&mut session);
+    try_resume(&mut session, next).unwrap();
+    assert_eq!(
+        count(
+            &mut session,
+            "select count(*) from cron.job where schedule = '5 5 5 5 *'"
+        ),
+        1
+    );
+    try_pause(&mut session, next).unwrap();
+    try_cancel(&mut session, next).unwrap();
+    assert_code(try_resume(&mut session, next), "JOB_RETIRED");
+    assert_sound(&mut session);
+}
