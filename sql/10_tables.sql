@@ -48,9 +48,13 @@ create table kronos.schedules (
     next_tick_at timestamptz not null,
     last_tick_at timestamptz,
     settled_at timestamptz not null default clock_timestamp(),
+    unsettled boolean not null default false,
     revision bigint not null default 0,
-    constraint schedules_cron_and_timezone_unique unique (cron, timezone)
+    constraint schedules_cron_and_timezone_unique unique (cron, timezone),
+    -- Makes alarm_id part of a key: who holds a schedule FOR KEY SHARE holds its alarm too.
+    constraint schedules_alarm_key unique (schedule_id, alarm_id)
 );
+create index schedules_unsettled on kronos.schedules (schedule_id) where unsettled;
 create index schedules_by_next_tick on kronos.schedules (next_tick_at);
 create index schedules_by_alarm on kronos.schedules (alarm_id);
 comment on table kronos.schedules is 'One cron expression in one time zone, shared by every live job that uses it.';
@@ -58,6 +62,7 @@ comment on column kronos.schedules.next_tick_at is 'The first tick that run_due(
 comment on column kronos.schedules.last_tick_at is 'The last tick that run_due() has handled in time.';
 comment on column kronos.schedules.settled_at is
     'Up to here run_due() has seen every job of the schedule. A job created later may have been uncommitted when a tick was handled; run_due() gives it the ticks that it missed.';
+comment on column kronos.schedules.unsettled is 'Some session was joining when run_due() last handled a tick: the next call looks again.';
 comment on column kronos.schedules.revision is
     'Raised by a session that meant to delete the row and found it still in use, so that a stale snapshot cannot decide the same question.';
 
@@ -144,7 +149,6 @@ create table kronos.executions (
     constraint executions_status_known
         check (status in ('PENDING', 'QUEUED', 'RUNNING', 'RETRYING', 'SUCCESS', 'FAILED', 'CANCELLED'))
 );
-create index executions_by_job on kronos.executions (job_id);
 comment on table kronos.executions is 'One run to be done: one per tick of a cron job.';
 comment on column kronos.executions.tick_at is 'The tick that it stands for.';
 comment on column kronos.executions.run_at is 'When it may start.';
@@ -161,7 +165,6 @@ create table kronos.pending_ticks (
     constraint pending_ticks_one_per_lineage_and_tick primary key (lineage_id, tick_at),
     constraint pending_ticks_job_in_lineage foreign key (job_id, lineage_id) references kronos.jobs (job_id, lineage_id)
 );
-create index pending_ticks_by_job on kronos.pending_ticks (job_id);
 create index pending_ticks_by_tried_at on kronos.pending_ticks (tried_at);
 comment on table kronos.pending_ticks is
     'Ticks that could not be materialised with the others of their schedule: the job''s row was being changed (error is null), or its execution could not be written (error says why). Each run_due() tries them again.';

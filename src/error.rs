@@ -53,8 +53,9 @@ error_kinds! {
     JOB_NOT_PAUSED "JOB_NOT_PAUSED" ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The job is not paused."
     VERSION_CONFLICT "VERSION_CONFLICT" ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "expected_version is not the job's version; DETAIL has the current one."
     CONCURRENT_CHANGE "CONCURRENT_CHANGE" ERRCODE_T_R_SERIALIZATION_FAILURE 503 "Another transaction changed the same schedule; retry the transaction."
-    PG_CRON_UNAVAILABLE "PG_CRON_UNAVAILABLE" ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 503 "pg_cron is not loaded, or runs in another database."
+    PG_CRON_UNAVAILABLE "PG_CRON_UNAVAILABLE" ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 503 "pg_cron is not loaded, runs in another database, or starts no jobs."
     PG_CRON_FAILED "PG_CRON_FAILED" ERRCODE_INTERNAL_ERROR 503 "pg_cron raised an error: its own SQLSTATE (this one if it has none) and message, and in DETAIL the step that failed."
+    INTERNAL_ERROR "INTERNAL_ERROR" ERRCODE_INTERNAL_ERROR 500 "Kronos and its own tables disagree: a defect of Kronos."
 }
 
 /// An error on its way to the caller.
@@ -121,8 +122,8 @@ impl fmt::Display for KronosError {
 impl From<spi::Error> for KronosError {
     fn from(error: spi::Error) -> Self {
         KronosError {
-            code: "INTERNAL_ERROR",
-            sqlstate: PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+            code: INTERNAL_ERROR.code,
+            sqlstate: INTERNAL_ERROR.sqlstate,
             message: format!("Kronos failed to run its own SQL: {error}"),
             detail: json!({}),
             hint: None,

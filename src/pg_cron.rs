@@ -21,39 +21,44 @@ select e.jobid,
         and e.command = 'SELECT kronos.run_due()'
         and e.database = current_database()
         and e.username = current_user
-        and e.nodename = current_setting('cron.host')
-        and e.nodeport = current_setting('port')::integer) as live
+        and e.nodename = current_setting('cron.host', true)
+        and e.nodeport = current_setting('port')::integer
+        and (current_setting('cron.enable_superuser_jobs', true) = 'on'
+             or not (select rolsuper from pg_catalog.pg_roles where rolname = e.username))) as live
 from cron.job e
 where e.jobname::text like 'kronos alarm %'";
 
 /// The name of an alarm's entry, for queries over a row `a` of kronos.alarms.
 pub const NAME_OF_ALARM: &str = "'kronos alarm ' || a.alarm_id";
 
-/// Fails unless pg_cron is loaded and runs in this database, without which no entry would ever fire.
+/// Fails unless pg_cron is loaded, runs in this database, and starts jobs, without which no entry would ever fire.
+///
+/// A setting without a description is none of pg_cron's: a line in postgresql.conf for a library that is not loaded.
 ///
 /// # Errors
 /// `PG_CRON_UNAVAILABLE`.
 pub fn require() -> Result<()> {
-    let state = sql::row(
-        "select current_setting('cron.database_name', true) as runs_in, current_database()::text as here,
-                exists (select from pg_catalog.pg_extension where extname = 'pg_cron') as installed",
+    let problem = sql::row(
+        "select case
+             when not exists (select from pg_catalog.pg_extension where extname = 'pg_cron')
+                 then 'the extension pg_cron is not in this database'
+             when not coalesce(bool_or(name = 'cron.database_name'), false) then 'pg_cron is not loaded by the server'
+             when bool_or(name = 'cron.database_name' and setting <> current_database())
+                 then 'pg_cron runs in another database'
+             when bool_or(name = 'cron.launch_active_jobs' and setting = 'off')
+                 then 'pg_cron starts no jobs: cron.launch_active_jobs is off'
+         end as problem
+         from pg_catalog.pg_settings
+         where name in ('cron.database_name', 'cron.launch_active_jobs') and short_desc is not null",
         &[],
-        |row| {
-            Ok((
-                sql::get_opt::<String>(row, "runs_in")?,
-                sql::get::<String>(row, "here")?,
-                sql::get::<bool>(row, "installed")?,
-            ))
-        },
+        |row| sql::get_opt::<String>(row, "problem"),
     )?;
-    let problem = match state {
-        Some((_, _, false)) => "the extension pg_cron is not in this database",
-        Some((None, _, _)) => "pg_cron is not loaded by the server",
-        Some((Some(runs_in), here, _)) if runs_in != here => "pg_cron runs in another database",
-        _ => return Ok(()),
-    };
-    Err(KronosError::new(&error::PG_CRON_UNAVAILABLE, problem, json!({}))
-        .with_hint("Set shared_preload_libraries = 'pg_cron' and cron.database_name to this database, and restart the server."))
+    match problem.flatten() {
+        None => Ok(()),
+        Some(problem) => Err(KronosError::new(&error::PG_CRON_UNAVAILABLE, problem, json!({})).with_hint(
+            "Set shared_preload_libraries = 'pg_cron' and cron.database_name to this database, and restart the server.",
+        )),
+    }
 }
 
 /// The time zone in which pg_cron reads its entries: cron.timezone (1.5 and later), or GMT. An older pg_cron takes no
@@ -105,7 +110,8 @@ pub fn register(alarm_id: Uuid, cron: &str) -> Result<()> {
 pub fn unregister(alarm_id: Uuid, cron: &str) -> Result<()> {
     step("remove an alarm with cron.unschedule", cron, || {
         sql::run(
-            "select cron.unschedule(jobid) from cron.job where jobname::text = $1",
+            "select cron.unschedule(jobid)
+             from (select jobid from cron.job where jobname::text = $1 for update) as entry",
             &[entry_name(alarm_id).into()],
         )
     })

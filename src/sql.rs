@@ -164,7 +164,10 @@ pub fn in_subtransaction<T>(work: impl FnOnce() -> Result<T>) -> std::result::Re
             CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => Err(Failure {
                 report: Box::new(report),
             }),
-            panic => panic.rethrow(),
+            panic => {
+                pg_sys::RollbackAndReleaseCurrentSubTransaction();
+                panic.rethrow()
+            }
         })
         .execute();
         if outcome.is_err() {

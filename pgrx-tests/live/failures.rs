@@ -177,6 +177,22 @@ fn pg_cron_in_another_database_fails_create_also_on_a_schedule_that_exists() {
 }
 
 #[test]
+fn pg_cron_no_longer_loaded_fails_create_and_is_seen_by_check() {
+    let (server, session, _) = server_with_job();
+    drop(session);
+    // The other lines stay: PostgreSQL then keeps them as settings of nobody.
+    server.restart_with(&["shared_preload_libraries = ''"]);
+    let mut session = server.session();
+    assert_code(try_create(&mut session, YEARLY), "PG_CRON_UNAVAILABLE");
+    assert_code(try_create(&mut session, OTHER), "PG_CRON_UNAVAILABLE");
+    let found = count(
+        &mut session,
+        "select count(*) from kronos.check() where invariant = 1",
+    );
+    assert!(found > 0);
+}
+
+#[test]
 fn entry_that_is_gone_already_does_not_keep_its_last_job_from_being_cancelled() {
     let (_server, mut session, job_id) = server_with_job();
     session

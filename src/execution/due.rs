@@ -88,3 +88,24 @@ pub fn due_ticks(
         })
         .collect()
 }
+
+/// The ticks of a schedule that lie between two instants and have been handled: for jobs that were not there then. They
+/// are no missed ticks, however long ago.
+pub fn handled_ticks(
+    schedule_id: Uuid,
+    timing: &Timing,
+    after: DateTime<Utc>,
+    before: DateTime<Utc>,
+) -> Vec<DueTick> {
+    let ticks = timing
+        .ticks(after, before - Duration::microseconds(1))
+        .into_iter();
+    ticks
+        .map(|tick_at| DueTick {
+            schedule_id,
+            tick_at,
+            joined_after: None,
+            missed: Missed::No,
+        })
+        .collect()
+}

@@ -92,6 +92,13 @@ pub fn materialise(due: &[DueTick], jobs: &[Uuid]) -> Result<u64> {
     }
 }
 
+/// Writes the executions that one job owes for the ticks; what goes wrong is the caller's error.
+pub fn materialise_or_raise(due: &[DueTick], job_id: Uuid) -> Result<u64> {
+    let mut args = due_args(due);
+    args.push(vec![job_id].into());
+    sql::run(&with_owed(INSERT_OWED), &args)
+}
+
 /// Carries an interruption on to the caller.
 pub fn interrupted(failure: Failure) -> ! {
     CaughtError::PostgresError(*failure.report).rethrow()

@@ -4,6 +4,6 @@ mod due;
 mod materialise;
 mod pending;
 
-pub use due::{DueTick, Horizon, Missed, due_ticks, horizons};
-pub use materialise::materialise;
+pub use due::{DueTick, Horizon, Missed, due_ticks, handled_ticks, horizons};
+pub use materialise::{materialise, materialise_or_raise};
 pub use pending::{record_locked, retry_pending};

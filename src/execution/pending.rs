@@ -7,15 +7,9 @@ use crate::error::Result;
 use crate::sql;
 use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
-use std::time::Duration;
 
 /// The most pending ticks that one call tries.
 const BATCH: i64 = 1000;
-
-/// How often, and after what pause, one call comes back to jobs whose rows another session is changing. Most such
-/// sessions commit within milliseconds; for one that does not, the next wake-up does it.
-const ATTEMPTS: u32 = 5;
-const PAUSE: Duration = Duration::from_millis(20);
 
 const RECORD_LOCKED: &str = "
 insert into kronos.pending_ticks (lineage_id, tick_at, job_id)
@@ -36,8 +30,13 @@ pub fn record_locked(due: &[DueTick], locked: &[Uuid]) -> Result<()> {
 
 /// Ticks of jobs that are not active any more are owed no longer.
 const DROP_OF_INACTIVE: &str = "
-delete from kronos.pending_ticks p
-where not exists (select from kronos.jobs j where j.lineage_id = p.lineage_id and j.status = 'ACTIVE')";
+delete from kronos.pending_ticks
+where (lineage_id, tick_at) in (
+    select p.lineage_id, p.tick_at
+    from kronos.pending_ticks p
+    where not exists (select from kronos.jobs j where j.lineage_id = p.lineage_id and j.status = 'ACTIVE')
+    for update skip locked
+)";
 
 /// Pending ticks whose job no other session is changing. Holding the active version keeps it active until this
 /// transaction ends: no execution comes after a cancel or a pause.
@@ -56,32 +55,17 @@ struct Pending {
     tick_at: TimestampWithTimeZone,
 }
 
-/// Tries pending ticks again, and returns how many executions came of it.
-pub fn retry_pending() -> Result<u64> {
-    let mut count = 0;
+/// Tries pending ticks again (`also_failed`: also those that failed, some time ago), and returns how many executions
+/// came of it.
+pub fn retry_pending(also_failed: bool) -> Result<u64> {
     sql::run(DROP_OF_INACTIVE, &[])?;
-    for attempt in 0..ATTEMPTS {
-        if attempt > 0 {
-            std::thread::sleep(PAUSE);
-        }
-        let also_failed = attempt == 0;
-        let pending = sql::rows(LOCK_PENDING, &[also_failed.into(), BATCH.into()], |row| {
-            Ok(Pending {
-                lineage_id: sql::get(row, "lineage_id")?,
-                tick_at: sql::get(row, "tick_at")?,
-            })
-        })?;
-        for tick in &pending {
-            count += retry(tick)?;
-        }
-        if !sql::exists(
-            "select from kronos.pending_ticks where error is null limit 1",
-            &[],
-        )? {
-            break;
-        }
-    }
-    Ok(count)
+    let pending = sql::rows(LOCK_PENDING, &[also_failed.into(), BATCH.into()], |row| {
+        Ok(Pending {
+            lineage_id: sql::get(row, "lineage_id")?,
+            tick_at: sql::get(row, "tick_at")?,
+        })
+    })?;
+    pending.iter().map(retry).sum()
 }
 
 /// The version that a tick belongs to: the one in force at that instant.

@@ -4,7 +4,7 @@ use super::read::{CronJob, lock_live_job};
 use super::rules::{Window, check_catchup, check_fires, check_input};
 use crate::calendar::Timing;
 use crate::error::{self, KronosError, Result};
-use crate::execution::{due_ticks, horizons, materialise};
+use crate::execution::{due_ticks, handled_ticks, horizons, materialise_or_raise};
 use crate::schedule::{self, parse_timing};
 use crate::sql;
 use chrono::{DateTime, Duration, Utc};
@@ -138,19 +138,23 @@ fn materialise_due(job: &CronJob, instant: DateTime<Utc>) -> Result<()> {
     };
     // A job that run_due cannot have seen so far has all its ticks still to come.
     let active_since = sql::from_pg(job.active_since);
-    let unseen = active_since > settled_at;
-    let after = if unseen {
-        active_since
-    } else {
-        next_tick_at - Duration::microseconds(1)
-    };
+    let mut due = vec![];
+    if active_since > settled_at {
+        due = handled_ticks(
+            schedule_id,
+            &timing,
+            active_since,
+            next_tick_at.min(instant),
+        );
+    }
     let horizons = horizons(&[schedule_id], instant)?;
-    let due = due_ticks(
+    let before = next_tick_at - Duration::microseconds(1);
+    due.extend(due_ticks(
         schedule_id,
         &timing,
-        after,
+        before,
         instant,
         horizons.get(&schedule_id),
-    );
-    materialise(&due, &[job.job_id]).map(|_| ())
+    ));
+    materialise_or_raise(&due, job.job_id).map(|_| ())
 }

@@ -3,7 +3,8 @@
 use crate::calendar::{Tick, Timing};
 use crate::error::Result;
 use crate::execution::{
-    DueTick, Horizon, Missed, due_ticks, horizons, materialise, record_locked, retry_pending,
+    DueTick, Horizon, Missed, due_ticks, handled_ticks, horizons, materialise, record_locked,
+    retry_pending,
 };
 use crate::sql;
 use chrono::{DateTime, Duration, Utc};
@@ -28,51 +29,79 @@ struct Due {
 const LOCK_DUE: &str = "
 select schedule_id, cron, timezone, next_tick_at, settled_at
 from kronos.schedules
-where next_tick_at <= $1
+where next_tick_at <= $1 or unsettled
 for no key update skip locked";
 
 /// Of the schedules, those that no session is joining: nobody holds them FOR KEY SHARE. Sessions that want to join wait
-/// until this transaction ends, and date their jobs after it.
+/// until this transaction ends, and date their jobs after it. With one snapshot for the whole transaction nothing is sure.
 const LOCK_SETTLED: &str = "
-select schedule_id from kronos.schedules where schedule_id = any ($1::uuid[]) for update skip locked";
+select schedule_id
+from kronos.schedules
+where schedule_id = any ($1::uuid[]) and current_setting('transaction_isolation') = 'read committed'
+for update skip locked";
 
 const LOCK_JOBS: &str = "
 select job_id from kronos.jobs where schedule_id = any ($1::uuid[]) for share skip locked";
 
 const MOVE_ON: &str = "
 update kronos.schedules s
-set next_tick_at = d.next_tick_at, last_tick_at = d.last_tick_at, settled_at = d.settled_at
-from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[])
-    as d (schedule_id, next_tick_at, last_tick_at, settled_at)
+set next_tick_at = d.next_tick_at, last_tick_at = coalesce(d.last_tick_at, s.last_tick_at),
+    settled_at = d.settled_at, unsettled = d.unsettled
+from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[], $5::boolean[])
+    as d (schedule_id, next_tick_at, last_tick_at, settled_at, unsettled)
 where s.schedule_id = d.schedule_id";
+
+/// How often, and after what pause, one call comes back to what other sessions have in hand. Most of them commit within
+/// milliseconds; what one does not let go of for longer, the next wake-up does.
+const ATTEMPTS: u32 = 5;
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+
+const UNFINISHED: &str = "
+select where exists (select from kronos.schedules where next_tick_at <= $1 or unsettled)
+          or exists (select from kronos.pending_ticks where error is null)";
 
 /// Materialises every tick that has come due: for all due schedules at once, one execution per job and tick.
 ///
-/// It takes the schedules that no other call has in hand, the jobs that no other session is changing, and waits for
-/// nobody. What it could not take becomes pending, and is tried at the end of the call and by the next ones.
+/// It takes the schedules that no other call has in hand and the jobs that no other session is changing, and waits for
+/// none of them. What it could not take is tried again before the call ends, and by the next ones.
 pub fn run_due() -> Result<Outcome> {
-    let now = sql::now();
-    let due = lock_due(now)?;
-    let mut executions = 0;
-    if !due.is_empty() {
-        let ids: Vec<Uuid> = due.iter().map(|due| due.schedule_id).collect();
-        let settled = lock_settled(&ids)?;
-        let horizons = horizons(&ids, now)?;
-        let jobs = sql::rows(LOCK_JOBS, &[ids.into()], |row| sql::get(row, "job_id"))?;
-        let horizon = |due: &Due| horizons.get(&due.schedule_id);
-        let ticks: Vec<DueTick> = due
-            .iter()
-            .flat_map(|due| ticks_of(due, now, horizon(due)))
-            .collect();
-        executions += materialise(&ticks, &jobs)?;
-        record_locked(&ticks, &jobs)?;
-        move_on(&due, &ticks, now, &settled)?;
+    let mut outcome = Outcome {
+        schedules: 0,
+        executions: 0,
+    };
+    for attempt in 0..ATTEMPTS {
+        if attempt > 0 {
+            std::thread::sleep(PAUSE);
+        }
+        let now = sql::now();
+        let due = lock_due(now)?;
+        outcome.schedules += due.iter().filter(|due| due.next_tick_at <= now).count() as i64;
+        outcome.executions += handle(&due, now)? as i64;
+        outcome.executions += retry_pending(attempt == 0)? as i64;
+        if !sql::exists(UNFINISHED, &[sql::to_pg(now).into()])? {
+            break;
+        }
     }
-    executions += retry_pending()?;
-    Ok(Outcome {
-        schedules: due.len() as i64,
-        executions: executions as i64,
-    })
+    Ok(outcome)
+}
+
+fn handle(due: &[Due], now: DateTime<Utc>) -> Result<u64> {
+    if due.is_empty() {
+        return Ok(0);
+    }
+    let ids: Vec<Uuid> = due.iter().map(|due| due.schedule_id).collect();
+    let settled = lock_settled(&ids)?;
+    let horizons = horizons(&ids, now)?;
+    let jobs = sql::rows(LOCK_JOBS, &[ids.into()], |row| sql::get(row, "job_id"))?;
+    let horizon = |due: &Due| horizons.get(&due.schedule_id);
+    let ticks: Vec<DueTick> = due
+        .iter()
+        .flat_map(|due| ticks_of(due, now, horizon(due)))
+        .collect();
+    let count = materialise(&ticks, &jobs)?;
+    record_locked(&ticks, &jobs)?;
+    move_on(due, &ticks, now, &settled)?;
+    Ok(count)
 }
 
 /// The schedules whose jobs are all in sight from an instant on.
@@ -109,16 +138,25 @@ fn lock_due(now: DateTime<Utc>) -> Result<Vec<Due>> {
     Ok(due.into_iter().flatten().collect())
 }
 
-/// The ticks that have come due, for all jobs; and before them those of the time in which jobs may have joined unseen,
-/// for such jobs.
+/// The ticks that have come due, for all jobs; and those handled before while jobs may have joined unseen, for such jobs.
 fn ticks_of(due: &Due, now: DateTime<Utc>, horizon: Option<&Horizon>) -> Vec<DueTick> {
-    let after = due
-        .settled_at
-        .min(due.next_tick_at - Duration::microseconds(1));
-    let mut ticks = due_ticks(due.schedule_id, &due.timing, after, now, horizon);
+    let mut ticks = handled_ticks(
+        due.schedule_id,
+        &due.timing,
+        due.settled_at,
+        due.next_tick_at,
+    );
     for tick in &mut ticks {
-        tick.joined_after = (tick.tick_at < due.next_tick_at).then_some(due.settled_at);
+        tick.joined_after = Some(due.settled_at);
     }
+    let before = due.next_tick_at - Duration::microseconds(1);
+    ticks.extend(due_ticks(
+        due.schedule_id,
+        &due.timing,
+        before,
+        now,
+        horizon,
+    ));
     ticks
 }
 
@@ -126,19 +164,23 @@ fn move_on(due: &[Due], ticks: &[DueTick], now: DateTime<Utc>, settled: &Settled
     // Of one schedule's ticks the last one stays. What was missed is not what every job has.
     let last_ticks: HashMap<Uuid, Tick> = ticks
         .iter()
-        .filter(|tick| tick.missed == Missed::No)
+        .filter(|tick| tick.missed == Missed::No && tick.joined_after.is_none())
         .map(|tick| (tick.schedule_id, tick.tick_at))
         .collect();
-    let (mut ids, mut next, mut last, mut settled_at) = (vec![], vec![], vec![], vec![]);
+    let (mut ids, mut next, mut last) = (vec![], vec![], vec![]);
+    let (mut settled_at, mut unsettled) = (vec![], vec![]);
     for due in due {
         ids.push(due.schedule_id);
-        next.push(sql::to_pg(
-            due.timing
-                .next_after(now)
-                .unwrap_or(DateTime::<Utc>::MAX_UTC),
-        ));
+        let moved = due.next_tick_at <= now;
+        let next_tick_at = if moved {
+            due.timing.next_after(now)
+        } else {
+            Some(due.next_tick_at)
+        };
+        next.push(sql::to_pg(next_tick_at.unwrap_or(DateTime::<Utc>::MAX_UTC)));
         last.push(last_ticks.get(&due.schedule_id).copied().map(sql::to_pg));
         let is_settled = settled.schedules.contains(&due.schedule_id);
+        unsettled.push(!is_settled);
         settled_at.push(sql::to_pg(if is_settled {
             settled.at
         } else {
@@ -147,7 +189,13 @@ fn move_on(due: &[Due], ticks: &[DueTick], now: DateTime<Utc>, settled: &Settled
     }
     sql::run(
         MOVE_ON,
-        &[ids.into(), next.into(), last.into(), settled_at.into()],
+        &[
+            ids.into(),
+            next.into(),
+            last.into(),
+            settled_at.into(),
+            unsettled.into(),
+        ],
     )
     .map(|_| ())
 }

@@ -79,7 +79,8 @@ where 1 <> (select count(*)
 union all
 select 1, 'pg_cron does not run in this database',
        jsonb_build_object('cron.database_name', current_setting('cron.database_name', true))
-where current_setting('cron.database_name', true) is distinct from current_database()
+where not exists (select from pg_catalog.pg_settings
+                  where name = 'cron.database_name' and setting = current_database() and short_desc is not null)
 
 union all
 select 2, 'a pg_cron entry of Kronos has no alarm', jsonb_build_object('jobid', e.jobid, 'name', e.name)
