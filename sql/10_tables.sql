@@ -141,16 +141,20 @@ create table kronos.executions (
     job_id uuid not null,
     lineage_id uuid not null,
     tick_at timestamptz,
+    idempotency_key text,
     run_at timestamptz not null,
     status text not null default 'QUEUED',
     created_at timestamptz not null default clock_timestamp(),
     constraint executions_job_in_lineage foreign key (job_id, lineage_id) references kronos.jobs (job_id, lineage_id),
     constraint executions_one_per_lineage_and_tick unique (lineage_id, tick_at),
+    constraint executions_idempotency_key_length check (length(idempotency_key) between 1 and 200),
     constraint executions_status_known
         check (status in ('PENDING', 'QUEUED', 'RUNNING', 'RETRYING', 'SUCCESS', 'FAILED', 'CANCELLED'))
 );
-comment on table kronos.executions is 'One run to be done: one per tick of a cron job.';
-comment on column kronos.executions.tick_at is 'The tick that it stands for.';
+create unique index executions_one_per_lineage_and_idempotency_key
+    on kronos.executions (lineage_id, idempotency_key) where idempotency_key is not null;
+comment on table kronos.executions is 'One run to be done: one per tick of a cron job, and those triggered by hand.';
+comment on column kronos.executions.tick_at is 'The tick that it stands for; null for one that was triggered by hand.';
 comment on column kronos.executions.run_at is 'When it may start.';
 
 create table kronos.pending_ticks (

@@ -44,6 +44,11 @@ comment on function kronos.resume_cron_job is
 job_id: the live version.
 Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND, JOB_NOT_FOUND (P0002), JOB_RETIRED, JOB_NOT_PAUSED, PG_CRON_UNAVAILABLE (55000), INVALID_WINDOW, NEVER_FIRES (22023), CONCURRENT_CHANGE (40001), PG_CRON_FAILED (pg_cron''s own).';
 
+comment on function kronos.trigger_cron_job is
+'Runs a live cron job now, outside its schedule (also a paused one): writes an execution that stands for no tick, and returns its row.
+job_id: the live version. idempotency_key: 1 to 200 characters, unique for the job through all its versions; the same key again returns the execution made first.
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND, JOB_NOT_FOUND (P0002), JOB_RETIRED (55000).';
+
 comment on function kronos.get_job is
 'Returns the row of one version of a job.
 Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND, JOB_NOT_FOUND (P0002).';

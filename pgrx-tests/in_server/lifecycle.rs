@@ -174,6 +174,44 @@ mod tests {
     }
 
     #[pg_test]
+    fn trigger_runs_a_job_outside_its_schedule_once_per_key() {
+        make_acme();
+        let job_id = create("'0 9 * * *'");
+        let trigger = |job_id: &str, key: &str| {
+            text(&format!(
+                "select concat_ws('|', execution_id, status, tick_at is null, run_at <= clock_timestamp())
+                 from kronos.trigger_cron_job('acme', '{job_id}', {key})"
+            ))
+        };
+        let first = trigger(&job_id, "'k'");
+        assert!(first.ends_with("|QUEUED|t|t"), "{first}");
+        assert_eq!(trigger(&job_id, "'k'"), first);
+        assert_ne!(trigger(&job_id, "'l'"), first);
+        assert_ne!(trigger(&job_id, "null"), trigger(&job_id, "null"));
+        let next = text(&format!(
+            "select job_id::text from kronos.update_cron_job('acme', '{job_id}')"
+        ));
+        assert_eq!(trigger(&next, "'k'"), first, "also for the next version");
+        run(&format!("select kronos.pause_cron_job('acme', '{next}')"));
+        trigger(&next, "'while paused'");
+        assert_eq!(count("select count(*) from kronos.executions"), 5);
+        assert_eq!(count("select count(*) from kronos.check()"), 0);
+
+        assert_code(
+            &format!("select kronos.trigger_cron_job('acme', '{job_id}')"),
+            "JOB_RETIRED",
+        );
+        assert_code(
+            &format!("select kronos.trigger_cron_job('acme', '{next}', '')"),
+            "INVALID_ARGUMENT",
+        );
+        assert_code(
+            "select kronos.trigger_cron_job('acme', null)",
+            "NULL_ARGUMENT",
+        );
+    }
+
+    #[pg_test]
     fn schedules_share_alarms_up_to_the_limit() {
         make_acme();
         create("'0 9 * * *'");

@@ -39,6 +39,14 @@ fn random_changes_over_300_schedules_stay_within_max_alarms() {
     assert!(entries <= 11, "{entries} entries");
 }
 
+#[test]
+fn random_changes_over_300_schedules_stay_within_max_alarms_in_repeatable_read() {
+    let server = Server::start_with(&["kronos.max_alarms = 10"]);
+    change_at_random(&server, 300, IsolationLevel::RepeatableRead);
+    let entries = count(&mut server.session(), "select count(*) from cron.job");
+    assert!(entries <= 11, "{entries} entries");
+}
+
 fn change_at_random(server: &Server, schedules: u32, level: IsolationLevel) {
     let mut session = server.session();
     make_acme(&mut session);

@@ -127,6 +127,27 @@ fn resume_cron_job(
     })())
 }
 
+/// Runs a cron job now; see [`job::trigger`].
+#[pg_extern(security_definer, requires = ["tables"])]
+#[search_path(pg_catalog, kronos, pg_temp)]
+fn trigger_cron_job(
+    workspace: Option<&str>,
+    job_id: Option<Uuid>,
+    idempotency_key: default!(Option<&str>, "NULL"),
+) -> pgrx::composite_type!('static, "kronos.executions") {
+    or_raise((|| {
+        let execution_id = job::trigger(
+            needed("workspace", workspace)?,
+            needed("job_id", job_id)?,
+            idempotency_key,
+        )?;
+        fetch(
+            "select x from kronos.executions x where execution_id = $1",
+            &[execution_id.into()],
+        )
+    })())
+}
+
 /// One version of a job.
 #[pg_extern(security_definer, requires = ["tables"])]
 #[search_path(pg_catalog, kronos, pg_temp)]

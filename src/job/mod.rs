@@ -5,6 +5,7 @@ mod create;
 mod pause;
 mod read;
 mod rules;
+mod trigger;
 mod update;
 
 pub use cancel::cancel;
@@ -12,4 +13,5 @@ pub use create::{NewCronJob, create};
 pub use pause::{pause, resume};
 pub use read::{find_workspace, lineage_of, version_ids};
 pub use rules::check_length;
+pub use trigger::trigger;
 pub use update::{Changes, update};

@@ -65,21 +65,37 @@ struct Retirement {
     replaced_by_id: Option<Uuid>,
 }
 
-const LOCK_JOB: &str = "
+const FIND_JOB: &str = "
 select job_id, version, cron, timezone, schedule_id, starts_at, ends_at, active_since, status, paused_at,
        retired_at, retired_reason, replaced_by_id
 from kronos.jobs
 where workspace_id = $1 and job_id = $2 and trigger = 'CRON'
-for no key update";
+{LOCK}";
 
 /// A live cron job, locked against any other change until the transaction ends.
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`; `JOB_RETIRED` with the time, the reason and what replaced it.
 pub fn lock_live_job(workspace: &str, job_id: Uuid) -> Result<CronJob> {
+    live_job(workspace, job_id, "for no key update")
+}
+
+/// A live cron job, held so that it stays as it is until the transaction ends; others may hold it too.
+///
+/// # Errors
+/// As [`lock_live_job`].
+pub fn hold_live_job(workspace: &str, job_id: Uuid) -> Result<CronJob> {
+    live_job(workspace, job_id, "for share")
+}
+
+fn live_job(workspace: &str, job_id: Uuid, lock: &str) -> Result<CronJob> {
     let workspace_id = find_workspace(workspace)?;
-    let job = sql::row(LOCK_JOB, &[workspace_id.into(), job_id.into()], read_job)?
-        .ok_or_else(|| job_not_found(workspace, job_id))?;
+    let job = sql::row(
+        &FIND_JOB.replace("{LOCK}", lock),
+        &[workspace_id.into(), job_id.into()],
+        read_job,
+    )?
+    .ok_or_else(|| job_not_found(workspace, job_id))?;
     match &job.retired {
         Some(retirement) => Err(job_retired(&job, retirement)),
         None => Ok(job),

@@ -138,6 +138,7 @@ select 6, 'an execution was written after its job was cancelled or paused',
        jsonb_build_object('execution_id', x.execution_id, 'job_id', x.job_id, 'tick_at', x.tick_at)
 from kronos.executions x join kronos.jobs j using (job_id)
 where x.created_at > now() - {LOOK_BACK}
+  and x.tick_at is not null
   and (j.retired_reason = 'CANCELLED' and x.created_at > j.retired_at
        or j.status = 'PAUSED' and x.created_at > j.paused_at)
 
