@@ -6,7 +6,7 @@
 //!   schedule with its alarm. Such sessions never wait for each other, and `run_due` never waits for them.
 //! - A session that takes a job away looks for another job that stays, and holds that one ([`share::release`]); only the
 //!   one that finds none locks the schedule FOR UPDATE, and deletes it if it is still alone.
-//! - `run_due` holds the schedules that are due FOR NO KEY UPDATE, and their jobs FOR SHARE, and waits for nobody.
+//! - `run_due` holds the schedules that are due FOR NO KEY UPDATE, and their jobs FOR SHARE, and waits for none of these.
 
 mod alarm;
 mod align;
