@@ -123,14 +123,7 @@ fn catch_up_of_a_thousand_ticks_survives_a_kill_and_eight_wake_ups_at_once() {
     let minute = minutes_ago(&mut session, 20);
     create_with(&mut session, &format!("{minute} * * * *"), "all", "1 year");
     lose_wake_ups(&mut session, 1000);
-    session
-        .batch_execute(
-            "create function public.hold() returns trigger language plpgsql as
-               $$ begin perform pg_advisory_xact_lock_shared(77); return new; end $$;
-             create trigger hold before insert on kronos.executions for each row execute function public.hold();
-             select pg_advisory_lock(77);",
-        )
-        .unwrap();
+    hold_executions(&mut session);
     let mut waker = server.session();
     let pid = backend_pid(&mut waker);
     let killed = thread::spawn(move || waker.query("select kronos.run_due()", &[]).map(|_| ()));

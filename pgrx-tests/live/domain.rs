@@ -149,3 +149,15 @@ pub fn backend_pid(session: &mut impl GenericClient) -> i32 {
         .unwrap()
         .get(0)
 }
+
+/// Makes writing an execution wait until an advisory lock can be had.
+pub fn hold_executions(session: &mut Client) {
+    session
+        .batch_execute(
+            "create function public.hold() returns trigger language plpgsql as
+               $$ begin perform pg_advisory_xact_lock_shared(77); return new; end $$;
+             create trigger hold before insert on kronos.executions for each row execute function public.hold();
+             select pg_advisory_lock(77);",
+        )
+        .unwrap();
+}

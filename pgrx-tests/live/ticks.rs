@@ -25,18 +25,6 @@ fn executions_of(session: &mut Client, job_id: Uuid) -> i64 {
         .get(0)
 }
 
-/// Makes writing an execution wait until an advisory lock can be had.
-fn hold_executions(session: &mut Client) {
-    session
-        .batch_execute(
-            "create function public.hold() returns trigger language plpgsql as
-               $$ begin perform pg_advisory_xact_lock_shared(77); return new; end $$;
-             create trigger hold before insert on kronos.executions for each row execute function public.hold();
-             select pg_advisory_lock(77);",
-        )
-        .unwrap();
-}
-
 #[test]
 fn tick_that_is_woken_twice_has_one_execution_per_job() {
     let (_server, mut session, _) = server_with_due_jobs(20);
