@@ -90,6 +90,10 @@ impl Server {
 
     /// A new session, once the server takes one again after a crash.
     pub fn session_after_crash(&self) -> Client {
+        // Until the postmaster has noticed the crash it still takes sessions, only to end them.
+        wait_for("the server to notice", || {
+            self.log().contains("all server processes terminated")
+        });
         let mut session = None;
         wait_for("the server to recover", || {
             session = self.try_session("postgres").ok();
