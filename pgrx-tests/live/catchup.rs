@@ -1,7 +1,7 @@
 //! Missed ticks: each job's own choice, and each made good once.
 
 use crate::domain::*;
-use crate::server::{Server, as_postgres, wait_for};
+use crate::server::Server;
 use postgres::Client;
 use std::thread;
 use uuid::Uuid;
@@ -123,16 +123,7 @@ fn catch_up_of_a_thousand_ticks_survives_a_kill_and_eight_wake_ups_at_once() {
     let minute = minutes_ago(&mut session, 20);
     create_with(&mut session, &format!("{minute} * * * *"), "all", "1 year");
     lose_wake_ups(&mut session, 1000);
-    hold_executions(&mut session);
-    let mut waker = server.session();
-    let pid = backend_pid(&mut waker);
-    let killed = thread::spawn(move || waker.query("select kronos.run_due()", &[]).map(|_| ()));
-    wait_for("run_due to be in the middle of its insert", || {
-        is_waiting(&mut session, pid)
-    });
-    as_postgres("sh", ["-c", &format!("kill -9 {pid}")]);
-    killed.join().unwrap().expect_err("its backend was killed");
-
+    kill_run_due_midway(&server, &mut session);
     let mut session = server.session_after_crash();
     let written: i64 = thread::scope(|scope| {
         let wakers: Vec<_> = (0..8)

@@ -1,8 +1,10 @@
 //! Words of the domain for tests.
 
+use crate::server::{Server, as_postgres, wait_for};
 use postgres::error::DbError;
 use postgres::{Client, Error, GenericClient};
 use serde_json::Value;
+use std::thread;
 use uuid::Uuid;
 
 /// A schedule that no test lives to see fire by itself.
@@ -160,4 +162,26 @@ pub fn hold_executions(session: &mut Client) {
              select pg_advisory_lock(77);",
         )
         .unwrap();
+}
+
+/// Kills a run_due in the middle of its insert, so that the server crashes and recovers.
+pub fn kill_run_due_midway(server: &Server, session: &mut Client) {
+    hold_executions(session);
+    let mut waker = server.session();
+    let pid = backend_pid(&mut waker);
+    let killed = thread::spawn(move || waker.query("select kronos.run_due()", &[]).map(|_| ()));
+    wait_for("run_due to be in the middle of its insert", || {
+        is_waiting(session, pid)
+    });
+    as_postgres("sh", ["-c", &format!("kill -9 {pid}")]);
+    killed.join().unwrap().expect_err("its backend was killed");
+}
+
+/// A server on which one job with the only entry exists.
+pub fn server_with_job() -> (Server, Client, Uuid) {
+    let server = Server::start();
+    let mut session = server.session();
+    make_acme(&mut session);
+    let job_id = create(&mut session, YEARLY);
+    (server, session, job_id)
 }

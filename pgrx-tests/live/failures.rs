@@ -1,18 +1,8 @@
 //! Invariants 1 and 3 when pg_cron fails: the caller has the error, and nothing has changed.
 
 use crate::domain::*;
-use crate::server::Server;
 use postgres::{Client, Error};
 use uuid::Uuid;
-
-/// A server on which one job with the only entry exists.
-fn server_with_job() -> (Server, Client, Uuid) {
-    let server = Server::start();
-    let mut session = server.session();
-    make_acme(&mut session);
-    let job_id = create(&mut session, YEARLY);
-    (server, session, job_id)
-}
 
 const OTHER: &str = "5 5 5 5 *";
 

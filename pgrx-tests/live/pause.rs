@@ -1,8 +1,7 @@
 //! Pausing and resuming: atomic with pg_cron as everything else, and never caught up.
 
 use crate::domain::*;
-use crate::server::Server;
-use postgres::{Client, Error, GenericClient};
+use postgres::{Error, GenericClient};
 use uuid::Uuid;
 
 fn try_pause(session: &mut impl GenericClient, job_id: Uuid) -> Result<(), Error> {
@@ -18,14 +17,6 @@ fn try_resume(session: &mut impl GenericClient, job_id: Uuid) -> Result<(), Erro
     session
         .query_one("select kronos.resume_cron_job('acme', $1)", &[&job_id])
         .map(|_| ())
-}
-
-fn server_with_job() -> (Server, Client, Uuid) {
-    let server = Server::start();
-    let mut session = server.session();
-    make_acme(&mut session);
-    let job_id = create(&mut session, YEARLY);
-    (server, session, job_id)
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Invariants 4 to 7 and 10: every tick's executions, under double wake-ups, crashes, changes and failures.
 
 use crate::domain::*;
-use crate::server::{Server, as_postgres, wait_for};
+use crate::server::{Server, wait_for};
 use postgres::Client;
 use std::thread;
 use uuid::Uuid;
@@ -58,15 +58,7 @@ fn tick_that_is_woken_by_eight_sessions_at_once_has_one_execution_per_job() {
 #[test]
 fn tick_whose_run_due_is_killed_midway_has_one_execution_per_job_after_recovery() {
     let (server, mut session, _) = server_with_due_jobs(50);
-    hold_executions(&mut session);
-    let mut waker = server.session();
-    let pid = backend_pid(&mut waker);
-    let killed = thread::spawn(move || waker.query("select kronos.run_due()", &[]).map(|_| ()));
-    wait_for("run_due to be in the middle of its insert", || {
-        is_waiting(&mut session, pid)
-    });
-    as_postgres("sh", ["-c", &format!("kill -9 {pid}")]);
-    killed.join().unwrap().expect_err("its backend was killed");
+    kill_run_due_midway(&server, &mut session);
 
     let mut session = server.session_after_crash();
     assert_eq!(executions(&mut session), 0);
