@@ -33,7 +33,8 @@ create table kronos.alarms (
     constraint alarms_cron_unique unique (cron),
     constraint alarms_slot_unique unique (slot),
     constraint alarms_slot_positive check (slot > 0),
-    constraint alarms_catch_all_alone_needs_no_slot check ((cron = '* * * * *') = (slot is null))
+    constraint alarms_catch_all_and_seconds_need_no_slot
+        check ((cron = '* * * * *' or cron like '%seconds') = (slot is null))
 );
 comment on table kronos.alarms is
     'The times at which pg_cron must wake Kronos: one row, one pg_cron entry. slot numbers 1 to kronos.max_alarms bound how many there are.';

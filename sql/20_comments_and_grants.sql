@@ -15,11 +15,11 @@ Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND (P0
 
 comment on function kronos.create_cron_job is
 'Makes a cron job in the caller''s transaction, with its schedule and its pg_cron entry, and returns its row.
-workspace, endpoint: names. cron: five fields in pg_cron''s dialect, or @hourly and its kin.
+workspace, endpoint: names. cron: five fields in pg_cron''s dialect, @hourly and its kin, or N seconds (1 to 59; needs pg_cron 1.5), whose ticks lie on a fixed grid from 1970 on.
 timezone: an IANA name that this server knows, in any case; the ticks are times on that zone''s clock. input: what every execution gets, at most 262144 bytes of JSON.
 starts_at, ends_at: only ticks with starts_at <= tick < ends_at run; NULL or infinity is no bound.
 idempotency_key: 1 to 200 characters, unique per endpoint; the same key and arguments again return the job made first and change nothing.
-catchup_policy: which ticks are made good that were missed (handled more than five minutes late): none, last (the last one), or all, of those within catchup_window (0 to 1 year).
+catchup_policy: which ticks are made good that were missed (handled more than five minutes late): none, last (the last one), or all, of those within catchup_window (0 to 1 year); all is at most the latest 10000.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT, INVALID_CRON, NEVER_FIRES, INVALID_TIMEZONE, INVALID_WINDOW (22023), CRON_NOT_SUPPORTED (0A000), INPUT_TOO_LARGE (54000), WORKSPACE_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002), IDEMPOTENCY_CONFLICT (23505), CONCURRENT_CHANGE (40001), PG_CRON_UNAVAILABLE (55000), PG_CRON_FAILED (pg_cron''s own).';
 
 comment on function kronos.update_cron_job is
@@ -65,6 +65,11 @@ comment on function kronos.next_ticks is
 'The next ticks of a schedule, so that a person sees them before creating a job.
 cron, timezone: as in create_cron_job. after: only ticks after this instant. count: how many, 0 to 10000.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT, INVALID_CRON, INVALID_TIMEZONE (22023), CRON_NOT_SUPPORTED (0A000).';
+
+comment on function kronos.describe_schedule is
+'Says in plain English when a schedule ticks.
+cron, timezone: as in create_cron_job.
+Errors: NULL_ARGUMENT (22004), INVALID_CRON, INVALID_TIMEZONE (22023), CRON_NOT_SUPPORTED (0A000).';
 
 comment on function kronos.realign_alarms is
 'Gives every schedule whose pg_cron entry no longer covers its ticks one that does, and returns how many there were. To be called after a change of cron.timezone, or of a zone''s rules (a new tzdata); check() names such schedules.

@@ -37,7 +37,7 @@ error_kinds! {
     NULL_ARGUMENT "NULL_ARGUMENT" ERRCODE_NULL_VALUE_NOT_ALLOWED 400 "An argument that needs a value is NULL or was left out."
     INVALID_ARGUMENT "INVALID_ARGUMENT" ERRCODE_INVALID_PARAMETER_VALUE 400 "An argument's value is out of its range."
     INVALID_CRON "INVALID_CRON" ERRCODE_INVALID_PARAMETER_VALUE 400 "The cron expression cannot be read; DETAIL names the field and the text."
-    CRON_NOT_SUPPORTED "CRON_NOT_SUPPORTED" ERRCODE_FEATURE_NOT_SUPPORTED 400 "The cron expression is of a kind that Kronos does not run yet."
+    CRON_NOT_SUPPORTED "CRON_NOT_SUPPORTED" ERRCODE_FEATURE_NOT_SUPPORTED 400 "The cron expression is of a kind that Kronos does not run (@reboot), or that needs a later pg_cron (seconds)."
     NEVER_FIRES "NEVER_FIRES" ERRCODE_INVALID_PARAMETER_VALUE 400 "The schedule has no tick, ever or between starts_at and ends_at."
     INVALID_TIMEZONE "INVALID_TIMEZONE" ERRCODE_INVALID_PARAMETER_VALUE 400 "PostgreSQL knows no time zone of that name; POSIX rules and offsets are no names."
     INVALID_WINDOW "INVALID_WINDOW" ERRCODE_INVALID_PARAMETER_VALUE 400 "ends_at is not after starts_at, or is past."

@@ -61,6 +61,30 @@ pub fn require() -> Result<()> {
     }
 }
 
+/// Fails unless the server's pg_cron has entries of seconds. They came with 1.5, as cron.timezone did.
+///
+/// # Errors
+/// `CRON_NOT_SUPPORTED`, `PG_CRON_UNAVAILABLE`.
+pub fn require_seconds(cron: &str) -> Result<()> {
+    require()?;
+    let too_old = sql::row(
+        "select extversion from pg_catalog.pg_extension
+         where extname = 'pg_cron'
+           and not exists (select from pg_catalog.pg_settings where name = 'cron.timezone' and short_desc is not null)",
+        &[],
+        |row| sql::get::<String>(row, "extversion"),
+    )?;
+    match too_old {
+        None => Ok(()),
+        Some(version) => Err(KronosError::new(
+            &error::CRON_NOT_SUPPORTED,
+            format!("{cron:?} needs pg_cron 1.5 or later; this server has {version}"),
+            json!({ "cron": cron, "pg_cron": version, "needed": "1.5" }),
+        )
+        .with_hint("The shortest interval that this server has is * * * * *, every minute.")),
+    }
+}
+
 /// The time zone in which pg_cron reads its entries: cron.timezone (1.5 and later), or GMT. An older pg_cron takes no
 /// notice of the setting; PostgreSQL then has it without a description.
 pub fn timezone() -> Result<String> {

@@ -86,6 +86,14 @@ mod tests {
             }
     }
 
+    /// An expression on a clock that is never changed.
+    fn in_utc(text: &str) -> Timing {
+        Timing {
+            expr: CronExpr::parse(text).unwrap(),
+            zone: Zone::named("UTC").unwrap(),
+        }
+    }
+
     fn text_of(fields: &[Field; 5]) -> String {
         fields.each_ref().map(|field| field.text.as_str()).join(" ")
     }
@@ -108,9 +116,7 @@ mod tests {
     #[pg_test]
     fn next_tick_is_what_a_minute_by_minute_reading_finds() {
         check(400, |fields, start| {
-            let expr = CronExpr::parse(&text_of(fields))
-                .map_err(|refused| TestCaseError::fail(refused.to_string()))?;
-            let found = expr.next_after(start);
+            let found = in_utc(&text_of(fields)).next_after(start);
             // A day that matches no sooner than in a year is left to the other tests.
             let first_minute =
                 start - Duration::seconds(start.second() as i64) + Duration::minutes(1);
@@ -207,6 +213,11 @@ mod tests {
             "٣ * * * *",
             "30seconds",
             "+30 seconds",
+            "0 seconds",
+            "60 seconds",
+            "30 second",
+            "30 SECONDS",
+            "30 seconds x",
         ] {
             assert!(CronExpr::parse(text).is_err(), "{text:?}");
         }
@@ -224,8 +235,10 @@ mod tests {
         runner
             .run(&"[-0-9*,/ @$a-zA-Zé]{0,30}|\\PC{0,20}", |text| {
                 if let Ok(expr) = CronExpr::parse(&text) {
-                    expr.next_after(DateTime::<Utc>::MIN_UTC);
-                    expr.next_after(DateTime::<Utc>::MAX_UTC);
+                    let zone = Zone::named("America/Havana").unwrap();
+                    let timing = Timing { expr, zone };
+                    timing.next_after(DateTime::<Utc>::MIN_UTC);
+                    timing.next_after(DateTime::<Utc>::MAX_UTC);
                 }
                 Ok(())
             })
@@ -350,7 +363,7 @@ mod tests {
             let (from, until) = (minutes[0].0, minutes[minutes.len() - 1].0);
             let expected = ticks_by_reading(fields, minutes);
             assert_eq!(
-                timing.ticks(from, until),
+                timing.ticks(from, until).collect::<Vec<_>>(),
                 expected,
                 "{} in {name} from {from}",
                 text_of(fields)
@@ -366,7 +379,7 @@ mod tests {
             for pg_cron_zone in pg_cron_zones {
                 let zone = Zone::named(pg_cron_zone).unwrap();
                 let text = alarm_for(timing, &zone, from, from + Duration::days(732));
-                let alarm = CronExpr::parse(&text).unwrap();
+                let alarm = in_utc(&text);
                 sql::run(
                     "select cron.schedule('x', $1, 'select 1')",
                     &[text.as_str().into()],
@@ -454,6 +467,73 @@ mod tests {
             ticks("0 9 30 12 *", "Pacific/Apia", "2011-12-01 00:00+00", 2),
             "2011-12-30 10:00:00, 2012-12-29 19:00:00"
         );
+    }
+
+    #[pg_test]
+    fn schedule_of_seconds_ticks_on_a_fixed_grid() {
+        assert_eq!(
+            ticks("20 seconds", "UTC", "2026-01-01 00:00:07.5", 4),
+            "2026-01-01 00:00:20, 2026-01-01 00:00:40, 2026-01-01 00:01:00, 2026-01-01 00:01:20"
+        );
+        assert_eq!(
+            ticks("20 seconds", "UTC", "2026-01-01 00:00:20", 1),
+            "2026-01-01 00:00:40"
+        );
+        // The grid is that of 1970, in whatever zone, also before 1970.
+        assert_eq!(
+            ticks("7 seconds", "Asia/Kathmandu", "1970-01-01 00:00:00", 2),
+            "1970-01-01 00:00:07, 1970-01-01 00:00:14"
+        );
+        assert_eq!(
+            ticks("7 seconds", "UTC", "1969-12-31 23:59:52.5", 2),
+            "1969-12-31 23:59:53, 1970-01-01 00:00:00"
+        );
+    }
+
+    #[pg_test]
+    fn description_says_when_a_schedule_ticks() {
+        for (cron, timezone, expected) in [
+            ("* * * * *", "UTC", "Every minute (time zone UTC)."),
+            (
+                "@daily",
+                "europe/berlin",
+                "At 00:00 (time zone Europe/Berlin).",
+            ),
+            (
+                "30 2 1,15 * FRI",
+                "GMT",
+                "At 02:30, on day 1 and 15 or Friday (time zone UTC).",
+            ),
+            (
+                "30 2 */15 * fri",
+                "UTC",
+                "At 02:30, on day 1, 16, and 31 (if it is also Friday) (time zone UTC).",
+            ),
+            (
+                "0 12 $ * *",
+                "UTC",
+                "At 12:00, on the last day of the month (time zone UTC).",
+            ),
+            ("30 seconds", "UTC", "Every 30 seconds."),
+            (
+                "0 0 30 2 *",
+                "UTC",
+                "At 00:00, on day 30, in February (time zone UTC). It never comes.",
+            ),
+        ] {
+            assert_eq!(
+                text(&format!(
+                    "select kronos.describe_schedule('{cron}', '{timezone}')"
+                )),
+                expected
+            );
+        }
+        check(500, |fields, _| {
+            let cron = text_of(fields);
+            let described = text(&format!("select kronos.describe_schedule('{cron}')"));
+            prop_assert!(described.contains("(time zone UTC)"));
+            Ok(())
+        });
     }
 
     #[pg_test]

@@ -141,3 +141,21 @@ fn catch_up_of_a_thousand_ticks_survives_a_kill_and_eight_wake_ups_at_once() {
     );
     assert_sound(&mut session);
 }
+
+#[test]
+fn catch_up_of_all_ticks_has_a_bound_whatever_the_window() {
+    let server = Server::start();
+    let mut session = server.session();
+    make_acme(&mut session);
+    create_with(&mut session, "* * * * *", "all", "1 year");
+    lose_wake_ups(&mut session, 200);
+    run_due(&mut session);
+    let missed =
+        "select count(*) from kronos.executions where tick_at < created_at - interval '5 minutes'";
+    assert_eq!(count(&mut session, missed), 10_000);
+    let gaps = "select count(*)
+                from (select tick_at - lag(tick_at) over (order by tick_at) as step from kronos.executions) steps
+                where step <> interval '1 minute'";
+    assert_eq!(count(&mut session, gaps), 0, "the latest ones");
+    assert_sound(&mut session);
+}

@@ -10,6 +10,7 @@ mod firing;
 mod isolation;
 mod pause;
 mod readme;
+mod seconds;
 mod server;
 mod ticks;
 mod zones;

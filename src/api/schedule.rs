@@ -23,6 +23,14 @@ fn realign_alarms() -> i64 {
     or_raise(schedule::realign())
 }
 
+/// A schedule in plain English.
+#[pg_extern(stable)]
+fn describe_schedule(cron: Option<&str>, timezone: default!(Option<&str>, "'UTC'")) -> String {
+    or_raise((|| {
+        schedule::describe(needed("cron", cron)?, needed("timezone", timezone)?)
+    })())
+}
+
 /// The next ticks of a schedule.
 #[pg_extern(stable)]
 fn next_ticks(

@@ -1,7 +1,9 @@
 //! From a schedule to its alarm: an expression in pg_cron's own zone whose times cover the schedule's ticks.
 
-use super::expr::Set;
-use super::{Fields, Timing, Zone};
+use super::clock::Clock;
+use super::expr::Rule;
+use super::fields::{Fields, Set};
+use super::{Timing, Zone};
 use chrono::{DateTime, Datelike, Timelike, Utc};
 
 const EVERY_MINUTE: &str = "* * * * *";
@@ -22,12 +24,15 @@ pub fn alarm_for(
     from: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> String {
-    let fields = timing.expr.fields();
+    let Rule::Clock(clock_times) = &timing.expr.rule else {
+        return timing.expr.text().into();
+    };
+    let fields = &clock_times.fields;
     let differences = differences(&timing.zone, zone, from.timestamp(), until.timestamp());
     if differences.iter().any(|seconds| seconds % 60 != 0) {
         return EVERY_MINUTE.into();
     }
-    let gap_ends: Vec<DateTime<Utc>> = gap_ends(timing, from, until)
+    let gap_ends: Vec<DateTime<Utc>> = gap_ends(clock_times, &timing.zone, from, until)
         .iter()
         .map(|unix| clock(zone, *unix))
         .collect();
@@ -79,22 +84,18 @@ fn differences(from_zone: &Zone, to: &Zone, from: i64, until: i64) -> Vec<i64> {
     found
 }
 
-/// The ends of the gaps in a schedule's clock at which it ticks for a time that was skipped.
-fn gap_ends(timing: &Timing, from: DateTime<Utc>, until: DateTime<Utc>) -> Vec<i64> {
-    if timing.expr.recurs() {
+/// The ends of the gaps in a schedule's zone at which it ticks for a time that was skipped.
+fn gap_ends(times: &Clock, zone: &Zone, from: DateTime<Utc>, until: DateTime<Utc>) -> Vec<i64> {
+    if times.fields.recurs {
         return vec![];
     }
     let mut ends = vec![];
     let mut at = from.timestamp();
-    while let Some(change) = timing
-        .zone
-        .next_change(at)
-        .filter(|change| *change <= until.timestamp())
-    {
-        let before = change + timing.zone.offset_at(change - 1);
-        let after = change + timing.zone.offset_at(change);
+    while let Some(change) = zone.next_change(at).filter(|it| *it <= until.timestamp()) {
+        let before = change + zone.offset_at(change - 1);
+        let after = change + zone.offset_at(change);
         let skipped = DateTime::from_timestamp(before - 1, 0)
-            .and_then(|start| timing.expr.next_after(start))
+            .and_then(|start| times.next_after(start))
             .is_some_and(|time| time.timestamp() < after);
         if skipped {
             ends.push(change);

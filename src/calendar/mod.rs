@@ -1,14 +1,21 @@
 //! When a schedule ticks: pg_cron's dialect, zones, and the ticks that follow from both. Knows nothing of tables.
 
 mod alarm;
+mod cache;
+mod clock;
+mod describe;
 mod expr;
+mod fields;
 mod zone;
 
 pub use alarm::alarm_for;
-pub use expr::{CronExpr, Fields, ParseErrorKind};
+pub use cache::{Refused, timing};
+pub use describe::describe;
+pub use expr::{CronExpr, ParseError, ParseErrorKind, Rule};
 pub use zone::Zone;
 
 use chrono::{DateTime, Duration, Utc};
+use clock::Clock;
 
 /// The instant at which a schedule comes due.
 pub type Tick = DateTime<Utc>;
@@ -20,37 +27,29 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// The timing of an expression and a zone that were accepted before: None only if this server no longer takes them.
-    pub fn stored(cron: &str, timezone: &str) -> Option<Timing> {
-        Some(Timing {
-            expr: CronExpr::parse(cron).ok()?,
-            zone: Zone::named(timezone)?,
-        })
-    }
-
     /// The first tick after an instant, or None if there is none before the year 2100.
     ///
     /// Where the clock is set back or forward the rule is Vixie cron's (crontab(5), "daylight saving time"). A schedule
-    /// that [recurs](CronExpr::recurs) follows real time: what the clock skips does not tick, what comes twice ticks
+    /// that [recurs](fields::Fields::recurs) follows real time: what the clock skips does not tick, what comes twice ticks
     /// twice. Any other ticks once for a time that is skipped, right after the gap, and once for a time that comes twice,
     /// the first time.
     pub fn next_after(&self, after: DateTime<Utc>) -> Option<Tick> {
-        if self.expr.recurs() {
-            self.next_in_real_time(after)
-        } else {
-            self.next_on_the_clock(after)
+        match &self.expr.rule {
+            Rule::Seconds(seconds) => next_on_the_grid((*seconds).into(), after),
+            Rule::Clock(times) if times.fields.recurs => self.next_in_real_time(times, after),
+            Rule::Clock(times) => self.next_on_the_clock(times, after),
         }
     }
 
     /// Between two changes of the zone's offset real time and the clock differ by a constant, so the search goes from
     /// change to change.
-    fn next_in_real_time(&self, after: DateTime<Utc>) -> Option<Tick> {
+    fn next_in_real_time(&self, times: &Clock, after: DateTime<Utc>) -> Option<Tick> {
         let mut after = after;
         let mut stretch = after.timestamp();
         loop {
             let offset = Duration::seconds(self.zone.offset_at(stretch));
             let local = after.checked_add_signed(offset)?;
-            let tick = self.expr.next_after(local)?.checked_sub_signed(offset)?;
+            let tick = times.next_after(local)?.checked_sub_signed(offset)?;
             match self.zone.next_change(stretch) {
                 Some(change) if tick.timestamp() >= change => {
                     stretch = change;
@@ -63,11 +62,11 @@ impl Timing {
 
     /// Goes through the matching times of the clock. Those of the hour that comes twice lead back to its first coming,
     /// and those within a gap all to its end, so some of them may not lie after `after`.
-    fn next_on_the_clock(&self, after: DateTime<Utc>) -> Option<Tick> {
+    fn next_on_the_clock(&self, times: &Clock, after: DateTime<Utc>) -> Option<Tick> {
         let offset = Duration::seconds(self.zone.offset_at(after.timestamp()));
         let mut local = after.checked_add_signed(offset)?;
         loop {
-            local = self.expr.next_after(local)?;
+            local = times.next_after(local)?;
             let tick = self.zone.first_instant_of(local)?;
             if tick > after {
                 return Some(tick);
@@ -76,18 +75,37 @@ impl Timing {
     }
 
     /// The ticks after `after`, up to and including `until`.
-    pub fn ticks(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> Vec<Tick> {
-        let mut next = self.next_after(after);
-        std::iter::from_fn(|| {
-            let tick = next.filter(|tick| *tick <= until)?;
-            next = self.next_after(tick);
-            Some(tick)
-        })
-        .collect()
+    pub fn ticks(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> impl Iterator<Item = Tick> {
+        std::iter::successors(self.next_after(after), |tick| self.next_after(*tick))
+            .take_while(move |tick| *tick <= until)
+    }
+
+    /// The last tick after `after`, up to and including `until`. It looks into the hour before `until`, and back from
+    /// there in steps that double.
+    pub fn last_tick(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> Option<Tick> {
+        let mut span = Duration::hours(1);
+        let mut end = until;
+        while end > after {
+            let start = end
+                .checked_sub_signed(span)
+                .map_or(after, |start| start.max(after));
+            if let Some(tick) = self.ticks(start, end).last() {
+                return Some(tick);
+            }
+            end = start;
+            span = span * 2;
+        }
+        None
     }
 
     /// Whether an instant is a tick.
     pub fn is_tick(&self, instant: DateTime<Utc>) -> bool {
         self.next_after(instant - Duration::microseconds(1)) == Some(instant)
     }
+}
+
+/// The first multiple of so many seconds since 1970 after an instant. A fixed grid: ticks do not drift, whatever wakes
+/// Kronos, and a schedule that is made again has the ticks that it had.
+fn next_on_the_grid(seconds: i64, after: DateTime<Utc>) -> Option<Tick> {
+    DateTime::from_timestamp((after.timestamp().div_euclid(seconds) + 1) * seconds, 0)
 }

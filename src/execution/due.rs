@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::sql;
 use chrono::{DateTime, Duration, Utc};
 use pgrx::Uuid;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 /// A tick of a schedule that is to be materialised.
 pub struct DueTick {
@@ -59,6 +59,9 @@ pub fn horizons(schedules: &[Uuid], now: DateTime<Utc>) -> Result<HashMap<Uuid, 
     Ok(found.into_iter().collect())
 }
 
+/// The most missed ticks of a schedule that `catchup_policy` 'all' makes good, whatever the window: the latest ones.
+const MOST_MISSED: usize = 10_000;
+
 /// The ticks of a schedule after an instant that are due now, without those that no job of it wants.
 pub fn due_ticks(
     schedule_id: Uuid,
@@ -68,43 +71,50 @@ pub fn due_ticks(
     horizon: Option<&Horizon>,
 ) -> Vec<DueTick> {
     let Horizon { any, all } = horizon.copied().unwrap_or(Horizon { any: now, all: now });
-    let start = after.max(any.min(now - IN_TIME) - Duration::microseconds(1));
-    let ticks = timing.ticks(start, now);
-    let in_time = |tick: Tick| now - tick <= IN_TIME;
-    let last_missed = ticks.iter().copied().rfind(|tick| !in_time(*tick));
-    let missed = |tick: Tick| match last_missed {
-        _ if in_time(tick) => Missed::No,
-        Some(last) if last == tick => Missed::Last,
-        _ => Missed::Earlier,
-    };
-    ticks
-        .into_iter()
-        .filter(|tick| missed(*tick) != Missed::Earlier || *tick >= all)
-        .map(|tick_at| DueTick {
+    let before = |instant: DateTime<Utc>| instant - Duration::microseconds(1);
+    let too_late = before(now - IN_TIME);
+    let last = timing.last_tick(after.max(before(any)), too_late);
+    let mut earlier = VecDeque::new();
+    if let Some(last) = last {
+        for tick in timing.ticks(after.max(before(all)), before(last)) {
+            if earlier.len() == MOST_MISSED - 1 {
+                earlier.pop_front();
+            }
+            earlier.push_back(tick);
+        }
+    }
+    let with = |missed: Missed| {
+        move |tick_at: Tick| DueTick {
             schedule_id,
             tick_at,
             joined_after: None,
-            missed: missed(tick_at),
-        })
+            missed,
+        }
+    };
+    let in_time = timing.ticks(after.max(too_late), now);
+    earlier
+        .into_iter()
+        .map(with(Missed::Earlier))
+        .chain(last.map(with(Missed::Last)))
+        .chain(in_time.map(with(Missed::No)))
         .collect()
 }
 
-/// The ticks of a schedule that lie between two instants and have been handled: for jobs that were not there then. They
-/// are no missed ticks, however long ago.
+/// The ticks of a schedule that lie between two instants and have been handled: for jobs that were not there then
+/// (`joined_after`, where given, says until when they were not). They are no missed ticks, however long ago.
 pub fn handled_ticks(
     schedule_id: Uuid,
     timing: &Timing,
     after: DateTime<Utc>,
     before: DateTime<Utc>,
+    joined_after: Option<DateTime<Utc>>,
 ) -> Vec<DueTick> {
-    let ticks = timing
+    timing
         .ticks(after, before - Duration::microseconds(1))
-        .into_iter();
-    ticks
         .map(|tick_at| DueTick {
             schedule_id,
             tick_at,
-            joined_after: None,
+            joined_after,
             missed: Missed::No,
         })
         .collect()

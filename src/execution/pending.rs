@@ -2,7 +2,7 @@
 
 use super::due::DueTick;
 use super::materialise::{due_args, interrupted, with_owed};
-use crate::calendar::Timing;
+use crate::calendar::timing;
 use crate::error::Result;
 use crate::sql;
 use pgrx::Uuid;
@@ -98,7 +98,7 @@ fn retry(tick: &Pending) -> Result<u64> {
         let timezone: String = sql::get(row, "timezone")?;
         Ok((
             sql::get::<Uuid>(row, "job_id")?,
-            Timing::stored(&cron, &timezone),
+            timing(&cron, &timezone).ok(),
         ))
     })?;
     let tick_at = sql::from_pg(tick.tick_at);

@@ -45,7 +45,8 @@ pub fn create(new: NewCronJob) -> Result<Uuid> {
         check_length("idempotency_key", key, 200)?;
         // Sessions with the same key come one after the other; the later ones find what the first has made.
         schedule::lock_name(&format!("idempotency key {endpoint_id} {key}"))?;
-        if let Some(job_id) = find_repeated(endpoint_id, key, &timing.expr, &timezone, &new)? {
+        if let Some(job_id) = find_repeated(endpoint_id, key, timing.expr.text(), &timezone, &new)?
+        {
             return Ok(job_id);
         }
     }
@@ -87,14 +88,14 @@ where endpoint_id = $1 and idempotency_key = $2";
 fn find_repeated(
     endpoint_id: Uuid,
     key: &str,
-    expr: &crate::calendar::CronExpr,
+    cron: &str,
     timezone: &str,
     new: &NewCronJob,
 ) -> Result<Option<Uuid>> {
     let args = [
         endpoint_id.into(),
         key.into(),
-        expr.text().into(),
+        cron.into(),
         timezone.into(),
         JsonB(new.input.0.clone()).into(),
         new.starts_at.into(),

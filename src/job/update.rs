@@ -2,7 +2,7 @@
 
 use super::read::{CronJob, lock_live_job};
 use super::rules::{Window, check_catchup, check_fires, check_input};
-use crate::calendar::Timing;
+use crate::calendar::timing;
 use crate::error::{self, KronosError, Result};
 use crate::execution::{due_ticks, handled_ticks, horizons, materialise_or_raise};
 use crate::schedule::{self, parse_timing};
@@ -131,8 +131,8 @@ fn materialise_due(job: &CronJob, instant: DateTime<Utc>) -> Result<()> {
             ))
         },
     )?;
-    let (Some((next_tick_at, settled_at)), Some(timing)) =
-        (handled, Timing::stored(&job.cron, &job.timezone))
+    let (Some((next_tick_at, settled_at)), Ok(timing)) =
+        (handled, timing(&job.cron, &job.timezone))
     else {
         return Ok(());
     };
@@ -145,6 +145,7 @@ fn materialise_due(job: &CronJob, instant: DateTime<Utc>) -> Result<()> {
             &timing,
             active_since,
             next_tick_at.min(instant),
+            None,
         );
     }
     let horizons = horizons(&[schedule_id], instant)?;

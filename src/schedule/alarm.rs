@@ -8,6 +8,11 @@ use pgrx::Uuid;
 /// The alarm of every minute: it covers any schedule of minutes, and takes those that come when all slots are in use.
 const CATCH_ALL: &str = "* * * * *";
 
+/// Whether an alarm takes no slot: the catch-all, and those of seconds, which it does not cover. There are 59 of these.
+fn needs_no_slot(cron: &str) -> bool {
+    cron == CATCH_ALL || cron.ends_with("seconds")
+}
+
 const FIND_ALARM: &str = "select alarm_id from kronos.alarms where cron = $1 for key share";
 
 /// A slot that no alarm has and no other session is about to take. The advisory lock reserves it, without waiting.
@@ -35,7 +40,7 @@ pub fn join(cron: &str) -> Result<Uuid> {
         return Ok(alarm_id);
     }
     pg_cron::require()?;
-    if cron == CATCH_ALL {
+    if needs_no_slot(cron) {
         return insert(cron, None)?.ok_or_else(concurrent_change);
     }
     // A slot can be gone by the time it is reserved, if its new owner has committed in between: the next look shows it.

@@ -2,7 +2,7 @@
 
 use super::alarm;
 use super::timing::{alarm_needed, pg_cron_zone};
-use crate::calendar::{CronExpr, Timing};
+use crate::calendar::{CronExpr, timing};
 use crate::error::Result;
 use crate::sql;
 use pgrx::Uuid;
@@ -40,7 +40,7 @@ fn find_uncovered(statement: &str) -> Result<Vec<Uncovered>> {
     let (zone, now) = (pg_cron_zone()?, sql::now());
     let mut uncovered = vec![];
     for mut schedule in found {
-        let Some(timing) = Timing::stored(&schedule.cron, &schedule.timezone) else {
+        let Ok(timing) = timing(&schedule.cron, &schedule.timezone) else {
             continue;
         };
         schedule.needed = alarm_needed(&timing, &zone, now);
@@ -53,7 +53,7 @@ fn find_uncovered(statement: &str) -> Result<Vec<Uncovered>> {
 
 fn covers(alarm: &str, needed: &str) -> bool {
     match (CronExpr::parse(alarm), CronExpr::parse(needed)) {
-        (Ok(alarm), Ok(needed)) => alarm.fields().cover(needed.fields()),
+        (Ok(alarm), Ok(needed)) => alarm.covers(&needed),
         _ => false,
     }
 }

@@ -17,4 +17,4 @@ mod timing;
 pub use align::{realign, uncovered};
 pub use run_due::run_due;
 pub use share::{concurrent_change, join, lock_name, release};
-pub use timing::parse_timing;
+pub use timing::{describe, parse_timing};

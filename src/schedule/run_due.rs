@@ -1,6 +1,6 @@
 //! `run_due`: what every alarm wakes.
 
-use crate::calendar::{Tick, Timing};
+use crate::calendar::{Tick, Timing, timing};
 use crate::error::Result;
 use crate::execution::{
     DueTick, Horizon, Missed, due_ticks, handled_ticks, horizons, materialise, record_locked,
@@ -10,6 +10,7 @@ use crate::sql;
 use chrono::{DateTime, Duration, Utc};
 use pgrx::Uuid;
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 /// What one call did.
 pub struct Outcome {
@@ -21,7 +22,7 @@ pub struct Outcome {
 
 struct Due {
     schedule_id: Uuid,
-    timing: Timing,
+    timing: Rc<Timing>,
     next_tick_at: DateTime<Utc>,
     settled_at: DateTime<Utc>,
 }
@@ -124,7 +125,7 @@ fn lock_due(now: DateTime<Utc>) -> Result<Vec<Due>> {
     let due = sql::rows(LOCK_DUE, &[sql::to_pg(now).into()], |row| {
         let cron: String = sql::get(row, "cron")?;
         let timezone: String = sql::get(row, "timezone")?;
-        let Some(timing) = Timing::stored(&cron, &timezone) else {
+        let Ok(timing) = timing(&cron, &timezone) else {
             pgrx::warning!("kronos: schedule {cron:?} in {timezone:?} cannot be read any more");
             return Ok(None);
         };
@@ -145,10 +146,8 @@ fn ticks_of(due: &Due, now: DateTime<Utc>, horizon: Option<&Horizon>) -> Vec<Due
         &due.timing,
         due.settled_at,
         due.next_tick_at,
+        Some(due.settled_at),
     );
-    for tick in &mut ticks {
-        tick.joined_after = Some(due.settled_at);
-    }
     let before = due.next_tick_at - Duration::microseconds(1);
     ticks.extend(due_ticks(
         due.schedule_id,

@@ -1,7 +1,7 @@
 //! Joining a schedule and leaving it.
 
 use super::alarm;
-use super::timing::{alarm_needed, pg_cron_zone};
+use super::timing::{alarm_needed, check_supported, pg_cron_zone};
 use crate::calendar::Timing;
 use crate::error::{self, KronosError, Result};
 use crate::sql;
@@ -22,7 +22,7 @@ returning schedule_id";
 /// Whoever gets it can rely on a pg_cron entry that is there, active, and set to the right times.
 ///
 /// # Errors
-/// What pg_cron raises; `CONCURRENT_CHANGE` where a stale snapshot hides what another session did.
+/// What pg_cron raises; `CRON_NOT_SUPPORTED` by it; `CONCURRENT_CHANGE` where a stale snapshot hides what another session did.
 pub fn join(timing: &Timing, timezone: &str) -> Result<Uuid> {
     let cron = timing.expr.text();
     let find = || {
@@ -43,6 +43,7 @@ pub fn join(timing: &Timing, timezone: &str) -> Result<Uuid> {
         alarm::verify(alarm_id)?;
         return Ok(schedule_id);
     }
+    check_supported(timing)?;
     let alarm_id = alarm::join(&alarm_needed(timing, &pg_cron_zone()?, sql::now()))?;
     let next_tick_at = timing
         .next_after(sql::now())

@@ -1,10 +1,13 @@
 //! From the caller's cron expression and time zone to ticks.
 
-use crate::calendar::{CronExpr, ParseErrorKind, Timing, Zone, alarm_for};
+use crate::calendar::{
+    self, ParseError, ParseErrorKind, Refused, Rule, Timing, Zone, alarm_for, timing,
+};
 use crate::error::{self, KronosError, Result};
 use crate::pg_cron;
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
+use std::rc::Rc;
 
 /// The names that the tz database has for UTC; one is stored for all, so that their jobs share schedules.
 const UTC_NAMES: [&str; 18] = [
@@ -32,26 +35,46 @@ const UTC_NAMES: [&str; 18] = [
 ///
 /// # Errors
 /// `INVALID_CRON`, `CRON_NOT_SUPPORTED`, `INVALID_TIMEZONE`.
-pub fn parse_timing(cron: &str, timezone: &str) -> Result<(Timing, String)> {
-    let expr = CronExpr::parse(cron).map_err(|refused| {
-        let kind = match refused.kind {
-            ParseErrorKind::Malformed => &error::INVALID_CRON,
-            ParseErrorKind::NotSupported => &error::CRON_NOT_SUPPORTED,
-        };
-        let detail = json!({
-            "cron": cron, "field": refused.field, "text": refused.text, "allowed": refused.allowed,
-        });
-        KronosError::new(kind, format!("cron expression: {refused}"), detail)
-            .with_hint(format!("Allowed there: {}.", refused.allowed))
+pub fn parse_timing(cron: &str, timezone: &str) -> Result<(Rc<Timing>, String)> {
+    let timing = timing(cron, timezone).map_err(|refused| match refused {
+        Refused::Cron(refused) => invalid_cron(cron, &refused),
+        Refused::Zone => invalid_timezone(timezone),
     })?;
-    let zone = Zone::named(timezone).ok_or_else(|| invalid_timezone(timezone))?;
-    let name = if UTC_NAMES.contains(&zone.name()) {
+    let name = timing.zone.name();
+    let name = if UTC_NAMES.contains(&name) {
         "UTC"
     } else {
-        zone.name()
+        name
     };
-    let timezone = name.to_owned();
-    Ok((Timing { expr, zone }, timezone))
+    let name = name.to_owned();
+    Ok((timing, name))
+}
+
+/// A schedule in plain English, with the zone as it is stored.
+///
+/// # Errors
+/// As [`parse_timing`].
+pub fn describe(cron: &str, timezone: &str) -> Result<String> {
+    let (timing, zone) = parse_timing(cron, timezone)?;
+    calendar::describe(&timing, &zone).ok_or_else(|| {
+        KronosError::new(
+            &error::INTERNAL_ERROR,
+            format!("{cron:?} cannot be described"),
+            json!({ "cron": cron }),
+        )
+    })
+}
+
+fn invalid_cron(cron: &str, refused: &ParseError) -> KronosError {
+    let kind = match refused.kind {
+        ParseErrorKind::Malformed => &error::INVALID_CRON,
+        ParseErrorKind::NotSupported => &error::CRON_NOT_SUPPORTED,
+    };
+    let detail = json!({
+        "cron": cron, "field": refused.field, "text": refused.text, "allowed": refused.allowed,
+    });
+    KronosError::new(kind, format!("cron expression: {refused}"), detail)
+        .with_hint(format!("Allowed there: {}.", refused.allowed))
 }
 
 /// How far ahead an alarm covers the ticks of its schedules, under the rules that their zones have today.
@@ -61,6 +84,17 @@ const HORIZON: Duration = Duration::days(2 * 366);
 pub fn pg_cron_zone() -> Result<Zone> {
     let name = pg_cron::timezone()?;
     Zone::named(&name).ok_or_else(|| invalid_timezone(&name))
+}
+
+/// Fails if the server's pg_cron could not wake Kronos for a schedule.
+///
+/// # Errors
+/// `CRON_NOT_SUPPORTED` with the version that it takes.
+pub fn check_supported(timing: &Timing) -> Result<()> {
+    match timing.expr.rule {
+        Rule::Seconds(_) => pg_cron::require_seconds(timing.expr.text()),
+        Rule::Clock(_) => Ok(()),
+    }
 }
 
 /// The expression of the alarm that a schedule needs from an instant on, in pg_cron's zone.
