@@ -75,6 +75,7 @@ create table kronos.jobs (
     version integer not null default 1,
     previous_version_id uuid,
     replaced_by_id uuid,
+    name text,
     trigger text not null,
     status text not null default 'ACTIVE',
     cron text,
@@ -85,7 +86,10 @@ create table kronos.jobs (
     ends_at timestamptz,
     catchup_policy text,
     catchup_window interval,
+    overlap_policy text,
+    jitter interval,
     idempotency_key text,
+    declared boolean not null default false,
     created_at timestamptz not null default clock_timestamp(),
     active_since timestamptz not null default clock_timestamp(),
     paused_at timestamptz,
@@ -104,6 +108,8 @@ create table kronos.jobs (
         deferrable initially deferred,
     constraint jobs_idempotency_key_unique_per_endpoint unique (endpoint_id, idempotency_key),
     constraint jobs_idempotency_key_length check (length(idempotency_key) between 1 and 200),
+    constraint jobs_name_length check (length(name) between 1 and 200),
+    constraint jobs_declared_has_name check (name is not null or not declared),
     constraint jobs_trigger_known check (trigger in ('IMMEDIATE', 'DELAYED', 'CRON')),
     constraint jobs_status_known check (status in ('ACTIVE', 'PAUSED', 'RETIRED')),
     constraint jobs_cron_has_expression_and_timezone
@@ -119,17 +125,27 @@ create table kronos.jobs (
     constraint jobs_retired_reason_known check (retired_reason in ('REPLACED', 'CANCELLED')),
     constraint jobs_replaced_names_successor
         check (coalesce(retired_reason = 'REPLACED', false) = (replaced_by_id is not null)),
-    constraint jobs_cron_has_catchup
-        check ((trigger = 'CRON') = (catchup_policy is not null) and (trigger = 'CRON') = (catchup_window is not null)),
+    constraint jobs_cron_has_policies
+        check ((trigger = 'CRON') = (catchup_policy is not null) and (trigger = 'CRON') = (catchup_window is not null)
+               and (trigger = 'CRON') = (overlap_policy is not null) and (trigger = 'CRON') = (jitter is not null)),
     constraint jobs_catchup_policy_known check (catchup_policy in ('none', 'last', 'all')),
     constraint jobs_catchup_window_not_negative check (catchup_window >= interval '0'),
+    constraint jobs_overlap_policy_known check (overlap_policy in ('allow', 'skip', 'queue_one', 'replace')),
+    constraint jobs_jitter_within_a_day check (jitter between interval '0' and interval '1 day'),
     constraint jobs_window_not_empty check (starts_at < ends_at),
     constraint jobs_window_finite check (isfinite(starts_at) and isfinite(ends_at))
 );
 create unique index jobs_one_active_version_per_lineage on kronos.jobs (lineage_id) where status <> 'RETIRED';
+create unique index jobs_one_live_job_per_name on kronos.jobs (workspace_id, name) where status <> 'RETIRED';
 create index jobs_by_schedule on kronos.jobs (schedule_id) where schedule_id is not null;
 comment on table kronos.jobs is
     'Immutable versions of jobs. An update retires one version and adds the next; job_id names a version, lineage_id the job through all of them.';
+comment on column kronos.jobs.name is 'What callers may call it by, through all its versions; unique among the live jobs of a workspace.';
+comment on column kronos.jobs.overlap_policy is
+    'What becomes of a tick while an execution of the job is not finished: allow (it runs as well), skip (it is skipped), queue_one (one waits, further ones are skipped), replace (waiting ones are cancelled, a running one is asked to stop).';
+comment on column kronos.jobs.jitter is
+    'Executions may start between their tick and so much later: by how much follows from the job and the tick alone.';
+comment on column kronos.jobs.declared is 'It was made by apply_crontab(), and is retired when that declares it no longer.';
 comment on column kronos.jobs.catchup_policy is
     'Which ticks are made good that no wake-up has handled in time: none, the last one, or all, of those within catchup_window.';
 comment on column kronos.jobs.created_at is 'The instant at which this version took over from the one before.';
@@ -142,19 +158,35 @@ create table kronos.executions (
     job_id uuid not null,
     lineage_id uuid not null,
     tick_at timestamptz,
+    origin text not null,
     idempotency_key text,
     run_at timestamptz not null,
     status text not null default 'QUEUED',
+    status_reason text,
+    stop_requested_at timestamptz,
     created_at timestamptz not null default clock_timestamp(),
+    finished_at timestamptz,
     constraint executions_job_in_lineage foreign key (job_id, lineage_id) references kronos.jobs (job_id, lineage_id),
     constraint executions_one_per_lineage_and_tick unique (lineage_id, tick_at),
     constraint executions_idempotency_key_length check (length(idempotency_key) between 1 and 200),
+    constraint executions_origin_known check (origin in ('TICK', 'TRIGGER', 'BACKFILL')),
+    constraint executions_trigger_alone_has_no_tick check ((origin = 'TRIGGER') = (tick_at is null)),
     constraint executions_status_known
-        check (status in ('PENDING', 'QUEUED', 'RUNNING', 'RETRYING', 'SUCCESS', 'FAILED', 'CANCELLED'))
+        check (status in ('PENDING', 'QUEUED', 'RUNNING', 'RETRYING', 'SUCCESS', 'FAILED', 'CANCELLED', 'SKIPPED')),
+    constraint executions_finished_has_time
+        check ((status in ('SUCCESS', 'FAILED', 'CANCELLED', 'SKIPPED')) = (finished_at is not null))
 );
 create unique index executions_one_per_lineage_and_idempotency_key
     on kronos.executions (lineage_id, idempotency_key) where idempotency_key is not null;
+create index executions_unfinished on kronos.executions (lineage_id)
+    where status in ('PENDING', 'QUEUED', 'RUNNING', 'RETRYING');
+create index executions_skipped on kronos.executions (lineage_id, tick_at) where status = 'SKIPPED';
 comment on table kronos.executions is 'One run to be done: one per tick of a cron job, and those triggered by hand.';
+comment on column kronos.executions.origin is 'Why it was made: TICK of the schedule, TRIGGER by hand, BACKFILL of a past tick.';
+comment on column kronos.executions.status is
+    'PENDING (run_at is to come), QUEUED, RUNNING, RETRYING, SUCCESS, FAILED, CANCELLED, or SKIPPED: the tick was not run, by the job''s overlap_policy.';
+comment on column kronos.executions.status_reason is 'Why it was skipped or cancelled.';
+comment on column kronos.executions.stop_requested_at is 'Since when its worker is asked to stop.';
 comment on column kronos.executions.tick_at is 'The tick that it stands for; null for one that was triggered by hand.';
 comment on column kronos.executions.run_at is 'When it may start.';
 

@@ -42,11 +42,13 @@ error_kinds! {
     INVALID_TIMEZONE "INVALID_TIMEZONE" ERRCODE_INVALID_PARAMETER_VALUE 400 "PostgreSQL knows no time zone of that name; POSIX rules and offsets are no names."
     INVALID_WINDOW "INVALID_WINDOW" ERRCODE_INVALID_PARAMETER_VALUE 400 "ends_at is not after starts_at, or is past."
     INPUT_TOO_LARGE "INPUT_TOO_LARGE" ERRCODE_PROGRAM_LIMIT_EXCEEDED 413 "The input is longer than 262144 bytes."
+    TOO_MANY_TICKS "TOO_MANY_TICKS" ERRCODE_PROGRAM_LIMIT_EXCEEDED 413 "The range has more than 10000 ticks."
     WORKSPACE_NOT_FOUND "WORKSPACE_NOT_FOUND" ERRCODE_NO_DATA_FOUND 404 "There is no workspace of that name."
     ENDPOINT_NOT_FOUND "ENDPOINT_NOT_FOUND" ERRCODE_NO_DATA_FOUND 404 "The workspace has no endpoint of that name."
     JOB_NOT_FOUND "JOB_NOT_FOUND" ERRCODE_NO_DATA_FOUND 404 "The workspace has no job of that id."
     WORKSPACE_EXISTS "WORKSPACE_EXISTS" ERRCODE_UNIQUE_VIOLATION 409 "There is a workspace of that name already."
     ENDPOINT_EXISTS "ENDPOINT_EXISTS" ERRCODE_UNIQUE_VIOLATION 409 "The workspace has an endpoint of that name already."
+    JOB_EXISTS "JOB_EXISTS" ERRCODE_UNIQUE_VIOLATION 409 "The workspace has a live job of that name already."
     IDEMPOTENCY_CONFLICT "IDEMPOTENCY_CONFLICT" ERRCODE_UNIQUE_VIOLATION 409 "The idempotency key was used for a job with other arguments."
     JOB_RETIRED "JOB_RETIRED" ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The job version is retired; DETAIL says since when, why, and by what it was replaced."
     JOB_PAUSED "JOB_PAUSED" ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The job is paused already; DETAIL says since when."
@@ -88,6 +90,12 @@ impl KronosError {
     /// The same error with the SQLSTATE of another, for errors that pass through Kronos.
     pub fn with_sqlstate(mut self, sqlstate: PgSqlErrorCode) -> Self {
         self.sqlstate = sqlstate;
+        self
+    }
+
+    /// The same error with one more fact in DETAIL.
+    pub fn with(mut self, key: &str, value: &str) -> Self {
+        self.detail[key] = json!(value);
         self
     }
 

@@ -25,6 +25,11 @@ extension_sql_file!(
     requires = [sql::uuid_v7]
 );
 extension_sql_file!(
+    "../sql/15_views.sql",
+    name = "views",
+    requires = ["tables", api::schedule::next_ticks]
+);
+extension_sql_file!(
     "../sql/20_comments_and_grants.sql",
     name = "comments_and_grants",
     finalize

@@ -77,6 +77,17 @@ pub fn composite(
     })?)
 }
 
+/// Composite results, by a statement with one such column.
+pub fn composites(
+    sql: &str,
+    args: &[DatumWithOid],
+) -> Result<Vec<PgHeapTuple<'static, AllocatedByRust>>> {
+    rows(sql, args, |row| {
+        row.get(1)?
+            .ok_or_else(|| pgrx::spi::Error::InvalidPosition.into())
+    })
+}
+
 const POSTGRES_EPOCH_IN_UNIX_MICROS: i64 = 946_684_800_000_000;
 
 /// The clock, now (not the transaction's start).
@@ -136,6 +147,11 @@ impl Failure {
     /// since then trying again is all that is needed.
     pub fn to_record(&self) -> Option<String> {
         (!self.sqlstate().starts_with("40")).then(|| self.report.message().to_owned())
+    }
+
+    /// Carries it on to the caller.
+    pub fn rethrow(self) -> ! {
+        CaughtError::PostgresError(*self.report).rethrow()
     }
 
     /// Whether the statement was stopped from outside (cancelled, or the server shuts down): nothing to carry on from.

@@ -24,7 +24,27 @@ mod tests {
             ("'acme', 'hook', ''", "INVALID_CRON"),
             ("'acme', 'hook', '0 0 30 2 *'", "NEVER_FIRES"),
             ("'acme', 'hook', '0 0 31 2,4,6,9,11 *'", "NEVER_FIRES"),
-            ("'acme', 'hook', '10 seconds'", "CRON_NOT_SUPPORTED"),
+            ("'acme', 'hook', '60 seconds'", "INVALID_CRON"),
+            (
+                "'acme', 'hook', '* * * * *', overlap_policy => 'never'",
+                "INVALID_ARGUMENT",
+            ),
+            (
+                "'acme', 'hook', '* * * * *', jitter => '25 hours'",
+                "INVALID_ARGUMENT",
+            ),
+            (
+                "'acme', 'hook', '* * * * *', jitter => '-1 second'",
+                "INVALID_ARGUMENT",
+            ),
+            (
+                "'acme', 'hook', '* * * * *', name => ''",
+                "INVALID_ARGUMENT",
+            ),
+            (
+                "'acme', 'hook', '* * * * *', overlap_policy => null",
+                "NULL_ARGUMENT",
+            ),
             ("'acme', 'hook', '@reboot'", "CRON_NOT_SUPPORTED"),
             (
                 "'acme', 'hook', '* * * * *', timezone => 'Mars/Olympus'",

@@ -1,10 +1,13 @@
 //! In-server tests: each runs in a transaction of a real backend that rolls back.
 
 mod arguments;
+mod backfill;
 mod calendar;
 mod check;
+mod crontab;
 mod documentation;
 mod lifecycle;
+mod names;
 
 use crate::sql;
 use pgrx::prelude::*;

@@ -3,11 +3,13 @@
 mod atomicity;
 mod catchup;
 mod concurrency;
+mod crontab;
 mod domain;
 mod dump;
 mod failures;
 mod firing;
 mod isolation;
+mod overlap;
 mod pause;
 mod readme;
 mod seconds;

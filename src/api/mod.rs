@@ -2,7 +2,7 @@
 
 mod endpoint;
 mod job;
-mod schedule;
+pub mod schedule;
 mod upkeep;
 mod workspace;
 

@@ -11,9 +11,17 @@ use serde_json::json;
 /// Materialises every tick that has come due; see [`schedule::run_due`].
 #[pg_extern(security_definer, requires = ["tables"])]
 #[search_path(pg_catalog, kronos, pg_temp)]
-fn run_due() -> TableIterator<'static, (name!(schedules, i64), name!(executions, i64))> {
+fn run_due() -> TableIterator<
+    'static,
+    (
+        name!(schedules, i64),
+        name!(executions, i64),
+        name!(skipped, i64),
+    ),
+> {
     let outcome = or_raise(schedule::run_due());
-    TableIterator::once((outcome.schedules, outcome.executions))
+    let written = outcome.written;
+    TableIterator::once((outcome.schedules, written.executions, written.skipped))
 }
 
 /// Moves schedules to alarms that cover them; see [`schedule::realign`].
@@ -33,7 +41,7 @@ fn describe_schedule(cron: Option<&str>, timezone: default!(Option<&str>, "'UTC'
 
 /// The next ticks of a schedule.
 #[pg_extern(stable)]
-fn next_ticks(
+pub fn next_ticks(
     cron: Option<&str>,
     timezone: default!(Option<&str>, "'UTC'"),
     after: default!(Option<TimestampWithTimeZone>, "now()"),

@@ -1,7 +1,7 @@
 //! Ticks that could not be materialised with the others of their schedule, and how they are made good.
 
 use super::due::DueTick;
-use super::materialise::{due_args, interrupted, with_owed};
+use super::materialise::{Written, busy, due_args, with_owed, write};
 use crate::calendar::timing;
 use crate::error::Result;
 use crate::sql;
@@ -39,25 +39,25 @@ where (lineage_id, tick_at) in (
 )";
 
 /// Pending ticks whose job no other session is changing. Holding the active version keeps it active until this
-/// transaction ends: no execution comes after a cancel or a pause.
+/// transaction ends: no execution comes after a cancel or a pause. It is held against all others, so that no two sessions
+/// decide at once about the overlap of two ticks of one job.
 const LOCK_PENDING: &str = "
 select p.lineage_id, p.tick_at
 from kronos.pending_ticks p
 join kronos.jobs j on j.lineage_id = p.lineage_id and j.status = 'ACTIVE'
 where p.error is null or ($1 and p.tried_at < now() - interval '30 seconds')
-order by p.tried_at
+order by p.tried_at, p.tick_at
 limit $2
 for update of p skip locked
-for share of j skip locked";
+for no key update of j skip locked";
 
 struct Pending {
     lineage_id: Uuid,
     tick_at: TimestampWithTimeZone,
 }
 
-/// Tries pending ticks again (`also_failed`: also those that failed, some time ago), and returns how many executions
-/// came of it.
-pub fn retry_pending(also_failed: bool) -> Result<u64> {
+/// Tries pending ticks again (`also_failed`: also those that failed, some time ago).
+pub fn retry_pending(also_failed: bool) -> Result<Written> {
     sql::run(DROP_OF_INACTIVE, &[])?;
     let pending = sql::rows(LOCK_PENDING, &[also_failed.into(), BATCH.into()], |row| {
         Ok(Pending {
@@ -65,7 +65,11 @@ pub fn retry_pending(also_failed: bool) -> Result<u64> {
             tick_at: sql::get(row, "tick_at")?,
         })
     })?;
-    pending.iter().map(retry).sum()
+    let mut written = Written::default();
+    for tick in &pending {
+        written += retry(tick)?;
+    }
+    Ok(written)
 }
 
 /// The version that a tick belongs to: the one in force at that instant.
@@ -78,10 +82,10 @@ where lineage_id = $1
   and (starts_at is null or starts_at <= $2)
   and (ends_at is null or $2 < ends_at)";
 
-const INSERT_EXECUTION: &str = "
-insert into kronos.executions (workspace_id, job_id, lineage_id, tick_at, run_at)
-select workspace_id, job_id, lineage_id, $2, $2 from kronos.jobs where job_id = $1
-on conflict (lineage_id, tick_at) do nothing";
+const OWED_FOR_ONE: &str = "
+select workspace_id, job_id, lineage_id, $2::timestamptz as tick_at, overlap_policy, jitter
+from kronos.jobs
+where job_id = $1";
 
 const RECORD_FAILURE: &str = "
 update kronos.pending_ticks
@@ -90,8 +94,8 @@ where lineage_id = $1 and tick_at = $2";
 
 const SETTLE: &str = "delete from kronos.pending_ticks where lineage_id = $1 and tick_at = $2";
 
-/// Tries one tick, and returns how many executions came of it.
-fn retry(tick: &Pending) -> Result<u64> {
+/// Tries one tick.
+fn retry(tick: &Pending) -> Result<Written> {
     let key = [tick.lineage_id.into(), tick.tick_at.into()];
     let version = sql::row(FIND_VERSION_AT, &key, |row| {
         let cron: String = sql::get(row, "cron")?;
@@ -105,13 +109,16 @@ fn retry(tick: &Pending) -> Result<u64> {
     let written = match version {
         Some((job_id, Some(timing))) if timing.is_tick(tick_at) => {
             let args = [job_id.into(), tick.tick_at.into()];
-            sql::in_subtransaction(|| sql::run(INSERT_EXECUTION, &args))
+            if !busy(&[job_id])?.is_empty() {
+                return Ok(Written::default());
+            }
+            sql::in_subtransaction(|| write(OWED_FOR_ONE, &args))
         }
-        _ => Ok(0),
+        _ => Ok(Written::default()),
     };
     match written {
-        Ok(count) => sql::run(SETTLE, &key).map(|_| count),
-        Err(failure) if failure.is_interruption() => interrupted(failure),
+        Ok(written) => sql::run(SETTLE, &key).map(|_| written),
+        Err(failure) if failure.is_interruption() => failure.rethrow(),
         Err(failure) => {
             let [lineage_id, tick_at] = key;
             let args = [
@@ -120,7 +127,7 @@ fn retry(tick: &Pending) -> Result<u64> {
                 failure.sqlstate().into(),
                 failure.to_record().into(),
             ];
-            sql::run(RECORD_FAILURE, &args).map(|_| 0)
+            sql::run(RECORD_FAILURE, &args).map(|_| Written::default())
         }
     }
 }

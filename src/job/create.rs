@@ -1,11 +1,11 @@
 //! Creating a cron job.
 
 use super::read::{find_endpoint, find_workspace};
-use super::rules::{Window, check_catchup, check_fires, check_input, check_length};
+use super::rules::{Policies, Window, check_fires, check_input, check_length};
 use crate::error::{self, KronosError, Result};
 use crate::schedule::{self, parse_timing};
 use crate::sql;
-use pgrx::datum::{Interval, TimestampWithTimeZone};
+use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
 use pgrx::{JsonB, Uuid};
 use serde_json::json;
 
@@ -13,20 +13,24 @@ use serde_json::json;
 pub struct NewCronJob<'a> {
     pub workspace: &'a str,
     pub endpoint: &'a str,
+    pub name: Option<&'a str>,
     pub cron: &'a str,
     pub timezone: &'a str,
     pub input: JsonB,
     pub starts_at: Option<TimestampWithTimeZone>,
     pub ends_at: Option<TimestampWithTimeZone>,
-    pub catchup_policy: &'a str,
-    pub catchup_window: Interval,
+    /// All given.
+    pub policies: Policies<'a>,
     pub idempotency_key: Option<&'a str>,
+    /// Whether apply_crontab makes it.
+    pub declared: bool,
 }
 
 const INSERT_JOB: &str = "
 insert into kronos.jobs (job_id, lineage_id, workspace_id, endpoint_id, trigger, cron, timezone, schedule_id,
-                         input, starts_at, ends_at, catchup_policy, catchup_window, idempotency_key)
-select id, id, $1, $2, 'CRON', $3, $4, $5, $6, $7, $8, $9, $10, $11 from kronos.uuid_v7() as id
+                         input, starts_at, ends_at, catchup_policy, catchup_window, overlap_policy, jitter, name,
+                         idempotency_key, declared)
+select id, id, $1, $2, 'CRON', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 from kronos.uuid_v7() as id
 on conflict (endpoint_id, idempotency_key) do nothing
 returning job_id";
 
@@ -34,13 +38,16 @@ returning job_id";
 /// before for the same arguments, the id of the job that it made.
 ///
 /// # Errors
-/// All of [`schedule::join`] and the checks of arguments; `IDEMPOTENCY_CONFLICT`.
+/// All of [`schedule::join`] and the checks of arguments; `IDEMPOTENCY_CONFLICT`, `JOB_EXISTS`.
 pub fn create(new: NewCronJob) -> Result<Uuid> {
     let workspace_id = find_workspace(new.workspace)?;
     let endpoint_id = find_endpoint(workspace_id, new.workspace, new.endpoint)?;
     let (timing, timezone) = parse_timing(new.cron, new.timezone)?;
     check_input(&new.input)?;
-    check_catchup(Some(new.catchup_policy), Some(new.catchup_window))?;
+    new.policies.check()?;
+    if let Some(name) = new.name {
+        check_length("name", name, 200)?;
+    }
     if let Some(key) = new.idempotency_key {
         check_length("idempotency_key", key, 200)?;
         // Sessions with the same key come one after the other; the later ones find what the first has made.
@@ -62,27 +69,54 @@ pub fn create(new: NewCronJob) -> Result<Uuid> {
         new.input.into(),
         window.starts_at.into(),
         window.ends_at.into(),
-        new.catchup_policy.into(),
-        new.catchup_window.into(),
+        new.policies.catchup_policy.into(),
+        new.policies.catchup_window.into(),
+        new.policies.overlap_policy.into(),
+        new.policies.jitter.into(),
+        new.name.into(),
         new.idempotency_key.into(),
+        new.declared.into(),
     ];
-    sql::row(INSERT_JOB, &args, |row| sql::get(row, "job_id"))?
-        .ok_or_else(schedule::concurrent_change)
+    named_once(new.workspace, new.name, || {
+        sql::row(INSERT_JOB, &args, |row| sql::get(row, "job_id"))
+    })?
+    .ok_or_else(schedule::concurrent_change)
 }
 
-const FIND_REPEATED: &str = "
-select job_id,
-       array_remove(array[
-           case when cron <> $3 then 'cron' end,
-           case when timezone <> $4 then 'timezone' end,
-           case when input <> $5 then 'input' end,
-           case when starts_at is distinct from nullif($6, '-infinity') then 'starts_at' end,
-           case when ends_at is distinct from nullif($7, 'infinity') then 'ends_at' end,
-           case when catchup_policy <> $8 then 'catchup_policy' end,
-           case when catchup_window <> $9 then 'catchup_window' end
-       ], null) as differing
-from kronos.jobs
-where endpoint_id = $1 and idempotency_key = $2";
+/// The names of the arguments ([`differing_args`], $1 to $10) in which a row of kronos.jobs differs from a request.
+pub const DIFFERING: &str = "
+array_remove(array[
+    case when cron <> $1 then 'cron' end,
+    case when timezone <> $2 then 'timezone' end,
+    case when input <> $3 then 'input' end,
+    case when starts_at is distinct from nullif($4, '-infinity') then 'starts_at' end,
+    case when ends_at is distinct from nullif($5, 'infinity') then 'ends_at' end,
+    case when catchup_policy <> $6 then 'catchup_policy' end,
+    case when catchup_window <> $7 then 'catchup_window' end,
+    case when overlap_policy <> $8 then 'overlap_policy' end,
+    case when jitter <> $9 then 'jitter' end,
+    case when name is distinct from $10 then 'name' end
+], null)";
+
+/// The arguments of [`DIFFERING`]; `cron` and `timezone` as they are stored.
+pub fn differing_args<'a>(
+    new: &NewCronJob<'a>,
+    cron: &'a str,
+    timezone: &'a str,
+) -> Vec<DatumWithOid<'a>> {
+    vec![
+        cron.into(),
+        timezone.into(),
+        JsonB(new.input.0.clone()).into(),
+        new.starts_at.into(),
+        new.ends_at.into(),
+        new.policies.catchup_policy.into(),
+        new.policies.catchup_window.into(),
+        new.policies.overlap_policy.into(),
+        new.policies.jitter.into(),
+        new.name.into(),
+    ]
+}
 
 /// The job that a request with the same key has made before, if it asked for the same.
 fn find_repeated(
@@ -92,18 +126,13 @@ fn find_repeated(
     timezone: &str,
     new: &NewCronJob,
 ) -> Result<Option<Uuid>> {
-    let args = [
-        endpoint_id.into(),
-        key.into(),
-        cron.into(),
-        timezone.into(),
-        JsonB(new.input.0.clone()).into(),
-        new.starts_at.into(),
-        new.ends_at.into(),
-        new.catchup_policy.into(),
-        new.catchup_window.into(),
-    ];
-    let found = sql::row(FIND_REPEATED, &args, |row| {
+    let mut args = differing_args(new, cron, timezone);
+    args.extend([endpoint_id.into(), key.into()]);
+    let statement = format!(
+        "select job_id, {DIFFERING} as differing
+         from kronos.jobs where endpoint_id = $11 and idempotency_key = $12"
+    );
+    let found = sql::row(&statement, &args, |row| {
         Ok((
             sql::get::<Uuid>(row, "job_id")?,
             sql::get::<Vec<String>>(row, "differing")?,
@@ -120,4 +149,26 @@ fn find_repeated(
         )),
         found => Ok(found.map(|(job_id, _)| job_id)),
     }
+}
+
+/// Runs the statement that writes a job of a name; the unique index on it decides whether there is another.
+///
+/// # Errors
+/// `JOB_EXISTS`.
+pub fn named_once<T>(
+    workspace: &str,
+    name: Option<&str>,
+    write: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let (workspace, name) = (workspace.to_owned(), name.unwrap_or_default().to_owned());
+    sql::convert_errors(write, move |report| {
+        let taken = report.message().contains("jobs_one_live_job_per_name");
+        taken.then(|| {
+            KronosError::new(
+                &error::JOB_EXISTS,
+                format!("job {name:?} exists already in workspace {workspace:?}"),
+                json!({ "workspace": workspace, "job_name": name }),
+            )
+        })
+    })
 }

@@ -5,6 +5,7 @@ use crate::sql::{self, Row};
 use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 use serde_json::json;
+use std::fmt;
 
 /// The id of a workspace.
 ///
@@ -44,9 +45,29 @@ pub fn find_endpoint(workspace_id: Uuid, workspace: &str, name: &str) -> Result<
     })
 }
 
+/// How a caller says which job is meant.
+#[derive(Clone, Copy)]
+pub enum JobRef<'a> {
+    /// By the id of a version.
+    Id(Uuid),
+    /// By the name of the live one.
+    Name(&'a str),
+}
+
+impl fmt::Display for JobRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JobRef::Id(job_id) => write!(f, "{job_id}"),
+            JobRef::Name(name) => write!(f, "{name:?}"),
+        }
+    }
+}
+
 /// What the rules of a job's life need to know of one version.
 pub struct CronJob {
     pub job_id: Uuid,
+    pub workspace_id: Uuid,
+    pub endpoint_id: Uuid,
     pub version: i32,
     pub cron: String,
     pub timezone: String,
@@ -66,7 +87,7 @@ struct Retirement {
 }
 
 const FIND_JOB: &str = "
-select job_id, version, cron, timezone, schedule_id, starts_at, ends_at, active_since, status, paused_at,
+select job_id, workspace_id, endpoint_id, version, cron, timezone, schedule_id, starts_at, ends_at, active_since, status, paused_at,
        retired_at, retired_reason, replaced_by_id
 from kronos.jobs
 where workspace_id = $1 and job_id = $2 and trigger = 'CRON'
@@ -76,30 +97,49 @@ where workspace_id = $1 and job_id = $2 and trigger = 'CRON'
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`; `JOB_RETIRED` with the time, the reason and what replaced it.
-pub fn lock_live_job(workspace: &str, job_id: Uuid) -> Result<CronJob> {
-    live_job(workspace, job_id, "for no key update")
+pub fn lock_live_job(workspace: &str, job: JobRef) -> Result<CronJob> {
+    live_job(workspace, job, "for no key update")
 }
 
 /// A live cron job, held so that it stays as it is until the transaction ends; others may hold it too.
 ///
 /// # Errors
 /// As [`lock_live_job`].
-pub fn hold_live_job(workspace: &str, job_id: Uuid) -> Result<CronJob> {
-    live_job(workspace, job_id, "for share")
+pub fn hold_live_job(workspace: &str, job: JobRef) -> Result<CronJob> {
+    live_job(workspace, job, "for share")
 }
 
-fn live_job(workspace: &str, job_id: Uuid, lock: &str) -> Result<CronJob> {
+fn live_job(workspace: &str, job: JobRef, lock: &str) -> Result<CronJob> {
     let workspace_id = find_workspace(workspace)?;
-    let job = sql::row(
-        &FIND_JOB.replace("{LOCK}", lock),
-        &[workspace_id.into(), job_id.into()],
-        read_job,
-    )?
-    .ok_or_else(|| job_not_found(workspace, job_id))?;
-    match &job.retired {
-        Some(retirement) => Err(job_retired(&job, retirement)),
-        None => Ok(job),
+    loop {
+        let job_id = id_of(workspace_id, workspace, job)?;
+        let found = sql::row(
+            &FIND_JOB.replace("{LOCK}", lock),
+            &[workspace_id.into(), job_id.into()],
+            read_job,
+        )?
+        .ok_or_else(|| job_not_found(workspace, job))?;
+        match (&found.retired, job) {
+            (None, _) => return Ok(found),
+            (Some(retirement), JobRef::Id(_)) => return Err(job_retired(&found, retirement)),
+            // Retired while this waited for the lock: the name may stand for another version by now.
+            (Some(_), JobRef::Name(_)) => {}
+        }
     }
+}
+
+/// The id of the version that is meant.
+fn id_of(workspace_id: Uuid, workspace: &str, job: JobRef) -> Result<Uuid> {
+    let name = match job {
+        JobRef::Id(job_id) => return Ok(job_id),
+        JobRef::Name(name) => name,
+    };
+    sql::row(
+        "select job_id from kronos.jobs where workspace_id = $1 and name = $2 and status <> 'RETIRED'",
+        &[workspace_id.into(), name.into()],
+        |row| sql::get(row, "job_id"),
+    )?
+    .ok_or_else(|| job_not_found(workspace, job))
 }
 
 fn read_job(row: &Row) -> Result<CronJob> {
@@ -113,6 +153,8 @@ fn read_job(row: &Row) -> Result<CronJob> {
     };
     Ok(CronJob {
         job_id: sql::get(row, "job_id")?,
+        workspace_id: sql::get(row, "workspace_id")?,
+        endpoint_id: sql::get(row, "endpoint_id")?,
         version: sql::get(row, "version")?,
         cron: sql::get(row, "cron")?,
         timezone: sql::get(row, "timezone")?,
@@ -126,11 +168,15 @@ fn read_job(row: &Row) -> Result<CronJob> {
     })
 }
 
-fn job_not_found(workspace: &str, job_id: Uuid) -> KronosError {
+fn job_not_found(workspace: &str, job: JobRef) -> KronosError {
+    let detail = match job {
+        JobRef::Id(job_id) => json!({ "workspace": workspace, "job_id": job_id.to_string() }),
+        JobRef::Name(name) => json!({ "workspace": workspace, "job_name": name }),
+    };
     KronosError::new(
         &error::JOB_NOT_FOUND,
-        format!("job {job_id} does not exist in workspace {workspace:?}"),
-        json!({ "workspace": workspace, "job_id": job_id.to_string() }),
+        format!("job {job} does not exist in workspace {workspace:?}"),
+        detail,
     )
 }
 
@@ -161,25 +207,17 @@ fn job_retired(job: &CronJob, retirement: &Retirement) -> KronosError {
     )
 }
 
-/// The lineage of a workspace's job.
+/// A workspace's job: the id of the version and that of its lineage.
 ///
 /// # Errors
 /// `WORKSPACE_NOT_FOUND`, `JOB_NOT_FOUND`.
-pub fn lineage_of(workspace: &str, job_id: Uuid) -> Result<Uuid> {
+pub fn find_job(workspace: &str, job: JobRef) -> Result<(Uuid, Uuid)> {
     let workspace_id = find_workspace(workspace)?;
+    let job_id = id_of(workspace_id, workspace, job)?;
     sql::row(
-        "select lineage_id from kronos.jobs where workspace_id = $1 and job_id = $2",
+        "select job_id, lineage_id from kronos.jobs where workspace_id = $1 and job_id = $2",
         &[workspace_id.into(), job_id.into()],
-        |row| sql::get(row, "lineage_id"),
+        |row| Ok((sql::get(row, "job_id")?, sql::get(row, "lineage_id")?)),
     )?
-    .ok_or_else(|| job_not_found(workspace, job_id))
-}
-
-/// The ids of a lineage's versions, oldest first.
-pub fn version_ids(lineage_id: Uuid) -> Result<Vec<Uuid>> {
-    sql::rows(
-        "select job_id from kronos.jobs where lineage_id = $1 order by version",
-        &[lineage_id.into()],
-        |row| sql::get(row, "job_id"),
-    )
+    .ok_or_else(|| job_not_found(workspace, job))
 }

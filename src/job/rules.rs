@@ -83,26 +83,61 @@ pub fn check_fires(timing: &Timing, window: &Window) -> Result<()> {
     ))
 }
 
-/// Fails unless a catchup_policy and a catchup_window are ones that Kronos knows; what is not given is not looked at.
-///
-/// # Errors
-/// `INVALID_ARGUMENT`.
-pub fn check_catchup(policy: Option<&str>, window: Option<Interval>) -> Result<()> {
-    let refuse = |argument: &str, message: &str| {
-        Err(KronosError::new(
-            &error::INVALID_ARGUMENT,
-            message,
-            json!({ "argument": argument }),
-        ))
-    };
-    if policy.is_some_and(|policy| !["none", "last", "all"].contains(&policy)) {
-        return refuse("catchup_policy", "catchup_policy must be none, last or all");
+/// What a job does about its ticks. None is the old value, in an update.
+#[derive(Clone, Copy)]
+pub struct Policies<'a> {
+    /// Which missed ticks are made good: `none`, `last` or `all`.
+    pub catchup_policy: Option<&'a str>,
+    /// How far back they may lie, 0 to 1 year.
+    pub catchup_window: Option<Interval>,
+    /// What becomes of a tick while an execution is unfinished: `allow`, `skip`, `queue_one` or `replace`.
+    pub overlap_policy: Option<&'a str>,
+    /// Within what time after their tick executions start, 0 to 1 day.
+    pub jitter: Option<Interval>,
+}
+
+const OUT_OF_RANGE: &str = "
+select case when $1 not between interval '0' and interval '1 year' then 'catchup_window must be from 0 to 1 year'
+            when $2 not between interval '0' and interval '1 day' then 'jitter must be from 0 to 1 day'
+       end as problem";
+
+impl Policies<'_> {
+    /// Fails unless all that is given is what Kronos knows.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT`.
+    pub fn check(&self) -> Result<()> {
+        let known = |argument: &str, value: Option<&str>, values: &[&str]| match value {
+            Some(value) if !values.contains(&value) => Err(KronosError::new(
+                &error::INVALID_ARGUMENT,
+                format!("{argument} must be one of {}", values.join(", ")),
+                json!({ "argument": argument, "value": value, "allowed": values }),
+            )),
+            _ => Ok(()),
+        };
+        known(
+            "catchup_policy",
+            self.catchup_policy,
+            &["none", "last", "all"],
+        )?;
+        known(
+            "overlap_policy",
+            self.overlap_policy,
+            &["allow", "skip", "queue_one", "replace"],
+        )?;
+        let args = [self.catchup_window.into(), self.jitter.into()];
+        let problem = sql::row(OUT_OF_RANGE, &args, |row| {
+            sql::get_opt::<String>(row, "problem")
+        })?;
+        match problem.flatten() {
+            None => Ok(()),
+            Some(problem) => {
+                let argument = problem.split(' ').next().unwrap_or_default();
+                let detail = json!({ "argument": argument });
+                Err(KronosError::new(&error::INVALID_ARGUMENT, &problem, detail))
+            }
+        }
     }
-    let is_sane = "select where $1 is null or $1 between interval '0' and interval '1 year'";
-    if !sql::exists(is_sane, &[window.into()])? {
-        return refuse("catchup_window", "catchup_window must be from 0 to 1 year");
-    }
-    Ok(())
 }
 
 /// Fails if an input is longer than Kronos keeps.

@@ -1,14 +1,14 @@
 //! Running a cron job now, outside its schedule.
 
-use super::read::hold_live_job;
+use super::read::{JobRef, hold_live_job};
 use super::rules::check_length;
 use crate::error::Result;
 use crate::{schedule, sql};
 use pgrx::Uuid;
 
 const INSERT_EXECUTION: &str = "
-insert into kronos.executions (workspace_id, job_id, lineage_id, idempotency_key, run_at)
-select workspace_id, job_id, lineage_id, $2, clock_timestamp() from kronos.jobs where job_id = $1
+insert into kronos.executions (workspace_id, job_id, lineage_id, origin, idempotency_key, run_at)
+select workspace_id, job_id, lineage_id, 'TRIGGER', $2, clock_timestamp() from kronos.jobs where job_id = $1
 on conflict (lineage_id, idempotency_key) where idempotency_key is not null do nothing
 returning execution_id";
 
@@ -22,12 +22,12 @@ where j.job_id = $1 and x.idempotency_key = $2";
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`, `JOB_RETIRED`, `INVALID_ARGUMENT`.
-pub fn trigger(workspace: &str, job_id: Uuid, idempotency_key: Option<&str>) -> Result<Uuid> {
+pub fn trigger(workspace: &str, job: JobRef, idempotency_key: Option<&str>) -> Result<Uuid> {
     if let Some(key) = idempotency_key {
         check_length("idempotency_key", key, 200)?;
     }
-    hold_live_job(workspace, job_id)?;
-    let args = [job_id.into(), idempotency_key.into()];
+    let job = hold_live_job(workspace, job)?;
+    let args = [job.job_id.into(), idempotency_key.into()];
     let read = |row: &sql::Row| sql::get(row, "execution_id");
     if let Some(execution_id) = sql::row(INSERT_EXECUTION, &args, read)? {
         return Ok(execution_id);

@@ -1,19 +1,22 @@
 //! Updating a cron job: the live version is retired and replaced at one instant.
 
-use super::read::{CronJob, lock_live_job};
-use super::rules::{Window, check_catchup, check_fires, check_input};
+use super::create::named_once;
+use super::read::{CronJob, JobRef, find_endpoint, lock_live_job};
+use super::rules::{Policies, Window, check_fires, check_input, check_length};
 use crate::calendar::timing;
 use crate::error::{self, KronosError, Result};
 use crate::execution::{due_ticks, handled_ticks, horizons, materialise_or_raise};
 use crate::schedule::{self, parse_timing};
 use crate::sql;
 use chrono::{DateTime, Duration, Utc};
-use pgrx::datum::{Interval, TimestampWithTimeZone};
+use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{JsonB, Uuid};
 use serde_json::json;
 
 /// What is to change; None keeps the old value.
 pub struct Changes<'a> {
+    pub name: Option<&'a str>,
+    pub endpoint: Option<&'a str>,
     pub cron: Option<&'a str>,
     pub timezone: Option<&'a str>,
     pub input: Option<JsonB>,
@@ -21,8 +24,7 @@ pub struct Changes<'a> {
     pub starts_at: Option<TimestampWithTimeZone>,
     /// `infinity` takes the bound away.
     pub ends_at: Option<TimestampWithTimeZone>,
-    pub catchup_policy: Option<&'a str>,
-    pub catchup_window: Option<Interval>,
+    pub policies: Policies<'a>,
     /// Fails unless this is the job's version.
     pub expected_version: Option<i32>,
 }
@@ -35,10 +37,12 @@ where job_id = $1";
 const INSERT_VERSION: &str = "
 insert into kronos.jobs (job_id, lineage_id, version, previous_version_id, workspace_id, endpoint_id, trigger,
                          cron, timezone, schedule_id, input, starts_at, ends_at, created_at,
-                         active_since, status, paused_at, paused_reason, catchup_policy, catchup_window)
-select $2, lineage_id, version + 1, job_id, workspace_id, endpoint_id, trigger,
+                         active_since, status, paused_at, paused_reason, catchup_policy, catchup_window, overlap_policy,
+                         jitter, name, declared)
+select $2, lineage_id, version + 1, job_id, workspace_id, $13, trigger,
        $3, $4, $5, coalesce($6, input), $7, $8, $9,
-       $9, $12, paused_at, paused_reason, coalesce($10, catchup_policy), coalesce($11, catchup_window)
+       $9, $12, paused_at, paused_reason, coalesce($10, catchup_policy), coalesce($11, catchup_window),
+       coalesce($14, overlap_policy), coalesce($15, jitter), coalesce($16, name), declared
 from kronos.jobs
 where job_id = $1";
 
@@ -48,9 +52,9 @@ where job_id = $1";
 /// wake-up has handled yet are materialised here.
 ///
 /// # Errors
-/// `JOB_NOT_FOUND`, `JOB_RETIRED`, `VERSION_CONFLICT`, and those of creating.
-pub fn update(workspace: &str, job_id: Uuid, changes: Changes) -> Result<Uuid> {
-    let old = lock_live_job(workspace, job_id)?;
+/// `JOB_NOT_FOUND`, `JOB_RETIRED`, `VERSION_CONFLICT`, `JOB_EXISTS`, and those of creating.
+pub fn update(workspace: &str, job: JobRef, changes: Changes) -> Result<Uuid> {
+    let old = lock_live_job(workspace, job)?;
     check_version(&old, changes.expected_version)?;
     let cron = changes.cron.unwrap_or(&old.cron);
     let (timing, timezone) = parse_timing(cron, changes.timezone.unwrap_or(&old.timezone))?;
@@ -59,7 +63,14 @@ pub fn update(workspace: &str, job_id: Uuid, changes: Changes) -> Result<Uuid> {
         changes.ends_at.or(old.ends_at),
     )?;
     check_fires(&timing, &window)?;
-    check_catchup(changes.catchup_policy, changes.catchup_window)?;
+    changes.policies.check()?;
+    if let Some(name) = changes.name {
+        check_length("name", name, 200)?;
+    }
+    let endpoint_id = match changes.endpoint {
+        Some(endpoint) => find_endpoint(old.workspace_id, workspace, endpoint)?,
+        None => old.endpoint_id,
+    };
     if let Some(input) = &changes.input {
         check_input(input)?;
     }
@@ -86,11 +97,15 @@ pub fn update(workspace: &str, job_id: Uuid, changes: Changes) -> Result<Uuid> {
         window.starts_at.into(),
         window.ends_at.into(),
         at.into(),
-        changes.catchup_policy.into(),
-        changes.catchup_window.into(),
+        changes.policies.catchup_policy.into(),
+        changes.policies.catchup_window.into(),
         old.status.as_str().into(),
+        endpoint_id.into(),
+        changes.policies.overlap_policy.into(),
+        changes.policies.jitter.into(),
+        changes.name.into(),
     ];
-    sql::run(INSERT_VERSION, &args)?;
+    named_once(workspace, changes.name, || sql::run(INSERT_VERSION, &args))?;
     match old.schedule_id {
         Some(left) if Some(left) != schedule_id => schedule::release(left)?,
         _ => {}

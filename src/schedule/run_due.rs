@@ -3,8 +3,8 @@
 use crate::calendar::{Tick, Timing, timing};
 use crate::error::Result;
 use crate::execution::{
-    DueTick, Horizon, Missed, due_ticks, handled_ticks, horizons, materialise, record_locked,
-    retry_pending,
+    DueTick, Horizon, Missed, Written, busy, due_ticks, handled_ticks, horizons, materialise,
+    record_locked, retry_pending,
 };
 use crate::sql;
 use chrono::{DateTime, Duration, Utc};
@@ -16,8 +16,8 @@ use std::rc::Rc;
 pub struct Outcome {
     /// Schedules whose ticks it handled.
     pub schedules: i64,
-    /// Executions that it wrote.
-    pub executions: i64,
+    /// What it wrote.
+    pub written: Written,
 }
 
 struct Due {
@@ -68,7 +68,7 @@ select where exists (select from kronos.schedules where next_tick_at <= $1 or un
 pub fn run_due() -> Result<Outcome> {
     let mut outcome = Outcome {
         schedules: 0,
-        executions: 0,
+        written: Written::default(),
     };
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
@@ -77,8 +77,8 @@ pub fn run_due() -> Result<Outcome> {
         let now = sql::now();
         let due = lock_due(now)?;
         outcome.schedules += due.iter().filter(|due| due.next_tick_at <= now).count() as i64;
-        outcome.executions += handle(&due, now)? as i64;
-        outcome.executions += retry_pending(attempt == 0)? as i64;
+        outcome.written += handle(&due, now)?;
+        outcome.written += retry_pending(attempt == 0)?;
         if !sql::exists(UNFINISHED, &[sql::to_pg(now).into()])? {
             break;
         }
@@ -86,23 +86,25 @@ pub fn run_due() -> Result<Outcome> {
     Ok(outcome)
 }
 
-fn handle(due: &[Due], now: DateTime<Utc>) -> Result<u64> {
+fn handle(due: &[Due], now: DateTime<Utc>) -> Result<Written> {
     if due.is_empty() {
-        return Ok(0);
+        return Ok(Written::default());
     }
     let ids: Vec<Uuid> = due.iter().map(|due| due.schedule_id).collect();
     let settled = lock_settled(&ids)?;
     let horizons = horizons(&ids, now)?;
-    let jobs = sql::rows(LOCK_JOBS, &[ids.into()], |row| sql::get(row, "job_id"))?;
+    let mut jobs = sql::rows(LOCK_JOBS, &[ids.into()], |row| sql::get(row, "job_id"))?;
+    let busy: HashSet<Uuid> = busy(&jobs)?.into_iter().collect();
+    jobs.retain(|job_id| !busy.contains(job_id));
     let horizon = |due: &Due| horizons.get(&due.schedule_id);
     let ticks: Vec<DueTick> = due
         .iter()
         .flat_map(|due| ticks_of(due, now, horizon(due)))
         .collect();
-    let count = materialise(&ticks, &jobs)?;
+    let written = materialise(&ticks, &jobs)?;
     record_locked(&ticks, &jobs)?;
     move_on(due, &ticks, now, &settled)?;
-    Ok(count)
+    Ok(written)
 }
 
 /// The schedules whose jobs are all in sight from an instant on.

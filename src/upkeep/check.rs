@@ -130,15 +130,14 @@ union all
 select 5, 'an execution belongs to a version that was not in force at its tick',
        jsonb_build_object('execution_id', x.execution_id, 'job_id', x.job_id, 'tick_at', x.tick_at)
 from kronos.executions x join kronos.jobs j using (job_id)
-where x.created_at > now() - {LOOK_BACK}
+where x.origin = 'TICK' and x.created_at > now() - {LOOK_BACK}
   and (x.tick_at <= j.created_at or x.tick_at > j.retired_at)
 
 union all
 select 6, 'an execution was written after its job was cancelled or paused',
        jsonb_build_object('execution_id', x.execution_id, 'job_id', x.job_id, 'tick_at', x.tick_at)
 from kronos.executions x join kronos.jobs j using (job_id)
-where x.created_at > now() - {LOOK_BACK}
-  and x.tick_at is not null
+where x.origin = 'TICK' and x.created_at > now() - {LOOK_BACK}
   and (j.retired_reason = 'CANCELLED' and x.created_at > j.retired_at
        or j.status = 'PAUSED' and x.created_at > j.paused_at)
 

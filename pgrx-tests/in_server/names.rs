@@ -1,0 +1,151 @@
+#[pgrx::pg_schema]
+mod tests {
+    use crate::in_server::{assert_code, count, make_acme, run, text};
+    use pgrx::prelude::*;
+
+    fn create(arguments: &str) -> String {
+        text(&format!(
+            "select job_id::text from kronos.create_cron_job('acme', 'hook', {arguments})"
+        ))
+    }
+
+    #[pg_test]
+    fn job_is_called_by_its_name_through_all_its_versions() {
+        make_acme();
+        let first = create("'0 9 * * *', name => 'report'");
+        let by_name = |function: &str| {
+            text(&format!(
+                "select concat_ws(' ', version, status, name, cron) from kronos.{function}"
+            ))
+        };
+        assert_eq!(
+            by_name("update_cron_job('acme', job_name => 'report', cron => '1 9 * * *')"),
+            "2 ACTIVE report 1 9 * * *"
+        );
+        assert_eq!(
+            by_name("get_job('acme', job_name => 'report')"),
+            "2 ACTIVE report 1 9 * * *"
+        );
+        assert_eq!(
+            by_name("pause_cron_job('acme', job_name => 'report')"),
+            "2 PAUSED report 1 9 * * *"
+        );
+        assert_eq!(
+            by_name("resume_cron_job('acme', job_name => 'report')"),
+            "2 ACTIVE report 1 9 * * *"
+        );
+        let versions = "select count(*) from kronos.job_versions('acme', job_name => 'report')";
+        assert_eq!(count(versions), 2);
+        run("select kronos.trigger_cron_job('acme', job_name => 'report')");
+        assert_eq!(
+            by_name("update_cron_job('acme', job_name => 'report', name => 'summary')"),
+            "3 ACTIVE summary 1 9 * * *"
+        );
+        assert_code(
+            "select kronos.get_job('acme', job_name => 'report')",
+            "JOB_NOT_FOUND",
+        );
+        assert_eq!(
+            by_name("cancel_cron_job('acme', job_name => 'summary')"),
+            "3 RETIRED summary 1 9 * * *"
+        );
+        assert_code(
+            "select kronos.cancel_cron_job('acme', job_name => 'summary')",
+            "JOB_NOT_FOUND",
+        );
+        assert_code(
+            &format!("select kronos.cancel_cron_job('acme', '{first}')"),
+            "JOB_RETIRED",
+        );
+        create("'0 9 * * *', name => 'summary'");
+    }
+
+    #[pg_test]
+    fn name_is_unique_among_the_live_jobs_of_a_workspace() {
+        make_acme();
+        create("'0 9 * * *', name => 'report'");
+        create("'0 9 * * *', name => 'other'");
+        let told = assert_code(
+            "select kronos.create_cron_job('acme', 'hook', '5 5 * * *', name => 'report')",
+            "JOB_EXISTS",
+        );
+        assert_eq!(told.detail["job_name"], "report");
+        assert_code(
+            "select kronos.update_cron_job('acme', job_name => 'other', name => 'report')",
+            "JOB_EXISTS",
+        );
+        run("select kronos.create_workspace('bravo')");
+        run("select kronos.create_endpoint('bravo', 'hook', 'HTTP')");
+        run("select kronos.create_cron_job('bravo', 'hook', '0 9 * * *', name => 'report')");
+    }
+
+    #[pg_test]
+    fn job_is_meant_by_its_id_or_by_its_name() {
+        make_acme();
+        let job_id = create("'0 9 * * *', name => 'report'");
+        for function in [
+            "cancel_cron_job",
+            "pause_cron_job",
+            "resume_cron_job",
+            "update_cron_job",
+            "trigger_cron_job",
+            "get_job",
+            "job_versions",
+        ] {
+            assert_code(
+                &format!("select kronos.{function}('acme')"),
+                "NULL_ARGUMENT",
+            );
+            assert_code(
+                &format!("select kronos.{function}('acme', '{job_id}', job_name => 'report')"),
+                "INVALID_ARGUMENT",
+            );
+        }
+    }
+
+    #[pg_test]
+    fn job_shows_its_next_and_last_tick() {
+        make_acme();
+        let next = |job_id: &str| {
+            text(&format!(
+                "select to_char(next_tick_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') from kronos.job_details where job_id = '{job_id}'"
+            ))
+        };
+        let job_id = create("'0 9 1 1 *', starts_at => '2100-01-01 09:00+00'");
+        assert_eq!(next(&job_id), "2100-01-01 09:00");
+        run(&format!(
+            "update kronos.jobs set ends_at = '2100-01-01 09:00:00.000001+00' where job_id = '{job_id}'"
+        ));
+        assert_eq!(next(&job_id), "2100-01-01 09:00");
+        run(&format!(
+            "update kronos.jobs set starts_at = null, ends_at = now() where job_id = '{job_id}'"
+        ));
+        assert_eq!(next(&job_id), "null", "its window is past");
+
+        let job_id = create("'0 9 1 1 *'");
+        let expected = text(
+            "select to_char(t at time zone 'UTC', 'YYYY-MM-DD HH24:MI') from kronos.next_ticks('0 9 1 1 *', count => 1) t",
+        );
+        assert_eq!(next(&job_id), expected);
+        run(&format!(
+            "update kronos.jobs set created_at = '2020-01-01', active_since = '2020-01-01' where job_id = '{job_id}'"
+        ));
+        run(
+            "update kronos.schedules set next_tick_at = '2021-01-01 09:00+00', settled_at = '2021-01-01'",
+        );
+        assert_eq!(
+            next(&job_id),
+            "2021-01-01 09:00",
+            "due, and not handled yet"
+        );
+        run("insert into kronos.executions (workspace_id, job_id, lineage_id, tick_at, origin, run_at)
+             select workspace_id, job_id, lineage_id, t, 'TICK', t
+             from kronos.jobs, unnest(array['2020-01-01 09:00+00'::timestamptz, '2022-01-01 09:00+00']) t");
+        let last = format!(
+            "select to_char(last_tick_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') from kronos.get_job('acme', '{job_id}')"
+        );
+        assert_eq!(text(&last), "2022-01-01 09:00");
+        run(&format!("select kronos.pause_cron_job('acme', '{job_id}')"));
+        assert_eq!(next(&job_id), "null");
+    }
+}

@@ -1,0 +1,198 @@
+//! Ticks that come due while an execution of their job is not finished, and the spreading of executions by jitter.
+
+use crate::domain::*;
+use crate::server::Server;
+use postgres::Client;
+use uuid::Uuid;
+
+fn create_with(session: &mut Client, cron: &str, overlap: &str, jitter: &str) -> Uuid {
+    let statement =
+        "select job_id from kronos.create_cron_job('acme', 'hook', $1, catchup_policy => 'all',
+                catchup_window => '1 year', overlap_policy => $2, jitter => $3::text::interval)";
+    session
+        .query_one(statement, &[&cron, &overlap, &jitter])
+        .unwrap()
+        .get(0)
+}
+
+/// Gives a job an execution, triggered by hand, in a state.
+fn give_execution(session: &mut Client, job_id: Uuid, status: &str) {
+    session
+        .execute("select kronos.trigger_cron_job('acme', $1)", &[&job_id])
+        .unwrap();
+    let statement = "update kronos.executions
+                     set status = $2, finished_at = case $2 when 'SUCCESS' then now() end
+                     where job_id = $1";
+    session.execute(statement, &[&job_id, &status]).unwrap();
+}
+
+/// The statuses of a job's executions, that of the hand-triggered first, the ticks' in their order.
+fn statuses(session: &mut Client, job_id: Uuid) -> Vec<String> {
+    let statement =
+        "select status || case when stop_requested_at is null then '' else ' (stop)' end
+                     from kronos.executions where job_id = $1 order by tick_at nulls first";
+    let rows = session.query(statement, &[&job_id]).unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+#[test]
+fn overlap_policy_decides_what_a_tick_does_while_an_execution_is_unfinished() {
+    let server = Server::start();
+    let mut session = server.session();
+    make_acme(&mut session);
+    let cases = [
+        ("allow", "PENDING", ["PENDING", "QUEUED"]),
+        ("allow", "QUEUED", ["QUEUED", "QUEUED"]),
+        ("allow", "RUNNING", ["RUNNING", "QUEUED"]),
+        ("skip", "PENDING", ["PENDING", "SKIPPED"]),
+        ("skip", "QUEUED", ["QUEUED", "SKIPPED"]),
+        ("skip", "RUNNING", ["RUNNING", "SKIPPED"]),
+        ("skip", "RETRYING", ["RETRYING", "SKIPPED"]),
+        ("skip", "SUCCESS", ["SUCCESS", "QUEUED"]),
+        ("queue_one", "PENDING", ["PENDING", "SKIPPED"]),
+        ("queue_one", "QUEUED", ["QUEUED", "SKIPPED"]),
+        ("queue_one", "RUNNING", ["RUNNING", "QUEUED"]),
+        ("queue_one", "RETRYING", ["RETRYING", "QUEUED"]),
+        ("queue_one", "SUCCESS", ["SUCCESS", "QUEUED"]),
+        ("replace", "PENDING", ["CANCELLED", "QUEUED"]),
+        ("replace", "QUEUED", ["CANCELLED", "QUEUED"]),
+        ("replace", "RUNNING", ["RUNNING (stop)", "QUEUED"]),
+        ("replace", "RETRYING", ["CANCELLED", "QUEUED"]),
+        ("replace", "SUCCESS", ["SUCCESS", "QUEUED"]),
+    ]
+    .map(|(policy, status, expected)| {
+        let job_id = create_with(&mut session, YEARLY, policy, "0");
+        give_execution(&mut session, job_id, status);
+        (job_id, policy, status, expected)
+    });
+    make_yearly_due(&mut session);
+    let did = session
+        .query_one("select executions, skipped from kronos.run_due()", &[])
+        .unwrap();
+    assert_eq!((did.get::<_, i64>(0), did.get::<_, i64>(1)), (12, 6));
+    for (job_id, policy, status, expected) in cases {
+        assert_eq!(
+            statuses(&mut session, job_id),
+            expected,
+            "{policy} while {status}"
+        );
+    }
+    let silent = "select count(*) from kronos.executions
+                  where status in ('SKIPPED', 'CANCELLED') and status_reason is null";
+    assert_eq!(count(&mut session, silent), 0);
+    assert_sound(&mut session);
+    // A skipped tick is taken: nothing comes of it later.
+    session
+        .batch_execute("update kronos.executions set status = 'SUCCESS', finished_at = now() where finished_at is null")
+        .unwrap();
+    make_yearly_due(&mut session);
+    assert_eq!(run_due(&mut session), 0);
+}
+
+#[test]
+fn of_several_ticks_at_once_overlap_policy_runs_one() {
+    let server = Server::start();
+    let mut session = server.session();
+    make_acme(&mut session);
+    let minute = count(
+        &mut session,
+        "select extract(minute from now() - interval '20 minutes')::bigint",
+    );
+    let jobs = [
+        ("allow", ["QUEUED", "QUEUED", "QUEUED"]),
+        ("skip", ["QUEUED", "SKIPPED", "SKIPPED"]),
+        ("queue_one", ["QUEUED", "SKIPPED", "SKIPPED"]),
+        ("replace", ["SKIPPED", "SKIPPED", "QUEUED"]),
+    ]
+    .map(|(policy, expected)| {
+        let job_id = create_with(&mut session, &format!("{minute} * * * *"), policy, "0");
+        (job_id, policy, expected)
+    });
+    session
+        .batch_execute(
+            "update kronos.schedules set next_tick_at = next_tick_at - interval '3 hours',
+                                         settled_at = next_tick_at - interval '4 hours';
+             update kronos.jobs set created_at = created_at - interval '1 day', active_since = active_since - interval '1 day'",
+        )
+        .unwrap();
+    run_due(&mut session);
+    for (job_id, policy, expected) in jobs {
+        assert_eq!(statuses(&mut session, job_id), expected, "{policy}");
+    }
+    assert_sound(&mut session);
+}
+
+#[test]
+fn tick_that_would_replace_what_a_worker_has_in_hand_waits_and_holds_up_nobody() {
+    let server = Server::start();
+    let mut session = server.session();
+    make_acme(&mut session);
+    let replacing = create_with(&mut session, YEARLY, "replace", "0");
+    let other = create_with(&mut session, YEARLY, "replace", "0");
+    give_execution(&mut session, replacing, "QUEUED");
+    let mut worker = server.session();
+    let mut claim = worker.transaction().unwrap();
+    claim
+        .execute("update kronos.executions set status = 'RUNNING'", &[])
+        .unwrap();
+    make_yearly_due(&mut session);
+    assert_eq!(run_due(&mut session), 1);
+    assert_eq!(statuses(&mut session, other), ["QUEUED"]);
+    assert_eq!(statuses(&mut session, replacing), ["QUEUED"]);
+    assert_sound(&mut session);
+    claim.commit().unwrap();
+    assert_eq!(run_due(&mut session), 1);
+    assert_eq!(
+        statuses(&mut session, replacing),
+        ["RUNNING (stop)", "QUEUED"]
+    );
+    assert_sound(&mut session);
+}
+
+#[test]
+fn jitter_spreads_executions_always_alike() {
+    let server = Server::start();
+    let mut session = server.session();
+    make_acme(&mut session);
+    for _ in 0..20 {
+        create_with(&mut session, YEARLY, "allow", "10 minutes");
+    }
+    let run_ats = |session: &mut Client| {
+        make_yearly_due(session);
+        assert_eq!(run_due(session), 20);
+        let rows = session
+            .query(
+                "select lineage_id::text || run_at from kronos.executions order by 1",
+                &[],
+            )
+            .unwrap();
+        rows.iter().map(|row| row.get(0)).collect::<Vec<String>>()
+    };
+    let first = run_ats(&mut session);
+    let outside = "select count(*) from kronos.executions
+                   where run_at < tick_at or run_at >= tick_at + interval '10 minutes'";
+    assert_eq!(count(&mut session, outside), 0);
+    let spread = "select extract(epoch from max(run_at - tick_at) - min(run_at - tick_at))::bigint from kronos.executions";
+    assert!(count(&mut session, spread) > 240);
+    session.batch_execute("truncate kronos.executions").unwrap();
+    assert_eq!(run_ats(&mut session), first);
+}
+
+#[test]
+fn execution_whose_start_is_to_come_is_pending() {
+    let server = Server::start();
+    let mut session = server.session();
+    make_acme(&mut session);
+    create_with(&mut session, "* * * * *", "allow", "1 day");
+    session
+        .batch_execute(
+            "update kronos.jobs set created_at = now() - interval '2 minutes', active_since = now() - interval '2 minutes';
+             update kronos.schedules set next_tick_at = date_trunc('minute', now())",
+        )
+        .unwrap();
+    run_due(&mut session);
+    let rightly =
+        "select count(*) from kronos.executions where (status = 'PENDING') = (run_at > created_at)";
+    assert!(count(&mut session, rightly) > 0);
+    assert_eq!(count(&mut session, rightly), executions(&mut session));
+}
