@@ -1,13 +1,7 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{assert_code, count, make_acme, run, text};
+    use crate::in_server::{assert_code, count, create, make_acme, run, text};
     use pgrx::prelude::*;
-
-    fn create(arguments: &str) -> String {
-        text(&format!(
-            "select job_id::text from kronos.create_cron_job('acme', 'hook', {arguments})"
-        ))
-    }
 
     #[pg_test]
     fn create_returns_the_row_it_made() {

@@ -19,6 +19,13 @@ fn make_acme() {
     run("select kronos.create_endpoint('acme', 'hook', 'HTTP', '{}')");
 }
 
+/// Makes a cron job of these arguments, and returns its id.
+fn create(arguments: &str) -> String {
+    text(&format!(
+        "select job_id::text from kronos.create_cron_job('acme', 'hook', {arguments})"
+    ))
+}
+
 fn run(statement: &str) {
     sql::run(statement, &[]).unwrap();
 }

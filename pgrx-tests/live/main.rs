@@ -4,6 +4,7 @@ mod atomicity;
 mod catchup;
 mod concurrency;
 mod crontab;
+mod dialect;
 mod domain;
 mod dump;
 mod failures;

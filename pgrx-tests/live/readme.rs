@@ -1,4 +1,4 @@
-//! The README's tour works as printed.
+//! The README's tour, and its example of a deployment, work as printed.
 
 use crate::domain::{assert_sound, count};
 use crate::server::{Server, bin};
@@ -7,17 +7,21 @@ const README: &str = include_str!("../../README.md");
 
 #[test]
 fn tour_of_the_readme_works_as_printed() {
-    let tour = README.split("## A tour in five minutes").nth(1).unwrap();
-    let tour = tour
-        .split("```sql\n")
-        .nth(1)
-        .unwrap()
-        .split("```")
-        .next()
-        .unwrap();
+    let example = |heading: &str| {
+        let section = README.split(heading).nth(1).unwrap();
+        section
+            .split("```sql\n")
+            .nth(1)
+            .unwrap()
+            .split("```")
+            .next()
+            .unwrap()
+    };
+    let tour = example("## A tour in five minutes");
+    let deployment = example("## Jobs from a deployment");
     let server = Server::start();
     let file = server.socket_dir().join("tour.sql");
-    std::fs::write(&file, tour).unwrap();
+    std::fs::write(&file, [tour, deployment].concat()).unwrap();
     let output = server.run_client(
         &bin("psql"),
         &["-X", "-d", "postgres", "-f", file.to_str().unwrap()],
@@ -45,5 +49,7 @@ fn tour_of_the_readme_works_as_printed() {
         ),
         2
     );
+    let deployed = "select count(*) from kronos.jobs where declared and status = 'ACTIVE'";
+    assert_eq!(count(&mut session, deployed), 2);
     assert_sound(&mut session);
 }

@@ -25,8 +25,12 @@ impl Clock {
         }
     }
 
-    /// The first matching minute after a wall-clock time (given as if it were UTC).
+    /// The first matching minute after a wall-clock time (given as if it were UTC); None after the year 2100.
     pub fn next_after(&self, local: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        // The `cron` crate ends there, and overflows near chrono's utmost.
+        if local.year() > 2100 {
+            return None;
+        }
         self.schedules
             .iter()
             .filter_map(|dates| dates.next_after(local))

@@ -27,7 +27,7 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// The first tick after an instant, or None if there is none before the year 2100.
+    /// The first tick after an instant, or None if there is none up to the year 2100.
     ///
     /// Where the clock is set back or forward the rule is Vixie cron's (crontab(5), "daylight saving time"). A schedule
     /// that [recurs](fields::Fields::recurs) follows real time: what the clock skips does not tick, what comes twice ticks

@@ -1,0 +1,144 @@
+//! What Kronos accepts and refuses, held against the server's own pg_cron.
+
+use crate::server::Server;
+use postgres::Client;
+use rand::Rng;
+use rand::seq::IndexedRandom;
+
+/// A session with functions that say whether pg_cron, and Kronos, take an expression.
+fn judges(server: &Server) -> Client {
+    let mut session = server.session();
+    session
+        .batch_execute(
+            "create function public.pg_cron_takes(cron text) returns boolean language plpgsql as $$
+             begin
+                 perform cron.schedule('dialect', cron, 'select 1');
+                 return true;
+             exception when invalid_parameter_value then
+                 return false;
+             end $$;
+             create function public.kronos_takes(cron text) returns boolean language plpgsql as $$
+             begin
+                 perform kronos.next_ticks(cron, count => 0);
+                 return true;
+             exception when invalid_parameter_value or feature_not_supported then
+                 return false;
+             end $$;",
+        )
+        .unwrap();
+    session
+}
+
+/// Whether pg_cron and Kronos take each of some expressions.
+fn judge(session: &mut Client, expressions: &[String]) -> Vec<(bool, bool)> {
+    let mut transaction = session.transaction().unwrap();
+    let statement = "select pg_cron_takes(cron), kronos_takes(cron)
+                     from unnest($1::text[]) with ordinality e (cron, nth) order by nth";
+    let rows = transaction.query(statement, &[&expressions]).unwrap();
+    transaction.rollback().unwrap();
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+/// What the server's pg_cron is too old to know.
+fn is_beyond_the_server(session: &mut Client, cron: &str) -> bool {
+    let version: String = session
+        .query_one(
+            "select extversion from pg_extension where extname = 'pg_cron'",
+            &[],
+        )
+        .unwrap()
+        .get(0);
+    cron.contains('$') && version.as_str() < "1.6"
+        || cron.contains("seconds") && version.as_str() < "1.5"
+}
+
+fn random_item(rng: &mut impl Rng, low: u32, high: u32, names: &[&str]) -> String {
+    let (a, b) = (rng.random_range(low..=high), rng.random_range(low..=high));
+    let (first, last) = (a.min(b), a.max(b));
+    match rng.random_range(0..6) {
+        0 => "*".into(),
+        1 => format!("*/{}", rng.random_range(1..=high)),
+        2 => format!("{first}-{last}"),
+        3 => format!("{first}-{last}/{}", rng.random_range(1..=high)),
+        4 if !names.is_empty() => names.choose(rng).unwrap().to_string(),
+        _ => first.to_string(),
+    }
+}
+
+fn random_expression(rng: &mut impl Rng) -> String {
+    let mut field = |low, high, names: &[&str]| {
+        let items = rng.random_range(1..4);
+        let items: Vec<String> = (0..items)
+            .map(|_| random_item(rng, low, high, names))
+            .collect();
+        items.join(",")
+    };
+    [
+        field(0, 59, &[]),
+        field(0, 23, &[]),
+        field(1, 31, &["$"]),
+        field(1, 12, &["jan", "FEB", "Dec"]),
+        field(0, 7, &["sun", "MON", "Sat"]),
+    ]
+    .join(" ")
+}
+
+#[test]
+fn what_is_well_formed_both_take_and_what_pg_cron_refuses_kronos_refuses() {
+    let server = Server::start();
+    let mut session = judges(&server);
+    let mut rng = rand::rng();
+    let mut well_formed: Vec<String> = (0..1500).map(|_| random_expression(&mut rng)).collect();
+    well_formed.extend((1..60).map(|seconds| format!("{seconds} seconds")));
+    let macros = "@hourly @daily @midnight @weekly @monthly @yearly @annually";
+    well_formed.extend(macros.split(' ').map(str::to_owned));
+    for (cron, (pg_cron, kronos)) in well_formed.iter().zip(judge(&mut session, &well_formed)) {
+        assert!(kronos, "{cron:?}");
+        assert!(
+            pg_cron || is_beyond_the_server(&mut session, cron),
+            "{cron:?}"
+        );
+    }
+    // One character of each changed, added, or taken away.
+    let characters: Vec<char> = "0123456789*,-/ $@#?LWjansu;\t".chars().collect();
+    let marred: Vec<String> = (0..3000)
+        .map(|_| {
+            let mut text: Vec<char> = well_formed.choose(&mut rng).unwrap().chars().collect();
+            let place = rng.random_range(0..text.len());
+            let character = *characters.choose(&mut rng).unwrap();
+            match rng.random_range(0..3) {
+                0 => text[place] = character,
+                1 => text.insert(place, character),
+                _ => drop(text.remove(place)),
+            }
+            text.into_iter().collect()
+        })
+        .collect();
+    for (cron, (pg_cron, kronos)) in marred.iter().zip(judge(&mut session, &marred)) {
+        assert!(
+            pg_cron || !kronos || is_beyond_the_server(&mut session, cron),
+            "Kronos takes {cron:?}, pg_cron does not"
+        );
+    }
+}
+
+#[test]
+fn what_pg_cron_takes_by_accident_kronos_refuses() {
+    let server = Server::start();
+    let mut session = judges(&server);
+    let accidents = [
+        "5;x,9 * * * *",
+        "* * * * mon#2",
+        "0 0 12 * * ?",
+        "* * * * * *",
+        "22-5 * * * *",
+        "@daily x",
+        "4294967301 * * * *",
+        "# comment\n* * * * *",
+    ]
+    .map(str::to_owned);
+    for (cron, (pg_cron, kronos)) in accidents.iter().zip(judge(&mut session, &accidents)) {
+        assert!(pg_cron, "no accident on this server: {cron:?}");
+        assert!(!kronos, "{cron:?}");
+    }
+}
