@@ -49,7 +49,7 @@ fn is_beyond_the_server(session: &mut Client, cron: &str) -> bool {
         .unwrap()
         .get(0);
     cron.contains('$') && version.as_str() < "1.6"
-        || cron.contains("seconds") && version.as_str() < "1.5"
+        || cron.to_lowercase().contains("second") && version.as_str() < "1.5"
 }
 
 fn random_item(rng: &mut impl Rng, low: u32, high: u32, names: &[&str]) -> String {
@@ -66,6 +66,7 @@ fn random_item(rng: &mut impl Rng, low: u32, high: u32, names: &[&str]) -> Strin
 }
 
 fn random_expression(rng: &mut impl Rng) -> String {
+    let last_day = rng.random_range(0..8) == 0;
     let mut field = |low, high, names: &[&str]| {
         let items = rng.random_range(1..4);
         let items: Vec<String> = (0..items)
@@ -76,7 +77,11 @@ fn random_expression(rng: &mut impl Rng) -> String {
     [
         field(0, 59, &[]),
         field(0, 23, &[]),
-        field(1, 31, &["$"]),
+        if last_day {
+            "$".into()
+        } else {
+            field(1, 31, &[])
+        },
         field(1, 12, &["jan", "FEB", "Dec"]),
         field(0, 7, &["sun", "MON", "Sat"]),
     ]
@@ -90,6 +95,7 @@ fn what_is_well_formed_both_take_and_what_pg_cron_refuses_kronos_refuses() {
     let mut rng = rand::rng();
     let mut well_formed: Vec<String> = (0..1500).map(|_| random_expression(&mut rng)).collect();
     well_formed.extend((1..60).map(|seconds| format!("{seconds} seconds")));
+    well_formed.extend(["1 second", "30 SECONDS", " 30  Seconds "].map(str::to_owned));
     let macros = "@hourly @daily @midnight @weekly @monthly @yearly @annually";
     well_formed.extend(macros.split(' ').map(str::to_owned));
     for (cron, (pg_cron, kronos)) in well_formed.iter().zip(judge(&mut session, &well_formed)) {

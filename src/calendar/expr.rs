@@ -62,6 +62,9 @@ const MACROS: &[(&str, &str)] = &[
     ("@hourly", "0 * * * *"),
 ];
 
+/// What pg_cron calls seconds, in any case.
+const UNITS: [&str; 2] = ["second", "seconds"];
+
 /// pg_cron reads an expression into a buffer of 1000 bytes; no sensible one comes near this.
 const MAX_LENGTH: usize = 500;
 
@@ -98,7 +101,7 @@ impl CronExpr {
                 })?;
                 expansion.split(' ').collect()
             }
-            [count, "seconds"] => {
+            [count, unit] if UNITS.iter().any(|known| known.eq_ignore_ascii_case(unit)) => {
                 let seconds = parse_number(count).filter(|seconds| (1..60).contains(seconds));
                 let seconds = seconds.ok_or_else(|| malformed("1 seconds to 59 seconds"))?;
                 return Ok(CronExpr {

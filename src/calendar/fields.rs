@@ -107,7 +107,7 @@ const FIELDS: [Field; 5] = [
         low: 1,
         high: 31,
         names: &[],
-        names_allowed: ", or $ for the last day",
+        names_allowed: ", or $ alone for the last day",
     },
     Field {
         name: "month",
@@ -130,13 +130,12 @@ fn parse_field(field: &Field, text: &str) -> Result<Set, ParseError> {
         .try_fold(0, |set, item| Ok(set | parse_item(field, item)?))
 }
 
-/// The days of the month, and whether `$` is among them.
+/// The days of the month, or none and that it is the last one: `$`, which pg_cron takes alone and not in a list.
 fn parse_days(text: &str) -> Result<(Set, bool), ParseError> {
-    text.split(',')
-        .try_fold((0, false), |(set, last_day), item| match item {
-            "$" => Ok((set, true)),
-            item => Ok((set | parse_item(&FIELDS[2], item)?, last_day)),
-        })
+    match text {
+        "$" => Ok((0, true)),
+        _ => Ok((parse_field(&FIELDS[2], text)?, false)),
+    }
 }
 
 fn parse_item(field: &Field, item: &str) -> Result<Set, ParseError> {
