@@ -6,7 +6,8 @@ use croner::parser::CronParser;
 
 /// A sentence that says when a schedule ticks; None if the `croner` crate, whose words these are, cannot read it.
 ///
-/// `zone` is how the zone is called there. The crate takes Kronos's dialect but for `$`, which it calls `L`, and is told how the day fields are to be read.
+/// `zone` is how the zone is called there. The crate takes Kronos's dialect but for `$`, which it calls `L`, and is told
+/// how the day fields are to be read.
 pub fn describe(timing: &Timing, zone: &str) -> Option<String> {
     let times = match &timing.expr.rule {
         Rule::Seconds(1) => return Some("Every second.".into()),

@@ -185,13 +185,12 @@ fn make_one_true(
     let Some(live) = live else {
         return Ok(planned("CREATE", create(new)?, vec![]));
     };
-    let changed = changes_to(live, workspace_id, &new)?;
+    let mut changed = changes_to(live, workspace_id, &new)?;
     let id = JobRef::Id(live.job_id);
-    if changed.is_empty() && live.is_paused {
-        return Ok(planned("RESUME", resume(workspace, id)?, vec![]));
-    }
-    if changed.is_empty() {
-        return Ok(planned("UNCHANGED", live.job_id, vec![]));
+    match (changed.is_empty(), live.is_paused) {
+        (true, true) => return Ok(planned("RESUME", resume(workspace, id)?, vec![])),
+        (true, false) => return Ok(planned("UNCHANGED", live.job_id, vec![])),
+        (false, _) => {}
     }
     let never = |infinity: DateTime<Utc>| Some(sql::to_pg(infinity));
     let changes = Changes {
@@ -206,7 +205,6 @@ fn make_one_true(
         expected_version: None,
     };
     let new_id = update(workspace, id, changes)?;
-    let mut changed = changed;
     if live.is_paused {
         resume(workspace, JobRef::Id(new_id))?;
         changed.push("status".into());

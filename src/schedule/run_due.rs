@@ -42,7 +42,10 @@ where schedule_id = any ($1::uuid[]) and current_setting('transaction_isolation'
 for update skip locked";
 
 const LOCK_JOBS: &str = "
-select job_id from kronos.jobs where schedule_id = any ($1::uuid[]) for share skip locked";
+select job_id, overlap_policy = 'replace' as replaces
+from kronos.jobs
+where schedule_id = any ($1::uuid[])
+for share skip locked";
 
 const MOVE_ON: &str = "
 update kronos.schedules s
@@ -93,9 +96,19 @@ fn handle(due: &[Due], now: DateTime<Utc>) -> Result<Written> {
     let ids: Vec<Uuid> = due.iter().map(|due| due.schedule_id).collect();
     let settled = lock_settled(&ids)?;
     let horizons = horizons(&ids, now)?;
-    let mut jobs = sql::rows(LOCK_JOBS, &[ids.into()], |row| sql::get(row, "job_id"))?;
-    let busy: HashSet<Uuid> = busy(&jobs)?.into_iter().collect();
-    jobs.retain(|job_id| !busy.contains(job_id));
+    let (mut jobs, mut replacing) = (vec![], vec![]);
+    sql::rows(LOCK_JOBS, &[ids.into()], |row| {
+        let job_id: Uuid = sql::get(row, "job_id")?;
+        jobs.push(job_id);
+        if sql::get(row, "replaces")? {
+            replacing.push(job_id);
+        }
+        Ok(())
+    })?;
+    if !replacing.is_empty() {
+        let busy: HashSet<Uuid> = busy(&replacing)?.into_iter().collect();
+        jobs.retain(|job_id| !busy.contains(job_id));
+    }
     let horizon = |due: &Due| horizons.get(&due.schedule_id);
     let ticks: Vec<DueTick> = due
         .iter()
