@@ -1,14 +1,41 @@
 -- The model: workspaces own endpoints and jobs; live cron jobs share schedules, schedules share alarms,
 -- and an alarm is one pg_cron entry. Constraints, not code, make a half-scheduled job impossible.
 
+-- Lists and windows of time are read by id alone, since ids sort by time.
+create function kronos.uuid_v7_at(at timestamptz) returns uuid
+language sql
+immutable strict parallel safe
+return (lpad(to_hex(greatest(floor(extract(epoch from at) * 1000), 0)::bigint), 12, '0') || '70008000000000000000')::uuid;
+
 create table kronos.workspaces (
     workspace_id uuid primary key default kronos.uuid_v7(),
     name text not null,
+    execution_retention interval not null default '30 days',
+    job_retention interval not null default '30 days',
     created_at timestamptz not null default clock_timestamp(),
     constraint workspaces_name_unique unique (name),
-    constraint workspaces_name_length check (length(name) between 1 and 200)
+    constraint workspaces_name_length check (length(name) between 1 and 200),
+    constraint workspaces_retention_at_least_a_day
+        check (execution_retention >= interval '1 day' and job_retention >= interval '1 day')
 );
 comment on table kronos.workspaces is 'A tenant: owner of endpoints and jobs.';
+comment on column kronos.workspaces.execution_retention is 'How long prune() keeps finished executions, with their attempts and logs.';
+comment on column kronos.workspaces.job_retention is 'How long prune() keeps retired versions of jobs, and deleted endpoints.';
+
+create table kronos.payload_specs (
+    payload_spec_id uuid primary key default kronos.uuid_v7(),
+    workspace_id uuid not null references kronos.workspaces,
+    name text not null,
+    schema jsonb not null,
+    revision_id uuid not null default kronos.uuid_v7(),
+    created_at timestamptz not null default clock_timestamp(),
+    updated_at timestamptz not null default clock_timestamp(),
+    constraint payload_specs_name_unique_in_workspace unique (workspace_id, name),
+    constraint payload_specs_workspace_key unique (workspace_id, payload_spec_id),
+    constraint payload_specs_name_length check (length(name) between 1 and 200)
+);
+comment on table kronos.payload_specs is 'A JSON Schema that the inputs of jobs must satisfy.';
+comment on column kronos.payload_specs.revision_id is 'Another one at each change of the schema, so that no session uses a compiled one that is out of date.';
 
 create table kronos.endpoints (
     endpoint_id uuid primary key default kronos.uuid_v7(),
@@ -16,14 +43,29 @@ create table kronos.endpoints (
     name text not null,
     type text not null,
     spec jsonb not null,
+    retry_policy jsonb not null,
+    attempt_timeout interval,
+    payload_spec_id uuid,
     created_at timestamptz not null default clock_timestamp(),
-    constraint endpoints_name_unique_in_workspace unique (workspace_id, name),
+    updated_at timestamptz not null default clock_timestamp(),
+    deleted_at timestamptz,
+    is_live boolean generated always as (case when deleted_at is null then true end) stored,
     constraint endpoints_workspace_key unique (workspace_id, endpoint_id),
+    constraint endpoints_live_key unique (endpoint_id, is_live),
+    constraint endpoints_payload_spec_in_same_workspace
+        foreign key (workspace_id, payload_spec_id) references kronos.payload_specs (workspace_id, payload_spec_id),
+    constraint endpoints_attempt_timeout_positive check (attempt_timeout > interval '0'),
     constraint endpoints_name_length check (length(name) between 1 and 200),
     constraint endpoints_type_length check (length(type) between 1 and 100),
     constraint endpoints_spec_is_object check (jsonb_typeof(spec) = 'object')
 );
+create unique index endpoints_name_unique_in_workspace on kronos.endpoints (workspace_id, name) where deleted_at is null;
+create index endpoints_by_payload_spec on kronos.endpoints (payload_spec_id) where payload_spec_id is not null;
 comment on table kronos.endpoints is 'Where executions are delivered: a type and its spec.';
+comment on column kronos.endpoints.retry_policy is 'max_attempts, backoff (fixed, linear, exponential), initial_delay_ms, max_delay_ms, jitter (0 to 1).';
+comment on column kronos.endpoints.attempt_timeout is 'How long an attempt may take; its lease is not extended beyond.';
+comment on column kronos.endpoints.deleted_at is 'A deleted endpoint is kept for the history of its jobs, until prune() takes it.';
+comment on column kronos.endpoints.is_live is 'What live jobs refer to, so that PostgreSQL refuses to delete an endpoint that one uses.';
 
 create table kronos.alarms (
     alarm_id uuid primary key default kronos.uuid_v7(),
@@ -88,6 +130,8 @@ create table kronos.jobs (
     catchup_window interval,
     overlap_policy text,
     jitter interval,
+    run_at timestamptz,
+    priority integer not null default 5,
     idempotency_key text,
     declared boolean not null default false,
     created_at timestamptz not null default clock_timestamp(),
@@ -96,13 +140,14 @@ create table kronos.jobs (
     paused_reason text,
     retired_at timestamptz,
     retired_reason text,
+    is_live boolean generated always as (case when status <> 'RETIRED' then true end) stored,
     constraint jobs_endpoint_in_same_workspace
         foreign key (workspace_id, endpoint_id) references kronos.endpoints (workspace_id, endpoint_id),
+    constraint jobs_live_job_has_live_endpoint
+        foreign key (endpoint_id, is_live) references kronos.endpoints (endpoint_id, is_live),
     constraint jobs_lineage_key unique (job_id, lineage_id),
     constraint jobs_one_job_per_version unique (lineage_id, version),
     constraint jobs_one_successor_per_version unique (previous_version_id),
-    constraint jobs_previous_version_in_lineage
-        foreign key (previous_version_id, lineage_id) references kronos.jobs (job_id, lineage_id),
     constraint jobs_replaced_by_in_lineage
         foreign key (replaced_by_id, lineage_id) references kronos.jobs (job_id, lineage_id)
         deferrable initially deferred,
@@ -122,7 +167,7 @@ create table kronos.jobs (
     constraint jobs_paused_reason_length check (length(paused_reason) between 1 and 1000),
     constraint jobs_retired_has_time_and_reason
         check ((status = 'RETIRED') = (retired_at is not null) and (status = 'RETIRED') = (retired_reason is not null)),
-    constraint jobs_retired_reason_known check (retired_reason in ('REPLACED', 'CANCELLED')),
+    constraint jobs_retired_reason_known check (retired_reason in ('REPLACED', 'CANCELLED', 'FINISHED')),
     constraint jobs_replaced_names_successor
         check (coalesce(retired_reason = 'REPLACED', false) = (replaced_by_id is not null)),
     constraint jobs_cron_has_policies
@@ -132,12 +177,17 @@ create table kronos.jobs (
     constraint jobs_catchup_window_not_negative check (catchup_window >= interval '0'),
     constraint jobs_overlap_policy_known check (overlap_policy in ('allow', 'skip', 'queue_one', 'replace')),
     constraint jobs_jitter_within_a_day check (jitter between interval '0' and interval '1 day'),
+    constraint jobs_delayed_has_run_at check ((trigger = 'DELAYED') = (run_at is not null) and isfinite(run_at)),
+    constraint jobs_priority_known check (priority between 0 and 9),
     constraint jobs_window_not_empty check (starts_at < ends_at),
     constraint jobs_window_finite check (isfinite(starts_at) and isfinite(ends_at))
 );
 create unique index jobs_one_active_version_per_lineage on kronos.jobs (lineage_id) where status <> 'RETIRED';
 create unique index jobs_one_live_job_per_name on kronos.jobs (workspace_id, name) where status <> 'RETIRED';
 create index jobs_by_schedule on kronos.jobs (schedule_id) where schedule_id is not null;
+create index jobs_live_by_endpoint on kronos.jobs (endpoint_id) where is_live is not null;
+create index jobs_by_workspace on kronos.jobs (workspace_id, job_id);
+create index jobs_retired on kronos.jobs (workspace_id, retired_at) where status = 'RETIRED';
 comment on table kronos.jobs is
     'Immutable versions of jobs. An update retires one version and adds the next; job_id names a version, lineage_id the job through all of them.';
 comment on column kronos.jobs.name is 'What callers may call it by, through all its versions; unique among the live jobs of a workspace.';
@@ -150,45 +200,11 @@ comment on column kronos.jobs.catchup_policy is
     'Which ticks are made good that no wake-up has handled in time: none, the last one, or all, of those within catchup_window.';
 comment on column kronos.jobs.created_at is 'The instant at which this version took over from the one before.';
 comment on column kronos.jobs.active_since is 'The instant at which it was made, or last resumed: it has the ticks that come due after it.';
+comment on column kronos.jobs.previous_version_id is 'The version before; prune() may have taken it.';
+comment on column kronos.jobs.priority is 'Which of its workspace''s executions start first: 0 (most urgent) to 9.';
+comment on column kronos.jobs.run_at is 'When a DELAYED job is to run.';
+comment on column kronos.jobs.retired_reason is 'REPLACED by the next version, CANCELLED, or (a one-shot job) FINISHED.';
 comment on column kronos.jobs.paused_at is 'When it was last paused; kept after a resume.';
-
-create table kronos.executions (
-    execution_id uuid primary key default kronos.uuid_v7(),
-    workspace_id uuid not null,
-    job_id uuid not null,
-    lineage_id uuid not null,
-    tick_at timestamptz,
-    origin text not null,
-    idempotency_key text,
-    run_at timestamptz not null,
-    status text not null default 'QUEUED',
-    status_reason text,
-    stop_requested_at timestamptz,
-    created_at timestamptz not null default clock_timestamp(),
-    finished_at timestamptz,
-    constraint executions_job_in_lineage foreign key (job_id, lineage_id) references kronos.jobs (job_id, lineage_id),
-    constraint executions_one_per_lineage_and_tick unique (lineage_id, tick_at),
-    constraint executions_idempotency_key_length check (length(idempotency_key) between 1 and 200),
-    constraint executions_origin_known check (origin in ('TICK', 'TRIGGER', 'BACKFILL')),
-    constraint executions_trigger_alone_has_no_tick check ((origin = 'TRIGGER') = (tick_at is null)),
-    constraint executions_status_known
-        check (status in ('PENDING', 'QUEUED', 'RUNNING', 'RETRYING', 'SUCCESS', 'FAILED', 'CANCELLED', 'SKIPPED')),
-    constraint executions_finished_has_time
-        check ((status in ('SUCCESS', 'FAILED', 'CANCELLED', 'SKIPPED')) = (finished_at is not null))
-);
-create unique index executions_one_per_lineage_and_idempotency_key
-    on kronos.executions (lineage_id, idempotency_key) where idempotency_key is not null;
-create index executions_unfinished on kronos.executions (lineage_id)
-    where status in ('PENDING', 'QUEUED', 'RUNNING', 'RETRYING');
-create index executions_skipped on kronos.executions (lineage_id, tick_at) where status = 'SKIPPED';
-comment on table kronos.executions is 'One run to be done: one per tick of a cron job, and those triggered by hand.';
-comment on column kronos.executions.origin is 'Why it was made: TICK of the schedule, TRIGGER by hand, BACKFILL of a past tick.';
-comment on column kronos.executions.status is
-    'PENDING (run_at is to come), QUEUED, RUNNING, RETRYING, SUCCESS, FAILED, CANCELLED, or SKIPPED: the tick was not run, by the job''s overlap_policy.';
-comment on column kronos.executions.status_reason is 'Why it was skipped or cancelled.';
-comment on column kronos.executions.stop_requested_at is 'Since when its worker is asked to stop.';
-comment on column kronos.executions.tick_at is 'The tick that it stands for; null for one that was triggered by hand.';
-comment on column kronos.executions.run_at is 'When it may start.';
 
 create table kronos.pending_ticks (
     lineage_id uuid not null,
@@ -207,9 +223,9 @@ comment on table kronos.pending_ticks is
     'Ticks that could not be materialised with the others of their schedule: the job''s row was being changed (error is null), or its execution could not be written (error says why). Each run_due() tries them again.';
 
 select pg_catalog.pg_extension_config_dump('kronos.workspaces', '');
+select pg_catalog.pg_extension_config_dump('kronos.payload_specs', '');
 select pg_catalog.pg_extension_config_dump('kronos.endpoints', '');
 select pg_catalog.pg_extension_config_dump('kronos.alarms', '');
 select pg_catalog.pg_extension_config_dump('kronos.schedules', '');
 select pg_catalog.pg_extension_config_dump('kronos.jobs', '');
-select pg_catalog.pg_extension_config_dump('kronos.executions', '');
 select pg_catalog.pg_extension_config_dump('kronos.pending_ticks', '');

@@ -1,6 +1,6 @@
 //! Kronos: job scheduling that commits with your data.
 //!
-//! The plan of the house. A SQL call enters at [`api`], passes the domain ([`job`], [`execution`], [`schedule`]),
+//! The plan of the house. A SQL call enters at [`api`], passes the domain ([`job`], [`endpoint`], [`execution`], [`schedule`]),
 //! and reaches the tables through [`sql`] and pg_cron through [`pg_cron`], the one module that knows it.
 //! [`calendar`] is pure; [`error`] has every error; [`upkeep`] watches over the invariants.
 
@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 
 mod api;
 mod calendar;
+mod endpoint;
 mod error;
 mod execution;
 mod job;
@@ -25,9 +26,14 @@ extension_sql_file!(
     requires = [sql::uuid_v7]
 );
 extension_sql_file!(
+    "../sql/11_executions.sql",
+    name = "executions",
+    requires = ["tables"]
+);
+extension_sql_file!(
     "../sql/15_views.sql",
     name = "views",
-    requires = ["tables", api::schedule::next_ticks]
+    requires = ["executions", api::schedule::next_ticks]
 );
 extension_sql_file!(
     "../sql/20_comments_and_grants.sql",

@@ -28,6 +28,16 @@ select e.jobid,
 from cron.job e
 where e.jobname::text like 'kronos alarm %'";
 
+/// Deletes at most $1 rows of pg_cron's history that are Kronos's own and older than a week.
+pub const PRUNE_RUNS: &str = "
+delete from cron.job_run_details
+where runid in (select runid
+                from cron.job_run_details
+                where command = 'SELECT kronos.run_due()' and database = current_database()
+                  and username = current_user and end_time < now() - interval '7 days'
+                order by runid
+                limit $1)";
+
 /// The name of an alarm's entry, for queries over a row `a` of kronos.alarms.
 pub const NAME_OF_ALARM: &str = "'kronos alarm ' || a.alarm_id";
 

@@ -53,7 +53,7 @@ mod tests {
                 "a schedule is overdue: no wake-up has handled its tick",
                 "update kronos.schedules set next_tick_at = now() - interval '6 minutes'",
             ),
-(4, "a live job has no execution for its schedule's last tick", "delete from kronos.executions; update kronos.schedules set last_tick_at = date_trunc('year', now())"),
+(4, "a live job has no execution for its schedule's last tick", "delete from kronos.executions; update kronos.schedules set last_tick_at = now() - interval '29 days'"),
             (5, "an execution belongs to a version that was not in force at its tick",
              "update kronos.jobs set created_at = now()"),
             (6, "an execution was written after its job was cancelled or paused",
@@ -62,6 +62,8 @@ mod tests {
             (6, "an execution was written after its job was cancelled or paused",
              "update kronos.jobs set status = 'PAUSED', schedule_id = null, paused_at = now() - interval '1 hour'"),
             (7, "an execution lies outside its job's window", "update kronos.jobs set starts_at = now()"),
+            (8, "an execution that runs has no attempt of its worker's",
+             "select kronos.claim_executions('acme', 'w'); delete from kronos.attempts"),
             (10, "a tick could not be materialised",
              "insert into kronos.pending_ticks (lineage_id, tick_at, job_id, sqlstate, error)
               select job_id, now(), job_id, '23514', 'no' from kronos.jobs limit 1"),

@@ -132,8 +132,8 @@ mod tests {
             "2021-01-01 09:00",
             "due, and not handled yet"
         );
-        run("insert into kronos.executions (workspace_id, job_id, lineage_id, tick_at, origin, run_at)
-             select workspace_id, job_id, lineage_id, t, 'TICK', t
+        run("insert into kronos.executions (workspace_id, job_id, lineage_id, tick_at, origin, endpoint_type, priority, run_at)
+             select workspace_id, job_id, lineage_id, t, 'TICK', 'HTTP', 5, t
              from kronos.jobs, unnest(array['2020-01-01 09:00+00'::timestamptz, '2022-01-01 09:00+00']) t");
         let last = format!(
             "select to_char(last_tick_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') from kronos.get_job('acme', '{job_id}')"

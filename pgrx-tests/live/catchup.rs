@@ -79,7 +79,9 @@ fn update_hands_over_only_the_missed_ticks_that_the_policy_makes_good() {
         let next = try_update(&mut session, job_id, Some(YEARLY)).unwrap();
         assert_eq!(executions(&mut session), expected, "{policy}");
         try_cancel(&mut session, next).unwrap();
-        session.batch_execute("truncate kronos.executions").unwrap();
+        session
+            .batch_execute("truncate kronos.executions cascade")
+            .unwrap();
     }
 }
 

@@ -185,3 +185,61 @@ pub fn server_with_job() -> (Server, Client, Uuid) {
     let job_id = create(&mut session, YEARLY);
     (server, session, job_id)
 }
+
+/// Makes one-shot jobs on `hook`.
+pub fn make_one_shots(session: &mut impl GenericClient, count: i32) {
+    let statement = "select count(*) from kronos.create_jobs('acme',
+                         (select jsonb_agg(jsonb_build_object('endpoint', 'hook', 'input', jsonb_build_object('n', n)))
+                          from generate_series(1, $1::integer) n))";
+    session.execute(statement, &[&count]).unwrap();
+}
+
+/// An execution in a worker's hand: its id and the attempt.
+pub type Held = (Uuid, i32);
+
+/// What a worker claims of workspace `acme`, for a minute.
+pub fn claim(session: &mut impl GenericClient, worker: &str, max: i32) -> Vec<Held> {
+    claim_for(session, worker, max, "1 minute")
+}
+
+pub fn claim_for(
+    session: &mut impl GenericClient,
+    worker: &str,
+    max: i32,
+    lease: &str,
+) -> Vec<Held> {
+    let statement = "select execution_id, attempt from kronos.claim_executions('acme', $1, $2, $3::text::interval)";
+    let rows = session.query(statement, &[&worker, &max, &lease]).unwrap();
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+pub fn complete(
+    session: &mut impl GenericClient,
+    worker: &str,
+    (execution_id, attempt): Held,
+) -> Result<String, Error> {
+    let statement = "select status from kronos.complete_execution($1, $2, $3)";
+    Ok(session
+        .query_one(statement, &[&execution_id, &attempt, &worker])?
+        .get(0))
+}
+
+pub fn fail(
+    session: &mut impl GenericClient,
+    worker: &str,
+    (execution_id, attempt): Held,
+) -> Result<String, Error> {
+    let statement = "select status from kronos.fail_execution($1, $2, $3, 'it failed')";
+    Ok(session
+        .query_one(statement, &[&execution_id, &attempt, &worker])?
+        .get(0))
+}
+
+/// The list of executions that batch functions take.
+pub fn list_of(held: &[Held]) -> Value {
+    held.iter()
+        .map(|(execution_id, attempt)| {
+            serde_json::json!({ "execution_id": execution_id.to_string(), "attempt": attempt })
+        })
+        .collect()
+}

@@ -2,13 +2,16 @@
 
 mod atomicity;
 mod catchup;
+mod claiming;
 mod concurrency;
 mod crontab;
 mod dialect;
 mod domain;
 mod dump;
 mod failures;
+mod fencing;
 mod firing;
+mod fleet;
 mod isolation;
 mod overlap;
 mod pause;

@@ -20,10 +20,32 @@ fn give_execution(session: &mut Client, job_id: Uuid, status: &str) {
     session
         .execute("select kronos.trigger_cron_job('acme', $1)", &[&job_id])
         .unwrap();
-    let statement = "update kronos.executions
-                     set status = $2, finished_at = case $2 when 'SUCCESS' then now() end
-                     where job_id = $1";
-    session.execute(statement, &[&job_id, &status]).unwrap();
+    // The one that is claimed next.
+    let first = "update kronos.executions set priority = 0 where job_id = $1";
+    session.execute(first, &[&job_id]).unwrap();
+    let claimed = "kronos.claim_executions('acme', 'w', lease => '1 day')";
+    let moved = match status {
+        "QUEUED" => String::new(),
+        "PENDING" => "set session_replication_role = replica;
+                      update kronos.executions set status = 'PENDING' where priority = 0 and status = 'QUEUED';
+                      reset session_replication_role"
+            .into(),
+        "RUNNING" => format!("select {claimed}"),
+        "RETRYING" => {
+            format!("select kronos.fail_execution(execution_id, attempt, 'w', 'no') from {claimed}")
+        }
+        "SUCCESS" => {
+            format!("select kronos.complete_execution(execution_id, attempt, 'w') from {claimed}")
+        }
+        other => panic!("{other}"),
+    };
+    session.batch_execute(&moved).unwrap();
+    session
+        .execute(
+            "update kronos.executions set priority = 5 where job_id = $1",
+            &[&job_id],
+        )
+        .unwrap();
 }
 
 /// The statuses of a job's executions, that of the hand-triggered first, the ticks' in their order.
@@ -92,7 +114,13 @@ fn overlap_policy_decides_what_a_tick_does_while_an_execution_is_unfinished() {
         );
     }
     session
-        .batch_execute("update kronos.executions set status = 'SUCCESS', finished_at = now() where finished_at is null")
+        .batch_execute(
+            "set session_replication_role = replica;
+             update kronos.executions
+             set status = 'SUCCESS', finished_at = now(), worker_id = null, lease_expires_at = null
+             where finished_at is null;
+             reset session_replication_role",
+        )
         .unwrap();
     make_yearly_due(&mut session);
     assert_eq!(run_due(&mut session), 0);
@@ -142,7 +170,10 @@ fn tick_that_would_replace_what_a_worker_has_in_hand_waits_and_holds_up_nobody()
     let mut worker = server.session();
     let mut claim = worker.transaction().unwrap();
     claim
-        .execute("update kronos.executions set status = 'RUNNING'", &[])
+        .execute(
+            "select kronos.claim_executions('acme', 'w', lease => '1 day')",
+            &[],
+        )
         .unwrap();
     make_yearly_due(&mut session);
     assert_eq!(run_due(&mut session), 1);
@@ -183,7 +214,9 @@ fn jitter_spreads_executions_always_alike() {
     assert_eq!(count(&mut session, outside), 0);
     let spread = "select extract(epoch from max(run_at - tick_at) - min(run_at - tick_at))::bigint from kronos.executions";
     assert!(count(&mut session, spread) > 240);
-    session.batch_execute("truncate kronos.executions").unwrap();
+    session
+        .batch_execute("truncate kronos.executions cascade")
+        .unwrap();
     assert_eq!(run_ats(&mut session), first);
 }
 

@@ -1,4 +1,4 @@
-//! The README's tour, and its example of a deployment, work as printed.
+//! The README's tour, and its examples of endpoints and of a deployment, work as printed.
 
 use crate::domain::{assert_sound, count};
 use crate::server::{Server, bin};
@@ -18,10 +18,11 @@ fn tour_of_the_readme_works_as_printed() {
             .unwrap()
     };
     let tour = example("## A tour in five minutes");
+    let endpoints = example("## Endpoints and payload specs");
     let deployment = example("## Jobs from a deployment");
     let server = Server::start();
     let file = server.socket_dir().join("tour.sql");
-    std::fs::write(&file, [tour, deployment].concat()).unwrap();
+    std::fs::write(&file, [tour, endpoints, deployment].concat()).unwrap();
     let output = server.run_client(
         &bin("psql"),
         &["-X", "-d", "postgres", "-f", file.to_str().unwrap()],
@@ -49,6 +50,8 @@ fn tour_of_the_readme_works_as_printed() {
         ),
         2
     );
+    let one_shot = "select count(*) from kronos.jobs where trigger <> 'CRON' and status = 'ACTIVE'";
+    assert_eq!(count(&mut session, one_shot), 4);
     let deployed = "select count(*) from kronos.jobs where declared and status = 'ACTIVE'";
     assert_eq!(count(&mut session, deployed), 2);
     assert_sound(&mut session);

@@ -41,7 +41,9 @@ fn tick_that_is_woken_twice_has_one_execution_per_job() {
 fn tick_that_is_woken_by_eight_sessions_at_once_has_one_execution_per_job() {
     let (server, mut session, _) = server_with_due_jobs(200);
     for _ in 0..10 {
-        session.batch_execute("truncate kronos.executions").unwrap();
+        session
+            .batch_execute("truncate kronos.executions cascade")
+            .unwrap();
         make_yearly_due(&mut session);
         let written: i64 = thread::scope(|scope| {
             let wakers: Vec<_> = (0..8)
@@ -88,7 +90,9 @@ fn tick_due_before_an_update_belongs_to_the_old_version_though_nothing_had_woken
 fn tick_after_an_update_belongs_to_the_new_version() {
     let (_server, mut session, ids) = server_with_due_jobs(1);
     let next = try_update(&mut session, ids[0], None).unwrap();
-    session.batch_execute("truncate kronos.executions").unwrap();
+    session
+        .batch_execute("truncate kronos.executions cascade")
+        .unwrap();
     // The update took place before the tick.
     session
         .batch_execute("update kronos.jobs set retired_at = date_trunc('year', now()) - interval '1 day' where status = 'RETIRED'")
@@ -241,7 +245,9 @@ fn no_tick_is_materialised_after_a_cancel_has_committed() {
         );
     });
     make_yearly_due(&mut session);
-    session.batch_execute("truncate kronos.executions").unwrap();
+    session
+        .batch_execute("truncate kronos.executions cascade")
+        .unwrap();
     assert_eq!(run_due(&mut session), 1, "only the other job's");
     assert_eq!(executions_of(&mut session, ids[0]), 0);
 }

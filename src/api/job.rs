@@ -1,8 +1,9 @@
-//! Cron jobs.
+//! Jobs.
 
+use super::listing::{Page, page};
 use super::{TableRow, fetch, needed};
 use crate::error::{self, KronosError, Result, or_raise};
-use crate::job::{self, Changes, JobRef, NewCronJob, Policies};
+use crate::job::{self, Changes, JobRef, NewCronJob, NewOneShot, Policies};
 use crate::sql;
 use pgrx::datum::{Interval, TimestampWithTimeZone};
 use pgrx::iter::{SetOfIterator, TableIterator};
@@ -11,7 +12,7 @@ use pgrx::{JsonB, Uuid};
 use serde_json::json;
 
 /// Which job a caller means, by exactly one of its id and its name.
-fn job_ref<'a>(job_id: Option<Uuid>, job_name: Option<&'a str>) -> Result<JobRef<'a>> {
+pub fn job_ref<'a>(job_id: Option<Uuid>, job_name: Option<&'a str>) -> Result<JobRef<'a>> {
     match (job_id, job_name) {
         (Some(job_id), None) => Ok(JobRef::Id(job_id)),
         (None, Some(name)) => Ok(JobRef::Name(name)),
@@ -49,6 +50,7 @@ fn create_cron_job(
     name: default!(Option<&str>, "NULL"),
     overlap_policy: default!(Option<&str>, "'allow'"),
     jitter: default!(Option<Interval>, "'0'"),
+    priority: default!(Option<i32>, "5"),
 ) -> pgrx::composite_type!('static, "kronos.job_details") {
     or_raise((|| {
         let job_id = job::create(NewCronJob {
@@ -66,6 +68,7 @@ fn create_cron_job(
                 overlap_policy: Some(needed("overlap_policy", overlap_policy)?),
                 jitter: Some(needed("jitter", jitter)?),
             },
+            priority: needed("priority", priority)?,
             idempotency_key,
             declared: false,
         })?;
@@ -93,6 +96,7 @@ fn update_cron_job(
     endpoint: default!(Option<&str>, "NULL"),
     overlap_policy: default!(Option<&str>, "NULL"),
     jitter: default!(Option<Interval>, "NULL"),
+    priority: default!(Option<i32>, "NULL"),
 ) -> pgrx::composite_type!('static, "kronos.job_details") {
     let changes = Changes {
         cron,
@@ -108,6 +112,7 @@ fn update_cron_job(
             overlap_policy,
             jitter,
         },
+        priority,
         expected_version,
     };
     or_raise((|| {
@@ -131,6 +136,26 @@ fn cancel_cron_job(
     or_raise((|| {
         let job = job_ref(job_id, job_name)?;
         job_row(job::cancel(needed("workspace", workspace)?, job)?)
+    })())
+}
+
+/// Cancels a job of any trigger; see [`job::cancel_any`].
+#[pg_extern(security_definer, requires = ["views"])]
+#[search_path(pg_catalog, kronos, pg_temp)]
+fn cancel_job(
+    workspace: Option<&str>,
+    job_id: default!(Option<Uuid>, "NULL"),
+    job_name: default!(Option<&str>, "NULL"),
+    request_stop: default!(Option<bool>, "false"),
+) -> pgrx::composite_type!('static, "kronos.job_details") {
+    or_raise((|| {
+        let job = job_ref(job_id, job_name)?;
+        let request_stop = needed("request_stop", request_stop)?;
+        job_row(job::cancel_any(
+            needed("workspace", workspace)?,
+            job,
+            request_stop,
+        )?)
     })())
 }
 
@@ -248,6 +273,70 @@ fn apply_crontab(
     )
 }
 
+/// Makes a one-shot job, and returns its row.
+fn one_shot(workspace: Option<&str>, new: NewOneShot) -> Result<TableRow> {
+    let made = job::create_once(needed("workspace", workspace)?, &[new])?;
+    job_row(made[0].job_id)
+}
+
+/// Makes a job that runs once, at once; see [`job::create_once`].
+#[pg_extern(security_definer, requires = ["views"])]
+#[search_path(pg_catalog, kronos, pg_temp)]
+fn create_immediate_job(
+    workspace: Option<&str>,
+    endpoint: Option<&str>,
+    input: default!(Option<JsonB>, "'{}'"),
+    idempotency_key: default!(Option<&str>, "NULL"),
+    priority: default!(Option<i32>, "5"),
+) -> pgrx::composite_type!('static, "kronos.job_details") {
+    or_raise((|| {
+        let new = NewOneShot {
+            endpoint: needed("endpoint", endpoint)?,
+            input: needed("input", input)?.0,
+            run_at: None,
+            priority: needed("priority", priority)?,
+            idempotency_key,
+        };
+        one_shot(workspace, new)
+    })())
+}
+
+/// Makes a job that runs once, at a time; see [`job::create_once`].
+#[pg_extern(security_definer, requires = ["views"])]
+#[search_path(pg_catalog, kronos, pg_temp)]
+fn create_delayed_job(
+    workspace: Option<&str>,
+    endpoint: Option<&str>,
+    run_at: Option<TimestampWithTimeZone>,
+    input: default!(Option<JsonB>, "'{}'"),
+    idempotency_key: default!(Option<&str>, "NULL"),
+    priority: default!(Option<i32>, "5"),
+) -> pgrx::composite_type!('static, "kronos.job_details") {
+    or_raise((|| {
+        let new = NewOneShot {
+            endpoint: needed("endpoint", endpoint)?,
+            input: needed("input", input)?.0,
+            run_at: Some(needed("run_at", run_at)?),
+            priority: needed("priority", priority)?,
+            idempotency_key,
+        };
+        one_shot(workspace, new)
+    })())
+}
+
+/// Makes many one-shot jobs; see [`job::create_listed`].
+#[pg_extern(security_definer, requires = ["views"])]
+#[search_path(pg_catalog, kronos, pg_temp)]
+fn create_jobs(
+    workspace: Option<&str>,
+    jobs: Option<JsonB>,
+) -> TableIterator<'static, (name!(job_id, Uuid), name!(created, bool))> {
+    let made = or_raise((|| {
+        job::create_listed(needed("workspace", workspace)?, needed("jobs", jobs)?)
+    })());
+    TableIterator::new(made.into_iter().map(|job| (job.job_id, job.created)))
+}
+
 /// One version of a job.
 #[pg_extern(security_definer, requires = ["views"])]
 #[search_path(pg_catalog, kronos, pg_temp)]
@@ -280,4 +369,93 @@ fn job_versions(
         )
     })());
     SetOfIterator::new(versions)
+}
+
+const LIST: &str = "
+select d
+from kronos.job_details d
+where d.workspace_id = $1 and ($2 is null or d.job_id < $2)
+  and ($4 is null or d.status = $4)
+  and ($5 is null or d.trigger = $5)
+  and ($6 is null or d.endpoint_id in (select endpoint_id from kronos.endpoints where workspace_id = $1 and name = $6))
+order by d.job_id desc
+limit $3";
+
+/// The jobs of a workspace, newest first.
+#[pg_extern(security_definer, requires = ["views"])]
+#[search_path(pg_catalog, kronos, pg_temp)]
+fn list_jobs(
+    workspace: Option<&str>,
+    status: default!(Option<&str>, "NULL"),
+    trigger: default!(Option<&str>, "NULL"),
+    endpoint: default!(Option<&str>, "NULL"),
+    max: default!(Option<i32>, "100"),
+    after_cursor: default!(Option<&str>, "NULL"),
+) -> SetOfIterator<'static, pgrx::composite_type!('static, "kronos.job_details")> {
+    SetOfIterator::new(or_raise((|| {
+        let workspace_id = job::find_workspace(needed("workspace", workspace)?)?;
+        let Page { max, after } = page(max, after_cursor)?;
+        let args = [
+            workspace_id.into(),
+            after.into(),
+            max.into(),
+            status.into(),
+            trigger.into(),
+            endpoint.into(),
+        ];
+        sql::composites(LIST, &args)
+    })()))
+}
+
+const STATUS: &str = "
+with day as materialized (
+    select x.execution_id, x.status, x.finished_at, a.duration
+    from kronos.executions x left join kronos.attempts a using (execution_id, attempt)
+    where x.lineage_id = $2 and x.execution_id >= kronos.uuid_v7_at(now() - interval '1 day')
+),
+totals as (
+    select count(*) filter (where status <> 'SKIPPED') as total,
+           count(*) filter (where status = 'SUCCESS') as succeeded,
+           count(*) filter (where status = 'FAILED') as failed,
+           avg(duration) filter (where status in ('SUCCESS', 'FAILED')) as mean_duration,
+           percentile_cont(0.99) within group (order by duration)
+               filter (where status in ('SUCCESS', 'FAILED')) as p99_duration
+    from day
+),
+latest as (
+    select count(*) as ended, count(*) filter (where status = 'FAILED') as failed
+    from (select status from day where status in ('SUCCESS', 'FAILED') order by finished_at desc limit 10) l
+),
+unfinished as (
+    select count(*) filter (where status <> 'RUNNING') as waiting, count(*) filter (where status = 'RUNNING') as running
+    from kronos.executions
+    where lineage_id = $2 and status in ('PENDING', 'QUEUED', 'RUNNING', 'RETRYING')
+)
+select row(j.job_id, j.status,
+           case when l.ended = 0 then 'IDLE'
+                when l.failed = 0 then 'HEALTHY'
+                when l.failed * 2 >= l.ended then 'FAILING'
+                else 'DEGRADED' end,
+           x.execution_id, x.status, x.finished_at, u.waiting, u.running, j.last_tick_at, j.next_tick_at,
+           t.total, t.succeeded, t.failed, t.mean_duration, t.p99_duration)::kronos.job_status
+from kronos.job_details j
+cross join totals t
+cross join latest l
+cross join unfinished u
+left join kronos.executions x on x.execution_id = j.last_execution_id
+where j.job_id = $1";
+
+/// How a job fares.
+#[pg_extern(security_definer, requires = ["views"])]
+#[search_path(pg_catalog, kronos, pg_temp)]
+fn job_status(
+    workspace: Option<&str>,
+    job_id: default!(Option<Uuid>, "NULL"),
+    job_name: default!(Option<&str>, "NULL"),
+) -> pgrx::composite_type!('static, "kronos.job_status") {
+    or_raise((|| {
+        let job = job_ref(job_id, job_name)?;
+        let (job_id, lineage_id) = job::find_job(needed("workspace", workspace)?, job)?;
+        fetch(STATUS, &[job_id.into(), lineage_id.into()])
+    })())
 }

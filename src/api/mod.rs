@@ -1,9 +1,13 @@
 //! What SQL sees: one file per noun. Each function reads its arguments, calls the domain, and returns the row.
 
 mod endpoint;
+mod execution;
 mod job;
+mod listing;
+mod payload_spec;
 pub mod schedule;
 mod upkeep;
+mod worker;
 mod workspace;
 
 use crate::error::{KronosError, Result};

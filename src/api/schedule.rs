@@ -2,14 +2,14 @@
 
 use super::needed;
 use crate::error::{self, KronosError, Result, or_raise};
-use crate::{schedule, sql};
+use crate::{execution, schedule, sql};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::prelude::*;
 use serde_json::json;
 
 /// Materialises every tick that has come due; see [`schedule::run_due`].
-#[pg_extern(security_definer, requires = ["tables"])]
+#[pg_extern(security_definer, requires = ["views"])]
 #[search_path(pg_catalog, kronos, pg_temp)]
 fn run_due() -> TableIterator<
     'static,
@@ -20,9 +20,18 @@ fn run_due() -> TableIterator<
     ),
 > {
     let outcome = or_raise(schedule::run_due());
+    match sql::in_subtransaction(|| execution::reap(REAP_AT_WAKE_UP)) {
+        Err(failure) if failure.is_interruption() => failure.rethrow(),
+        // Ticks do not depend on it, and whoever claims next has the error.
+        Err(failure) => warning!("expired leases: {}", failure.report.message()),
+        Ok(_) => {}
+    }
     let written = outcome.written;
     TableIterator::once((outcome.schedules, written.executions, written.skipped))
 }
+
+/// The most expired leases that one wake-up takes up.
+const REAP_AT_WAKE_UP: i64 = 1000;
 
 /// Moves schedules to alarms that cover them; see [`schedule::realign`].
 #[pg_extern(security_definer, requires = ["tables"])]

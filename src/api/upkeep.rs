@@ -1,7 +1,8 @@
 //! What operators call.
 
+use super::needed;
 use crate::error::{self, or_raise};
-use crate::{sql, upkeep};
+use crate::{execution, sql, upkeep};
 use pgrx::JsonB;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
@@ -23,6 +24,36 @@ fn check() -> TableIterator<
             .into_iter()
             .map(|found| (found.invariant, found.problem, found.detail)),
     )
+}
+
+/// Deletes old history; see [`upkeep::prune`].
+#[pg_extern(security_definer, requires = ["views"])]
+#[search_path(pg_catalog, kronos, pg_temp)]
+fn prune(
+    max_rows: default!(Option<i64>, "10000"),
+) -> TableIterator<
+    'static,
+    (
+        name!(executions, i64),
+        name!(jobs, i64),
+        name!(endpoints, i64),
+        name!(pg_cron_runs, i64),
+    ),
+> {
+    let pruned = or_raise(needed("max_rows", max_rows).and_then(upkeep::prune));
+    TableIterator::once((
+        pruned.executions,
+        pruned.jobs,
+        pruned.endpoints,
+        pruned.pg_cron_runs,
+    ))
+}
+
+/// Takes up expired leases; see [`execution::reap`].
+#[pg_extern(security_definer, requires = ["views"])]
+#[search_path(pg_catalog, kronos, pg_temp)]
+fn reap_expired_leases(max: default!(Option<i64>, "1000")) -> i64 {
+    or_raise(needed("max", max).and_then(|max| execution::reap(max.max(0))))
 }
 
 /// Kronos's error codes, as the README has them.

@@ -11,9 +11,10 @@ use pgrx::datum::TimestampWithTimeZone;
 /// after the job was made or resumed, and inside the job's window; and, if it was missed ($4: `last`, `earlier`, or null), what
 /// the job's catchup_policy makes good.
 pub const OWED: &str = "
-select j.workspace_id, j.job_id, j.lineage_id, d.tick_at, j.overlap_policy, j.jitter
+select j.workspace_id, j.job_id, j.lineage_id, d.tick_at, j.overlap_policy, j.jitter, j.priority, e.type as endpoint_type
 from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[]) as d (schedule_id, tick_at, joined_after, missed)
 join kronos.jobs j on j.schedule_id = d.schedule_id
+join kronos.endpoints e on e.endpoint_id = j.endpoint_id
 where d.tick_at > j.active_since
   and (j.starts_at is null or d.tick_at >= j.starts_at)
   and (j.ends_at is null or d.tick_at < j.ends_at)
@@ -60,7 +61,8 @@ decided as materialized (
                    case when o.follows
                           or exists (select from kronos.executions x
                                      where x.lineage_id = o.lineage_id
-                                       and x.status in ('PENDING', 'QUEUED'))
+                                       and (x.status in ('PENDING', 'QUEUED')
+                                            or x.status in ('RUNNING', 'RETRYING') and x.tick_at > o.tick_at))
                         then 'overlap_policy queue_one: an execution was waiting' end
                when 'replace' then
                    case when o.leads
@@ -82,16 +84,18 @@ replaced as (
       and x.status in ('PENDING', 'QUEUED', 'RUNNING', 'RETRYING')
 ),
 written as (
-    insert into kronos.executions (workspace_id, job_id, lineage_id, tick_at, origin, run_at, status, status_reason,
-                                   finished_at)
-    select o.workspace_id, o.job_id, o.lineage_id, o.tick_at, 'TICK', at.run_at,
+    insert into kronos.executions (workspace_id, job_id, lineage_id, tick_at, origin, endpoint_type, priority, in_order,
+                                   run_at, status, status_reason, finished_at)
+    select o.workspace_id, o.job_id, o.lineage_id, o.tick_at, 'TICK', o.endpoint_type, o.priority,
+           o.overlap_policy in ('queue_one', 'replace'), at.run_at,
            case when o.skipped is not null then 'SKIPPED'
                 when at.run_at > clock_timestamp() then 'PENDING'
                 else 'QUEUED' end,
            o.skipped, case when o.skipped is not null then clock_timestamp() end
     from (select owed.*, null as skipped from owed where overlap_policy = 'allow'
           union all
-          select workspace_id, job_id, lineage_id, tick_at, overlap_policy, jitter, skipped from decided) o,
+          select workspace_id, job_id, lineage_id, tick_at, overlap_policy, jitter, priority, endpoint_type, skipped
+          from decided) o,
          lateral (select {RUN_AT} as run_at) at
     on conflict (lineage_id, tick_at) do nothing
     returning status

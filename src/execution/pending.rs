@@ -83,9 +83,10 @@ where lineage_id = $1
   and (ends_at is null or $2 < ends_at)";
 
 const OWED_FOR_ONE: &str = "
-select workspace_id, job_id, lineage_id, $2::timestamptz as tick_at, overlap_policy, jitter
-from kronos.jobs
-where job_id = $1";
+select j.workspace_id, j.job_id, j.lineage_id, $2::timestamptz as tick_at, j.overlap_policy, j.jitter, j.priority,
+       e.type as endpoint_type
+from kronos.jobs j join kronos.endpoints e using (endpoint_id)
+where j.job_id = $1";
 
 const RECORD_FAILURE: &str = "
 update kronos.pending_ticks

@@ -24,9 +24,10 @@ pub struct Backfilled {
 }
 
 const INSERT_EXECUTIONS: &str = "
-insert into kronos.executions (workspace_id, job_id, lineage_id, tick_at, origin, run_at)
-select j.workspace_id, j.job_id, j.lineage_id, t.tick_at, 'BACKFILL', clock_timestamp()
-from kronos.jobs j, unnest($2::timestamptz[]) with ordinality as t (tick_at, nth)
+insert into kronos.executions (workspace_id, job_id, lineage_id, tick_at, origin, endpoint_type, priority, run_at)
+select j.workspace_id, j.job_id, j.lineage_id, t.tick_at, 'BACKFILL', e.type, j.priority, clock_timestamp()
+from kronos.jobs j join kronos.endpoints e using (endpoint_id),
+     unnest($2::timestamptz[]) with ordinality as t (tick_at, nth)
 where j.job_id = $1
 order by t.nth
 on conflict (lineage_id, tick_at) do nothing

@@ -1,7 +1,8 @@
 //! Creating a cron job.
 
-use super::read::{find_endpoint, find_workspace};
-use super::rules::{Policies, Window, check_fires, check_input, check_length};
+use super::read::find_workspace;
+use super::rules::{Policies, Window, check_fires, check_input, check_length, check_priority};
+use crate::endpoint;
 use crate::error::{self, KronosError, Result};
 use crate::schedule::{self, parse_timing};
 use crate::sql;
@@ -21,6 +22,8 @@ pub struct NewCronJob<'a> {
     pub ends_at: Option<TimestampWithTimeZone>,
     /// All given.
     pub policies: Policies<'a>,
+    /// 0 (most urgent) to 9.
+    pub priority: i32,
     pub idempotency_key: Option<&'a str>,
     /// Whether apply_crontab makes it.
     pub declared: bool,
@@ -29,8 +32,8 @@ pub struct NewCronJob<'a> {
 const INSERT_JOB: &str = "
 insert into kronos.jobs (job_id, lineage_id, workspace_id, endpoint_id, trigger, cron, timezone, schedule_id,
                          input, starts_at, ends_at, catchup_policy, catchup_window, overlap_policy, jitter, name,
-                         idempotency_key, declared)
-select id, id, $1, $2, 'CRON', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 from kronos.uuid_v7() as id
+                         idempotency_key, declared, priority)
+select id, id, $1, $2, 'CRON', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 from kronos.uuid_v7() as id
 on conflict (endpoint_id, idempotency_key) do nothing
 returning job_id";
 
@@ -41,10 +44,12 @@ returning job_id";
 /// All of [`schedule::join`] and the checks of arguments; `IDEMPOTENCY_CONFLICT`, `JOB_EXISTS`.
 pub fn create(new: NewCronJob) -> Result<Uuid> {
     let workspace_id = find_workspace(new.workspace)?;
-    let endpoint_id = find_endpoint(workspace_id, new.workspace, new.endpoint)?;
+    let endpoint = endpoint::find(workspace_id, new.workspace, new.endpoint)?;
+    let endpoint_id = endpoint.endpoint_id;
     let (timing, timezone) = parse_timing(new.cron, new.timezone)?;
-    check_input(&new.input)?;
+    check_input(&new.input.0)?;
     new.policies.check()?;
+    check_priority(new.priority)?;
     if let Some(name) = new.name {
         check_length("name", name, 200)?;
     }
@@ -57,6 +62,7 @@ pub fn create(new: NewCronJob) -> Result<Uuid> {
             return Ok(job_id);
         }
     }
+    endpoint.check_input(&new.input.0)?;
     let window = Window::new(new.starts_at, new.ends_at)?;
     check_fires(&timing, &window)?;
     let schedule_id = schedule::join(&timing, &timezone)?;
@@ -76,16 +82,18 @@ pub fn create(new: NewCronJob) -> Result<Uuid> {
         new.name.into(),
         new.idempotency_key.into(),
         new.declared.into(),
+        new.priority.into(),
     ];
-    named_once(new.workspace, new.name, || {
+    keep_constraints(new.workspace, new.name, new.endpoint, || {
         sql::row(INSERT_JOB, &args, |row| sql::get(row, "job_id"))
     })?
     .ok_or_else(schedule::concurrent_change)
 }
 
-/// The names of the arguments ([`differing_args`], $1 to $10) in which a row of kronos.jobs differs from a request.
+/// The names of the arguments ([`differing_args`], $1 to $11) in which a row of kronos.jobs differs from a request.
 pub const DIFFERING: &str = "
 array_remove(array[
+    case when trigger <> 'CRON' then 'trigger' end,
     case when cron <> $1 then 'cron' end,
     case when timezone <> $2 then 'timezone' end,
     case when input <> $3 then 'input' end,
@@ -95,7 +103,8 @@ array_remove(array[
     case when catchup_window <> $7 then 'catchup_window' end,
     case when overlap_policy <> $8 then 'overlap_policy' end,
     case when jitter <> $9 then 'jitter' end,
-    case when name is distinct from $10 then 'name' end
+    case when name is distinct from $10 then 'name' end,
+    case when priority <> $11 then 'priority' end
 ], null)";
 
 /// The arguments of [`DIFFERING`]; `cron` and `timezone` as they are stored.
@@ -115,6 +124,7 @@ pub fn differing_args<'a>(
         new.policies.overlap_policy.into(),
         new.policies.jitter.into(),
         new.name.into(),
+        new.priority.into(),
     ]
 }
 
@@ -130,7 +140,7 @@ fn find_repeated(
     args.extend([endpoint_id.into(), key.into()]);
     let statement = format!(
         "select job_id, {DIFFERING} as differing
-         from kronos.jobs where endpoint_id = $11 and idempotency_key = $12"
+         from kronos.jobs where endpoint_id = $12 and idempotency_key = $13"
     );
     let found = sql::row(&statement, &args, |row| {
         Ok((
@@ -139,36 +149,48 @@ fn find_repeated(
         ))
     })?;
     match found {
-        Some((job_id, differing)) if !differing.is_empty() => Err(KronosError::new(
-            &error::IDEMPOTENCY_CONFLICT,
-            format!(
-                "idempotency key {key:?} was used for job {job_id} with another {}",
-                differing.join(", ")
-            ),
-            json!({ "idempotency_key": key, "job_id": job_id.to_string(), "differing": differing }),
-        )),
+        Some((job_id, differing)) if !differing.is_empty() => {
+            Err(idempotency_conflict(key, job_id, &differing))
+        }
         found => Ok(found.map(|(job_id, _)| job_id)),
     }
 }
 
-/// Runs the statement that writes a job of a name; the unique index on it decides whether there is another.
+/// The error for a key that was used for a job with other arguments.
+pub fn idempotency_conflict(key: &str, job_id: Uuid, differing: &[String]) -> KronosError {
+    KronosError::new(
+        &error::IDEMPOTENCY_CONFLICT,
+        format!(
+            "idempotency key {key:?} was used for job {job_id} with another {}",
+            differing.join(", ")
+        ),
+        json!({ "idempotency_key": key, "job_id": job_id.to_string(), "differing": differing }),
+    )
+}
+
+/// Runs the statement that writes a job; constraints decide whether its name is free and its endpoint still there.
 ///
 /// # Errors
-/// `JOB_EXISTS`.
-pub fn named_once<T>(
+/// `JOB_EXISTS`, `ENDPOINT_NOT_FOUND`.
+pub fn keep_constraints<T>(
     workspace: &str,
     name: Option<&str>,
+    endpoint: &str,
     write: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
-    let (workspace, name) = (workspace.to_owned(), name.unwrap_or_default().to_owned());
+    let [workspace, name, endpoint] =
+        [workspace, name.unwrap_or_default(), endpoint].map(str::to_owned);
     sql::convert_errors(write, move |report| {
-        let taken = report.message().contains("jobs_one_live_job_per_name");
-        taken.then(|| {
-            KronosError::new(
+        let violates = |constraint: &str| report.message().contains(constraint);
+        if violates("jobs_one_live_job_per_name") {
+            return Some(KronosError::new(
                 &error::JOB_EXISTS,
                 format!("job {name:?} exists already in workspace {workspace:?}"),
                 json!({ "workspace": workspace, "job_name": name }),
-            )
-        })
+            ));
+        }
+        // It was deleted while this session waited for its row.
+        violates("jobs_live_job_has_live_endpoint")
+            .then(|| endpoint::not_found(&workspace, &endpoint))
     })
 }

@@ -1,10 +1,11 @@
 //! The declared set of a workspace's cron jobs, made true.
 
 use super::create::{DIFFERING, NewCronJob, create, differing_args};
-use super::read::{JobRef, find_endpoint, find_workspace};
-use super::rules::Policies;
+use super::read::{JobRef, find_workspace};
+use super::rules::{DEFAULT_PRIORITY, Policies};
 use super::update::{Changes, update};
 use super::{cancel, resume};
+use crate::endpoint;
 use crate::error::{self, KronosError, Result};
 use crate::schedule::{lock_name, parse_timing};
 use crate::sql;
@@ -41,6 +42,7 @@ struct Declaration {
     catchup_window: Option<String>,
     overlap_policy: Option<String>,
     jitter: Option<String>,
+    priority: Option<i32>,
 }
 
 /// Makes the cron jobs of a workspace that come from declarations be those declared: creates them, updates those that
@@ -202,6 +204,7 @@ fn make_one_true(
         starts_at: new.starts_at.or(never(DateTime::<Utc>::MIN_UTC)),
         ends_at: new.ends_at.or(never(DateTime::<Utc>::MAX_UTC)),
         policies: new.policies,
+        priority: Some(new.priority),
         expected_version: None,
     };
     let new_id = update(workspace, id, changes)?;
@@ -215,12 +218,12 @@ fn make_one_true(
 /// The arguments in which a live job differs from what is declared.
 fn changes_to(live: &Live, workspace_id: Uuid, new: &NewCronJob) -> Result<Vec<String>> {
     let (timing, timezone) = parse_timing(new.cron, new.timezone)?;
-    let endpoint_id = find_endpoint(workspace_id, new.workspace, new.endpoint)?;
+    let endpoint_id = endpoint::find(workspace_id, new.workspace, new.endpoint)?.endpoint_id;
     let mut args = differing_args(new, timing.expr.text(), &timezone);
     args.extend([live.job_id.into(), endpoint_id.into()]);
     let statement = format!(
-        "select {DIFFERING} || case when endpoint_id <> $12 then array['endpoint'] else '{{}}' end as differing
-         from kronos.jobs where job_id = $11"
+        "select {DIFFERING} || case when endpoint_id <> $13 then array['endpoint'] else '{{}}' end as differing
+         from kronos.jobs where job_id = $12"
     );
     Ok(sql::row(&statement, &args, |row| sql::get(row, "differing"))?.unwrap_or_default())
 }
@@ -248,6 +251,7 @@ impl Declaration {
                 overlap_policy: Some(self.overlap_policy.as_deref().unwrap_or("allow")),
                 jitter: interval("jitter", &self.jitter, "0")?,
             },
+            priority: self.priority.unwrap_or(DEFAULT_PRIORITY),
             idempotency_key: None,
             declared: true,
         })

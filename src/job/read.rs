@@ -26,25 +26,6 @@ pub fn find_workspace(name: &str) -> Result<Uuid> {
     })
 }
 
-/// The id of a workspace's endpoint.
-///
-/// # Errors
-/// `ENDPOINT_NOT_FOUND`.
-pub fn find_endpoint(workspace_id: Uuid, workspace: &str, name: &str) -> Result<Uuid> {
-    sql::row(
-        "select endpoint_id from kronos.endpoints where workspace_id = $1 and name = $2",
-        &[workspace_id.into(), name.into()],
-        |row| sql::get(row, "endpoint_id"),
-    )?
-    .ok_or_else(|| {
-        KronosError::new(
-            &error::ENDPOINT_NOT_FOUND,
-            format!("endpoint {name:?} does not exist in workspace {workspace:?}"),
-            json!({ "workspace": workspace, "endpoint": name }),
-        )
-    })
-}
-
 /// How a caller says which job is meant.
 #[derive(Clone, Copy)]
 pub enum JobRef<'a> {

@@ -4,9 +4,8 @@ use crate::calendar::Timing;
 use crate::error::{self, KronosError, Result};
 use crate::{settings, sql};
 use chrono::{DateTime, Utc};
-use pgrx::JsonB;
 use pgrx::datum::{Interval, TimestampWithTimeZone};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The times between which a job may tick: starts_at <= tick < ends_at. None is no bound.
 #[derive(Clone, Copy)]
@@ -144,8 +143,8 @@ impl Policies<'_> {
 ///
 /// # Errors
 /// `INPUT_TOO_LARGE`.
-pub fn check_input(input: &JsonB) -> Result<()> {
-    let bytes = serde_json::to_string(&input.0).map_or(usize::MAX, |text| text.len());
+pub fn check_input(input: &Value) -> Result<()> {
+    let bytes = serde_json::to_string(input).map_or(usize::MAX, |text| text.len());
     if bytes <= settings::MAX_INPUT_BYTES {
         return Ok(());
     }
@@ -173,5 +172,23 @@ pub fn check_length(argument: &str, text: &str, limit: usize) -> Result<()> {
         &error::INVALID_ARGUMENT,
         format!("{argument} must have 1 to {limit} characters, not {length}"),
         json!({ "argument": argument, "length": length, "limit": limit }),
+    ))
+}
+
+/// What a job has that is given no other.
+pub const DEFAULT_PRIORITY: i32 = 5;
+
+/// Fails unless a priority is one.
+///
+/// # Errors
+/// `INVALID_ARGUMENT`.
+pub fn check_priority(priority: i32) -> Result<()> {
+    if (0..=9).contains(&priority) {
+        return Ok(());
+    }
+    Err(KronosError::new(
+        &error::INVALID_ARGUMENT,
+        format!("priority must be from 0 (most urgent) to 9, not {priority}"),
+        json!({ "argument": "priority", "priority": priority }),
     ))
 }

@@ -7,8 +7,10 @@ use crate::{schedule, sql};
 use pgrx::Uuid;
 
 const INSERT_EXECUTION: &str = "
-insert into kronos.executions (workspace_id, job_id, lineage_id, origin, idempotency_key, run_at)
-select workspace_id, job_id, lineage_id, 'TRIGGER', $2, clock_timestamp() from kronos.jobs where job_id = $1
+insert into kronos.executions (workspace_id, job_id, lineage_id, origin, endpoint_type, priority, idempotency_key, run_at)
+select j.workspace_id, j.job_id, j.lineage_id, 'TRIGGER', e.type, j.priority, $2, clock_timestamp()
+from kronos.jobs j join kronos.endpoints e using (endpoint_id)
+where j.job_id = $1
 on conflict (lineage_id, idempotency_key) where idempotency_key is not null do nothing
 returning execution_id";
 

@@ -1,9 +1,10 @@
 //! Updating a cron job: the live version is retired and replaced at one instant.
 
-use super::create::named_once;
-use super::read::{CronJob, JobRef, find_endpoint, lock_live_job};
-use super::rules::{Policies, Window, check_fires, check_input, check_length};
+use super::create::keep_constraints;
+use super::read::{CronJob, JobRef, lock_live_job};
+use super::rules::{Policies, Window, check_fires, check_input, check_length, check_priority};
 use crate::calendar::timing;
+use crate::endpoint;
 use crate::error::{self, KronosError, Result};
 use crate::execution::{due_ticks, handled_ticks, horizons, materialise_or_raise};
 use crate::schedule::{self, parse_timing};
@@ -11,7 +12,7 @@ use crate::sql;
 use chrono::{DateTime, Duration, Utc};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{JsonB, Uuid};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// What is to change; None keeps the old value.
 pub struct Changes<'a> {
@@ -25,6 +26,7 @@ pub struct Changes<'a> {
     /// `infinity` takes the bound away.
     pub ends_at: Option<TimestampWithTimeZone>,
     pub policies: Policies<'a>,
+    pub priority: Option<i32>,
     /// Fails unless this is the job's version.
     pub expected_version: Option<i32>,
 }
@@ -38,11 +40,11 @@ const INSERT_VERSION: &str = "
 insert into kronos.jobs (job_id, lineage_id, version, previous_version_id, workspace_id, endpoint_id, trigger,
                          cron, timezone, schedule_id, input, starts_at, ends_at, created_at,
                          active_since, status, paused_at, paused_reason, catchup_policy, catchup_window, overlap_policy,
-                         jitter, name, declared)
+                         jitter, name, declared, priority)
 select $2, lineage_id, version + 1, job_id, workspace_id, $13, trigger,
        $3, $4, $5, coalesce($6, input), $7, $8, $9,
        $9, $12, paused_at, paused_reason, coalesce($10, catchup_policy), coalesce($11, catchup_window),
-       coalesce($14, overlap_policy), coalesce($15, jitter), coalesce($16, name), declared
+       coalesce($14, overlap_policy), coalesce($15, jitter), coalesce($16, name), declared, coalesce($17, priority)
 from kronos.jobs
 where job_id = $1";
 
@@ -67,12 +69,19 @@ pub fn update(workspace: &str, job: JobRef, changes: Changes) -> Result<Uuid> {
     if let Some(name) = changes.name {
         check_length("name", name, 200)?;
     }
-    let endpoint_id = match changes.endpoint {
-        Some(endpoint) => find_endpoint(old.workspace_id, workspace, endpoint)?,
-        None => old.endpoint_id,
+    if let Some(priority) = changes.priority {
+        check_priority(priority)?;
+    }
+    let endpoint = match changes.endpoint {
+        Some(endpoint) => endpoint::find(old.workspace_id, workspace, endpoint)?,
+        None => endpoint::find_by_id(old.endpoint_id)?,
     };
-    if let Some(input) = &changes.input {
-        check_input(input)?;
+    match &changes.input {
+        Some(input) => {
+            check_input(&input.0)?;
+            endpoint.check_input(&input.0)?;
+        }
+        None => endpoint.check_input(&input_of(old.job_id)?)?,
     }
     // A paused job has no schedule, and stays paused.
     let schedule_id = match old.schedule_id {
@@ -100,17 +109,29 @@ pub fn update(workspace: &str, job: JobRef, changes: Changes) -> Result<Uuid> {
         changes.policies.catchup_policy.into(),
         changes.policies.catchup_window.into(),
         old.status.as_str().into(),
-        endpoint_id.into(),
+        endpoint.endpoint_id.into(),
         changes.policies.overlap_policy.into(),
         changes.policies.jitter.into(),
         changes.name.into(),
+        changes.priority.into(),
     ];
-    named_once(workspace, changes.name, || sql::run(INSERT_VERSION, &args))?;
+    keep_constraints(workspace, changes.name, &endpoint.name, || {
+        sql::run(INSERT_VERSION, &args)
+    })?;
     match old.schedule_id {
         Some(left) if Some(left) != schedule_id => schedule::release(left)?,
         _ => {}
     }
     Ok(new_id)
+}
+
+fn input_of(job_id: Uuid) -> Result<Value> {
+    let input = sql::row(
+        "select input from kronos.jobs where job_id = $1",
+        &[job_id.into()],
+        |row| sql::get::<JsonB>(row, "input"),
+    )?;
+    Ok(input.map_or(Value::Null, |input| input.0))
 }
 
 fn check_version(job: &CronJob, expected: Option<i32>) -> Result<()> {

@@ -118,8 +118,9 @@ where s.next_tick_at < now() - {OVERDUE}
 union all
 select 4, 'a live job has no execution for its schedule''s last tick',
        jsonb_build_object('job_id', j.job_id, 'lineage_id', j.lineage_id, 'tick_at', s.last_tick_at)
-from kronos.schedules s join kronos.jobs j using (schedule_id)
+from kronos.schedules s join kronos.jobs j using (schedule_id) join kronos.workspaces w using (workspace_id)
 where j.active_since < s.last_tick_at
+  and s.last_tick_at > now() - w.execution_retention
   and j.active_since <= s.settled_at
   and (j.starts_at is null or j.starts_at <= s.last_tick_at)
   and (j.ends_at is null or s.last_tick_at < j.ends_at)
@@ -147,6 +148,13 @@ select 7, 'an execution lies outside its job''s window',
 from kronos.executions x join kronos.jobs j using (job_id)
 where x.created_at > now() - {LOOK_BACK}
   and (x.tick_at < j.starts_at or x.tick_at >= j.ends_at)
+
+union all
+select 8, 'an execution that runs has no attempt of its worker''s',
+       jsonb_build_object('execution_id', x.execution_id, 'attempt', x.attempt, 'worker_id', x.worker_id)
+from kronos.executions x
+left join kronos.attempts a on (a.execution_id, a.attempt, a.worker_id) = (x.execution_id, x.attempt, x.worker_id)
+where x.status = 'RUNNING' and a.outcome is distinct from 'RUNNING'
 
 union all
 select 10, 'a tick could not be materialised',

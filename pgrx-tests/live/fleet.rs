@@ -1,0 +1,174 @@
+//! Invariant 8 under load: many worker processes, some of which are killed or hang while they hold leases.
+
+use crate::domain::*;
+use crate::server::{Server, wait_for};
+use postgres::{Client, NoTls};
+use rand::Rng;
+use std::process::{Child, Command};
+
+const WORKERS: usize = 16;
+const EXECUTIONS: i32 = 20_000;
+/// Where a worker process finds the server.
+const SOCKET_DIR: &str = "KRONOS_FLEET_SOCKET_DIR";
+const LEASE: &str = "3 seconds";
+
+fn start_worker(server: &Server, number: usize) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "fleet::worker_process",
+            "--ignored",
+            "--nocapture",
+        ])
+        .env(SOCKET_DIR, server.socket_dir())
+        .env("KRONOS_FLEET_WORKER", format!("worker-{number}"))
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// What each of the processes runs; by itself it is no test.
+#[test]
+#[ignore = "run by the test of the fleet, as a process of its own"]
+fn worker_process() {
+    let Some(dir) = std::env::var_os(SOCKET_DIR) else {
+        return;
+    };
+    let name = std::env::var("KRONOS_FLEET_WORKER").unwrap();
+    let mut session = postgres::Config::new()
+        .host_path(dir)
+        .user("postgres")
+        .dbname("postgres")
+        .connect(NoTls)
+        .unwrap();
+    let mut rng = rand::rng();
+    while count(
+        &mut session,
+        "select count(*) from (select from kronos.executions where finished_at is null limit 1) x",
+    ) > 0
+    {
+        let held = claim_for(&mut session, &name, rng.random_range(1..60), LEASE);
+        if held.is_empty() {
+            continue;
+        }
+        let list = list_of(&held);
+        match rng.random_range(0..20) {
+            0 => act(&mut session, &name, "release", &list),
+            1 => act(&mut session, &name, "fail", &list),
+            2 => {
+                let beat = "select kronos.heartbeat_executions($1, $2, $3::text::interval)";
+                session.execute(beat, &[&name, &list, &LEASE]).unwrap();
+                act(&mut session, &name, "complete", &list);
+            }
+            3 if rng.random_range(0..8) == 0 => {
+                // Hangs until its leases are over, and tries all the same.
+                wait_for("the leases to run out", || {
+                    let left = "select count(*) from kronos.executions where worker_id = $1 and lease_expires_at > clock_timestamp()";
+                    session.query_one(left, &[&name]).unwrap().get::<_, i64>(0) == 0
+                });
+                act(&mut session, &name, "complete", &list);
+            }
+            _ => act(&mut session, &name, "complete", &list),
+        }
+    }
+}
+
+/// Ends a batch, and writes down what Kronos accepted and refused.
+fn act(session: &mut Client, worker: &str, how: &str, list: &serde_json::Value) {
+    let statement = format!(
+        "insert into public.acts
+         select execution_id, attempt, $1, '{how}', accepted from kronos.{how}_executions($1, $2)"
+    );
+    session.execute(&statement, &[&worker, list]).unwrap();
+}
+
+#[test]
+fn fleet_with_killed_and_hanging_workers_ends_every_execution_exactly_once() {
+    let server = Server::start();
+    let mut session = server.session();
+    make_acme(&mut session);
+    session
+        .batch_execute(
+            "select kronos.update_endpoint('acme', 'hook',
+                 retry_policy => '{\"max_attempts\": 1000, \"initial_delay_ms\": 0}');
+             create table public.acts (execution_id uuid, attempt integer, worker text, act text, accepted boolean);
+             create table public.ends (execution_id uuid, status text);
+             create function public.note_end() returns trigger language plpgsql as
+               $$ begin insert into public.ends values (new.execution_id, new.status); return null; end $$;
+             create trigger note_end after update of status on kronos.executions
+             for each row when (new.finished_at is not null) execute function public.note_end();",
+        )
+        .unwrap();
+    make_one_shots(&mut session, EXECUTIONS);
+    let mut workers: Vec<Child> = (0..WORKERS)
+        .map(|number| start_worker(&server, number))
+        .collect();
+    // Kills that meet a worker with leases, while there is work left.
+    for (kill, worker) in workers.iter_mut().take(6).enumerate() {
+        let name = format!("worker-{kill}");
+        let progress = i64::from(EXECUTIONS) * (kill as i64 + 1) / 10;
+        wait_for("a worker to kill", || {
+            let held = "select (select count(*) from public.ends) > $1
+                               and exists (select from kronos.executions where worker_id = $2)";
+            session.query_one(held, &[&progress, &name]).unwrap().get(0)
+        });
+        worker.kill().unwrap();
+        worker.wait().unwrap();
+        *worker = start_worker(&server, WORKERS + kill);
+    }
+    for worker in &mut workers {
+        assert!(worker.wait().unwrap().success());
+    }
+
+    let none = [
+        ("executions not ended in success", "select count(*) from kronos.executions where status <> 'SUCCESS'"),
+        (
+            "executions not ended exactly once",
+            "select count(*) from kronos.executions x
+             where 1 <> (select count(*) from public.ends e where e.execution_id = x.execution_id)",
+        ),
+        (
+            "attempts that overlap",
+            "select count(*) from (select started_at < lag(finished_at) over (partition by execution_id order by attempt) as early
+                                   from kronos.attempts) a where early",
+        ),
+        (
+            "attempt numbers with gaps",
+            "select count(*) from (select x.attempt, count(*), max(a.attempt) from kronos.executions x join kronos.attempts a using (execution_id)
+                                   group by x.execution_id having count(*) <> x.attempt or max(a.attempt) <> x.attempt) a",
+        ),
+        (
+            "acts accepted of a worker that did not hold the attempt, or had lost it",
+            "select count(*) from public.acts c left join kronos.attempts a using (execution_id, attempt)
+             where c.accepted and (a.worker_id <> c.worker
+                                   or a.outcome <> case c.act when 'complete' then 'SUCCEEDED' when 'fail' then 'FAILED' else 'RELEASED' end)",
+        ),
+        (
+            "attempts acted upon twice",
+            "select count(*) from (select from public.acts where accepted group by execution_id, attempt having count(*) > 1) a",
+        ),
+        ("jobs left", "select count(*) from kronos.jobs where status <> 'RETIRED'"),
+    ];
+    for (what, statement) in none {
+        assert_eq!(count(&mut session, statement), 0, "{what}");
+    }
+    let some = [
+        (
+            "leases lost",
+            "select count(*) from kronos.attempts where outcome = 'LOST'",
+        ),
+        (
+            "late reports refused",
+            "select count(*) from public.acts where not accepted",
+        ),
+        (
+            "retries",
+            "select count(*) from kronos.executions where attempt > 1",
+        ),
+    ];
+    for (what, statement) in some {
+        assert!(count(&mut session, statement) > 0, "{what}");
+    }
+    assert_eq!(executions(&mut session), i64::from(EXECUTIONS));
+    assert_sound(&mut session);
+}
