@@ -6,8 +6,11 @@ mod calendar;
 mod check;
 mod crontab;
 mod documentation;
+mod endpoints;
 mod lifecycle;
+mod listing;
 mod names;
+mod once;
 
 use crate::sql;
 use pgrx::prelude::*;
