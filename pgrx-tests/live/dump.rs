@@ -13,6 +13,17 @@ fn dump_and_restore_keep_jobs_executions_and_pg_cron_entries() {
     make_yearly_due(&mut session);
     run_due(&mut session);
     try_update(&mut session, job_id, None).unwrap();
+    session
+        .batch_execute(
+            "select kronos.create_payload_spec('acme', 'any', 'true');
+             select kronos.update_endpoint('acme', 'hook', payload_spec => 'any');
+             select kronos.create_immediate_job('acme', 'hook')",
+        )
+        .unwrap();
+    for held in claim(&mut session, "w", 1) {
+        let log = "select kronos.log_execution($1, $2, 'w', 'begun')";
+        session.execute(log, &[&held.0, &held.1]).unwrap();
+    }
     let dump = server.run_client(&bin("pg_dump"), &["postgres"]);
     assert!(
         dump.status.success(),
@@ -48,11 +59,14 @@ fn dump_and_restore_keep_jobs_executions_and_pg_cron_entries() {
 
     for table in [
         "workspaces",
+        "payload_specs",
         "endpoints",
         "alarms",
         "schedules",
         "jobs",
         "executions",
+        "attempts",
+        "execution_logs",
         "pending_ticks",
     ] {
         let rows = format!(

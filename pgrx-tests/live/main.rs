@@ -13,6 +13,7 @@ mod fencing;
 mod firing;
 mod fleet;
 mod isolation;
+mod once;
 mod overlap;
 mod pause;
 mod readme;
