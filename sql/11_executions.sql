@@ -26,6 +26,7 @@ create table kronos.executions (
     constraint executions_idempotency_key_length check (length(idempotency_key) between 1 and 200),
     constraint executions_origin_known check (origin in ('TICK', 'TRIGGER', 'BACKFILL', 'ONCE')),
     constraint executions_tick_has_time check ((origin in ('TICK', 'BACKFILL')) = (tick_at is not null)),
+    constraint executions_run_at_finite check (isfinite(run_at)),
     constraint executions_priority_known check (priority between 0 and 9),
     constraint executions_status_known
         check (status in ('PENDING', 'QUEUED', 'RUNNING', 'RETRYING', 'SUCCESS', 'FAILED', 'CANCELLED', 'SKIPPED')),

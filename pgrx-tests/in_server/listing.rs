@@ -242,6 +242,10 @@ mod tests {
             assert_code(&format!("select kronos.{call}"), "INVALID_ARGUMENT");
         }
         let id = text("select execution_id::text from kronos.claim_executions('acme', 'w')");
+        assert_code(
+            &format!("select kronos.fail_execution('{id}', 1, 'w', 'no', retry_at => 'infinity')"),
+            "INVALID_ARGUMENT",
+        );
         let large = format!("to_jsonb(repeat('x', {}))", 262_144);
         assert_code(
             &format!("select kronos.complete_execution('{id}', 1, 'w', {large})"),

@@ -282,10 +282,14 @@ pub fn reports(
         })
     };
     let held = sql::convert_errors(read, |error| {
-        // What PostgreSQL says of a value in the list that it cannot read.
-        sql::sqlstate_text(error.sql_error_code())
-            .starts_with("22")
-            .then(|| invalid_list(error.message()))
+        // What PostgreSQL says of a value in the list that it cannot read, or not take.
+        let unreadable = sql::sqlstate_text(error.sql_error_code()).starts_with("22");
+        let infinite = error.message().contains("executions_run_at_finite");
+        match (unreadable, infinite) {
+            (true, _) => Some(invalid_list(error.message())),
+            (_, true) => Some(invalid_list("retry_at must be finite")),
+            _ => None,
+        }
     })?;
     let keys: HashSet<(Uuid, i32)> = held.iter().map(|(_, key)| *key).collect();
     let (ids, attempts): (Vec<Uuid>, Vec<i32>) =
