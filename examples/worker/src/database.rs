@@ -1,0 +1,179 @@
+//! What a worker says to Kronos. All times are spans, reckoned by the database's clock: the worker's may differ.
+
+use crate::deliver::{Execution, Outcome};
+use crate::{Error, Settings};
+use serde_json::{Value, json};
+use std::future::poll_fn;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{AsyncMessage, Client, NoTls, Row};
+
+/// A connection that listens. Each call commits by itself: no execution runs inside of a transaction.
+pub struct Database {
+    client: Client,
+    notifications: mpsc::Receiver<()>,
+    workspace: Option<String>,
+    worker_id: String,
+    lease: f64,
+    /// How long a call may take: what takes longer would keep the heartbeat back.
+    patience: Duration,
+}
+
+/// An execution, and the attempt at it.
+pub type Key = (String, i32);
+
+/// How it stands with an execution that the worker has named.
+pub struct Report {
+    pub key: Key,
+    /// The worker holds it (or held it, until this report).
+    pub accepted: bool,
+    pub stop_requested: bool,
+}
+
+impl Database {
+    pub async fn connect(settings: &Settings, worker_id: &str) -> Result<Database, Error> {
+        let patience = Duration::from_secs(settings.lease.into()) / 3;
+        let (client, mut connection) =
+            timeout(patience, settings.database.connect(NoTls)).await??;
+        let (notify, notifications) = mpsc::channel(1);
+        let workspace = settings.workspace.clone();
+        tokio::spawn(async move {
+            // It ends with the connection, and drops the sender with it.
+            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await
+            {
+                if let AsyncMessage::Notification(notification) = message
+                    && workspace
+                        .as_deref()
+                        .is_none_or(|own| own == notification.payload())
+                {
+                    let _ = notify.try_send(()); // A full channel holds a wake-up already.
+                }
+            }
+        });
+        let database = Database {
+            client,
+            notifications,
+            workspace: settings.workspace.clone(),
+            worker_id: worker_id.to_owned(),
+            lease: settings.lease.into(),
+            patience,
+        };
+        database.query("listen kronos_executions", &[]).await?;
+        Ok(database)
+    }
+
+    /// Waits for word that something may start; fails when the connection is gone.
+    pub async fn notification(&mut self) -> Result<(), Error> {
+        let word = self.notifications.recv().await;
+        word.ok_or_else(|| "the connection is closed".into())
+    }
+
+    /// Takes up to `max` executions that may start now.
+    pub async fn claim(&self, max: i32) -> Result<Vec<Execution>, Error> {
+        let call = match self.workspace {
+            Some(_) => "claim_executions(workspace => $4, ",
+            None => "claim_any_executions(",
+        };
+        let statement = format!(
+            "select execution_id::text, attempt, input::text, endpoint_spec::text,
+                    extract(epoch from deadline_at - clock_timestamp())::float8
+             from kronos.{call} worker_id => $1, max => $2, lease => make_interval(secs => $3), endpoint_types => '{{HTTP}}')"
+        );
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&self.worker_id, &max, &self.lease];
+        if let Some(workspace) = &self.workspace {
+            parameters.push(workspace);
+        }
+        let rows = self.query(&statement, &parameters).await?;
+        rows.iter().map(execution).collect()
+    }
+
+    /// How long the worker may sleep if nothing was left to claim; None if nothing is to come.
+    pub async fn next_wakeup(&self) -> Result<Option<Duration>, Error> {
+        let statement = "select extract(epoch from kronos.next_wakeup($1, '{HTTP}') - clock_timestamp())::float8";
+        let rows = self.query(statement, &[&self.workspace]).await?;
+        rows.first()
+            .map_or(Ok(None), |row| Ok(span(row.try_get(0)?)))
+    }
+
+    /// Extends the leases of what the worker holds.
+    pub async fn heartbeat(&self, held: &[Key]) -> Result<Vec<Report>, Error> {
+        let list: Value = held.iter().map(named).collect();
+        let call = "heartbeat_executions($1, $2::text::jsonb, make_interval(secs => $3))";
+        self.reports(call, &[&self.worker_id, &list.to_string(), &self.lease])
+            .await
+    }
+
+    /// Ends an attempt. A report that comes too late is not accepted, and changes nothing.
+    pub async fn report(&self, key: &Key, outcome: &Outcome) -> Result<Vec<Report>, Error> {
+        let mut execution = named(key);
+        let call = match outcome {
+            Outcome::Completed { output } => {
+                execution["output"] = output.clone();
+                "complete_executions($1, jsonb_build_array($2::text::jsonb))"
+            }
+            Outcome::Failed {
+                error,
+                retryable,
+                retry_after,
+            } => {
+                execution["error"] = json!(error);
+                execution["retryable"] = json!(retryable);
+                execution["retry_after"] = json!(retry_after);
+                "fail_executions($1, jsonb_build_array($2::text::jsonb || jsonb_build_object('retry_at',
+                     clock_timestamp() + make_interval(secs => ($2::text::jsonb ->> 'retry_after')::float8))))"
+            }
+            Outcome::Released => "release_executions($1, jsonb_build_array($2::text::jsonb))",
+        };
+        self.reports(call, &[&self.worker_id, &execution.to_string()])
+            .await
+    }
+
+    async fn reports(
+        &self,
+        call: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Report>, Error> {
+        let statement = format!(
+            "select execution_id::text, attempt, accepted, stop_requested from kronos.{call}"
+        );
+        let rows = self.query(&statement, parameters).await?;
+        rows.iter().map(report).collect()
+    }
+
+    async fn query(
+        &self,
+        statement: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        Ok(timeout(self.patience, self.client.query(statement, parameters)).await??)
+    }
+}
+
+fn named((execution_id, attempt): &Key) -> Value {
+    json!({ "execution_id": execution_id, "attempt": attempt })
+}
+
+fn execution(row: &Row) -> Result<Execution, Error> {
+    Ok(Execution {
+        execution_id: row.try_get(0)?,
+        attempt: row.try_get(1)?,
+        input: row.try_get(2)?,
+        spec: row.try_get(3)?,
+        time_left: span(row.try_get(4)?),
+    })
+}
+
+fn report(row: &Row) -> Result<Report, Error> {
+    Ok(Report {
+        key: (row.try_get(0)?, row.try_get(1)?),
+        accepted: row.try_get(2)?,
+        stop_requested: row.try_get::<_, Option<bool>>(3)?.unwrap_or(false),
+    })
+}
+
+/// Seconds as a span: what is past is none at all, what is too far ahead to be told is no bound.
+fn span(seconds: Option<f64>) -> Option<Duration> {
+    Duration::try_from_secs_f64(seconds?.max(0.0)).ok()
+}
