@@ -20,4 +20,5 @@ mod readme;
 mod seconds;
 mod server;
 mod ticks;
+mod worker;
 mod zones;
