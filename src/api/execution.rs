@@ -22,7 +22,8 @@ fn find(workspace: Option<&str>, execution_id: Option<Uuid>) -> Result<Uuid> {
     }
 }
 
-fn execution_row(execution_id: Uuid) -> Result<TableRow> {
+/// The row of an execution.
+pub fn execution_row(execution_id: Uuid) -> Result<TableRow> {
     fetch(
         "select d from kronos.execution_details d where execution_id = $1",
         &[execution_id.into()],

@@ -1,6 +1,7 @@
 //! What workers call.
 
-use super::{TableRow, fetch, needed};
+use super::execution::execution_row;
+use super::{TableRow, needed};
 use crate::error::{self, KronosError, Result, or_raise};
 use crate::execution::{self, Claimed, Ending, Lease, Line, Report, Wanted};
 use crate::job;
@@ -121,10 +122,7 @@ fn finished(
     execution: serde_json::Value,
 ) -> Result<TableRow> {
     execution::finish_one(ending, needed("worker_id", worker_id)?, execution, key)?;
-    fetch(
-        "select d from kronos.execution_details d where execution_id = $1",
-        &[key.0.into()],
-    )
+    execution_row(key.0)
 }
 
 fn finished_all(
