@@ -257,9 +257,7 @@ impl Scene {
                 command
                     .arg(example("worker.py"))
                     .args([&database, workspace.unwrap()]);
-                command
-                    .env("KRONOS_LEASE", "2")
-                    .env("KRONOS_GRACE", grace.to_string());
+                command.env("KRONOS_LEASE", "2");
                 command
             }
         };
