@@ -12,7 +12,6 @@ woken, waker = socket.socketpair()  # ends the main thread's sleep: a request ha
 waker.setblocking(False)
 # Following a redirect may turn a POST into a GET: it is an answer like others.
 NoRedirects = type("NoRedirects", (urllib.request.HTTPRedirectHandler,), {"redirect_request": lambda *_: None})
-
 def deliver(key, data, spec, left):
     """Runs one attempt; says which function reports it, and with what."""
     try:
