@@ -229,7 +229,7 @@ impl Scene {
         }
     }
 
-    /// A worker whose leases last for 2 seconds; the one in Python gives running requests no grace.
+    /// A worker whose leases last for 4 seconds; the one in Python gives running requests no grace.
     fn worker(&self, grace: u32) -> Worker {
         self.worker_serving(Some("acme"), grace)
     }
@@ -240,7 +240,7 @@ impl Scene {
         let mut command = match self.program {
             Program::Rust => {
                 let mut command = Command::new(rust_worker());
-                command.args(["--database", &database, "--lease", "2"]);
+                command.args(["--database", &database, "--lease", "4"]);
                 command.args(["--grace", &grace.to_string()]);
                 command.args(workspace.iter().flat_map(|name| ["--workspace", name]));
                 command
@@ -257,7 +257,7 @@ impl Scene {
                 command
                     .arg(example("worker.py"))
                     .args([&database, workspace.unwrap()]);
-                command.env("KRONOS_LEASE", "2");
+                command.env("KRONOS_LEASE", "4");
                 command
             }
         };
@@ -370,7 +370,7 @@ fn worker_does_not_try_again_what_it_cannot_send() {
 fn worker_ends_a_request_that_hangs_by_the_deadline_and_tries_again() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Hang, Answer::Status(200)]);
-        scene.set_timeout("1 second");
+        scene.set_timeout("5 seconds");
         let _worker = scene.worker(0);
         scene.assert_ended("SUCCESS", 1, "FAILED SUCCEEDED");
         wait_for("the request to be given up", || {
@@ -404,12 +404,12 @@ fn worker_waits_as_long_as_the_target_asks_it_to() {
 fn worker_holds_what_takes_longer_than_a_lease() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Hang]);
-        scene.set_timeout("6 seconds");
+        scene.set_timeout("10 seconds");
         let _worker = scene.worker(0);
         scene.target.wait_for_requests(1);
         wait_for("a lease to be extended", || {
             let extended = "select count(*) from kronos.executions x join kronos.attempts a using (execution_id)
-                            where x.lease_expires_at > a.started_at + interval '4 seconds'";
+                            where x.lease_expires_at > a.started_at + interval '6 seconds'";
             count(&mut scene.session, extended) == 1
         });
         assert_eq!(scene.execution(), ("RUNNING".into(), 0, "RUNNING".into()));
@@ -433,7 +433,7 @@ fn terminated_worker_gives_back_what_runs_and_exits_cleanly() {
 #[test]
 fn terminated_rust_worker_lets_a_request_end_that_ends_in_time() {
     let mut scene = Scene::new(Program::Rust, &[Answer::Hang]);
-    scene.set_timeout("2 seconds");
+    scene.set_timeout("5 seconds");
     let mut worker = scene.worker(60);
     scene.target.wait_for_requests(1);
     worker.terminate();
