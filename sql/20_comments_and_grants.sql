@@ -282,7 +282,8 @@ comment on function kronos.uuid_v7 is
 -- Kronos's functions act with its owner's rights; the operator says which roles may call them.
 revoke execute on all functions in schema kronos from public;
 
--- Claims read queues in the order of their index, also where statistics are out of date or missing.
+-- Their plans are made for many workspaces and types, and cost much by estimate alone: compiling them would take longer
+-- than running them.
 do $$
 declare
     f regprocedure;
@@ -290,7 +291,7 @@ begin
     foreach f in array array['kronos.claim_executions(text, text, integer, interval, text[])'::regprocedure,
                              'kronos.claim_any_executions(text, integer, interval, text[])',
                              'kronos.next_wakeup(text, text[])'] loop
-        execute format('alter function %s set enable_seqscan = off set enable_bitmapscan = off set jit = off', f);
+        execute format('alter function %s set jit = off', f);
     end loop;
 end
 $$;

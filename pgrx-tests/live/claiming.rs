@@ -83,6 +83,11 @@ fn claim_goes_by_priority_then_run_at_and_leaves_what_is_to_come() {
     let all: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     assert_eq!(all, ["first", "second", "third", "last"]);
     undone.rollback().unwrap();
+    let mut undone = session.transaction().unwrap();
+    let one = "select input ->> 'label' from kronos.claim_executions('acme', 'w')";
+    let label: String = undone.query_one(one, &[]).unwrap().get(0);
+    assert_eq!(label, "first", "whatever its type");
+    undone.rollback().unwrap();
     let kafka =
         "kronos.claim_executions('acme', 'w', max => 10, endpoint_types => '{KAFKA,KAFKA}')";
     assert_eq!(labels(&mut session, kafka), ["first", "last"]);
@@ -140,13 +145,14 @@ fn workspace_with_a_hundred_thousand_waiting_does_not_starve_one_with_ten() {
     };
     // One session, and one session for each claim.
     let mut undone = session.transaction().unwrap();
-    let rows = [(); 3].map(|()| undone.query(claim_any, &[]).unwrap());
-    let small = rows
-        .iter()
-        .flatten()
-        .filter(|row| row.get::<_, &str>(0) == "small")
-        .count();
-    assert_eq!(small, 10, "two claims of 5 each, or one more");
+    let shares = [(); 3].map(|()| {
+        let rows = undone.query(claim_any, &[]).unwrap();
+        assert_eq!(rows.len(), 10);
+        rows.iter()
+            .filter(|row| row.get::<_, &str>(0) == "small")
+            .count()
+    });
+    assert_eq!(shares, [5, 5, 0], "each has its share");
     undone.rollback().unwrap();
     let small: usize = (0..3).map(|_| small_of(&mut server.session())).sum();
     assert_eq!(small, 10);
@@ -305,6 +311,15 @@ fn each_statement_notifies_each_workspace_once_of_what_may_start_now() {
         .execute("select kronos.release_executions('w', $1)", &[&list])
         .unwrap();
     assert_eq!(notifications(&mut listener), ["acme"]);
+    let taken = claim(&mut session, "w", 2);
+    session
+        .batch_execute("set kronos.notify_workers = off")
+        .unwrap();
+    let list = list_of(&taken);
+    session
+        .execute("select kronos.release_executions('w', $1)", &[&list])
+        .unwrap();
+    assert_eq!(notifications(&mut listener), [""; 0]);
 }
 
 #[test]

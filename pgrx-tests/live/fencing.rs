@@ -129,6 +129,21 @@ fn expired_lease_is_taken_up_as_a_failed_attempt_by_whoever_finds_time() {
 }
 
 #[test]
+fn lease_that_has_not_run_out_is_taken_up_by_nobody() {
+    let server = Server::start();
+    let mut session = server.session();
+    make_acme(&mut session);
+    make_one_shots(&mut session, 1);
+    let held = claim(&mut session, "w", 1)[0];
+    session
+        .batch_execute("select kronos.run_due(); select kronos.claim_executions('acme', 'other')")
+        .unwrap();
+    let reaped = "select kronos.reap_expired_leases()";
+    assert_eq!(count(&mut session, reaped), 0);
+    assert_eq!(complete(&mut session, "w", held).unwrap(), "SUCCESS");
+}
+
+#[test]
 fn heartbeat_extends_a_lease_but_never_beyond_the_time_of_the_attempt() {
     let server = Server::start();
     let mut session = server.session();

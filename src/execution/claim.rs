@@ -182,13 +182,17 @@ fn claim_in_turn(max: usize, wanted: &Wanted) -> Result<Vec<(Claimed, usize)>> {
         Ok(served)
     };
     let mut served = vec![];
-    for (mut after, up_to) in [(start, None), (nil(), Some(start))] {
-        while claimed.len() < max {
-            let part = next_workspaces(after, up_to, (max - claimed.len()).max(TOGETHER))?;
-            let Some(last) = part.last() else { break };
-            after = *last;
-            served.extend(serve(&part, &mut claimed)?);
+    let (mut after, mut up_to) = (start, None);
+    while claimed.len() < max {
+        let count = (max - claimed.len()).max(TOGETHER);
+        let mut part = next_workspaces(after, up_to, count)?;
+        if up_to.is_none() && part.len() < count {
+            up_to = Some(start);
+            part.extend(next_workspaces(nil(), up_to, count - part.len())?);
         }
+        let Some(last) = part.last() else { break };
+        after = *last;
+        served.extend(serve(&part, &mut claimed)?);
     }
     while claimed.len() < max && !served.is_empty() {
         served = serve(&served, &mut claimed)?;
