@@ -83,7 +83,8 @@ fn claim_goes_by_priority_then_run_at_and_leaves_what_is_to_come() {
     let all: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     assert_eq!(all, ["first", "second", "third", "last"]);
     undone.rollback().unwrap();
-    let mut undone = session.transaction().unwrap();
+    let mut fresh = server.session();
+    let mut undone = fresh.transaction().unwrap();
     let one = "select input ->> 'label' from kronos.claim_executions('acme', 'w')";
     let label: String = undone.query_one(one, &[]).unwrap().get(0);
     assert_eq!(label, "first", "whatever its type");
@@ -348,6 +349,32 @@ fn next_wakeup_says_when_to_look_again() {
     claim(&mut session, "w", 1);
     let lease = "select kronos.next_wakeup('acme') = (select lease_expires_at from kronos.executions where status = 'RUNNING')";
     assert!(session.query_one(lease, &[]).unwrap().get::<_, bool>(0));
+}
+
+/// A session that claims goes on where it has been, without losing what comes behind that.
+#[test]
+fn execution_that_comes_late_is_not_starved_by_those_that_keep_coming() {
+    let server = Server::start();
+    let mut session = server.session();
+    make_acme(&mut session);
+    make_one_shots(&mut session, 10_000);
+    let late = "select last_execution_id from kronos.create_delayed_job('acme', 'hook', now() - interval '1 hour')";
+    for more_wait in [true, false] {
+        let max = if more_wait { 1 } else { 10_000 };
+        assert!(!claim(&mut session, "w", max).is_empty());
+        let late: uuid::Uuid = session.query_one(late, &[]).unwrap().get(0);
+        if more_wait {
+            wait_for("the late one to be claimed before the rest is", || {
+                let taken = claim(&mut session, "w", 1);
+                assert!(!taken.is_empty());
+                taken[0].0 == late
+            });
+            let rest = "select count(*) from kronos.executions where status = 'QUEUED'";
+            assert!(count(&mut session, rest) > 0);
+        } else {
+            assert_eq!(claim(&mut session, "w", 1), [(late, 1)]);
+        }
+    }
 }
 
 /// The plans that auto_explain has logged since a mark, as JSON text.

@@ -4,12 +4,13 @@ use super::finish::reap;
 use super::lease::Lease;
 use crate::error::Result;
 use crate::sql;
+use chrono::{DateTime, Duration, Utc};
 use pgrx::Uuid;
-use pgrx::datum::DatumWithOid;
+use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
 use pgrx::heap_tuple::PgHeapTuple;
 use pgrx::pgbox::AllocatedByRust;
-use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, HashMap};
 
 /// What a worker asks for.
 pub struct Wanted<'a> {
@@ -52,7 +53,8 @@ with chosen as materialized (
                 select x.execution_id, x.run_at
                 from kronos.executions x
                 where x.workspace_id = w.workspace_id and x.endpoint_type = t.endpoint_type
-                  and x.priority = p.priority and x.run_at <= $4 and {WAITING} and {IN_TURN}
+                  and x.priority = p.priority and x.run_at <= $4 and x.run_at >= ($7::timestamptz[])[(w.turn - 1) * 10 + p.priority + 1]
+                  and {WAITING} and {IN_TURN}
                 order by x.run_at
                 limit $2
                 for no key update skip locked) x
@@ -79,28 +81,77 @@ started as (
 )
 select row(c.execution_id, c.attempt, w.name, c.job_id, c.tick_at, c.run_at, c.priority, c.input, c.endpoint,
            c.endpoint_type, c.spec, c.retry_policy, c.failed_attempts, c.lease_expires_at, s.deadline_at
-       )::kronos.claimed_execution, c.turn
+       )::kronos.claimed_execution, c.turn, c.priority, c.run_at
 from claimed c join started s using (execution_id) join kronos.workspaces w using (workspace_id)
 order by c.priority, c.run_at";
 
-/// The types that executions of a workspace `w` wait for, each found by one step in the index.
-const ANY_TYPE: &str = "
-with recursive types (endpoint_type) as (
-    (select x.endpoint_type
-     from kronos.executions x
-     where x.workspace_id = w.workspace_id and {WAITING}
-     order by x.endpoint_type
-     limit 1)
-    union all
-    select (select x.endpoint_type
-            from kronos.executions x
-            where x.workspace_id = w.workspace_id and x.endpoint_type > t.endpoint_type and {WAITING}
-            order by x.endpoint_type
-            limit 1)
-    from types t
-    where t.endpoint_type is not null
-)
-select endpoint_type from types where endpoint_type is not null";
+/// The types that executions of a workspace `w` may wait for. (They are not looked for among the executions, where the
+/// index entries of all that has been claimed since the last vacuum would be in the way.)
+const ANY_TYPE: &str =
+    "select distinct e.type from kronos.endpoints e where e.workspace_id = w.workspace_id";
+
+/// Where the executions of a workspace begin that a session has not taken yet, so that it does not step over the dead
+/// index entries of those that it and others have: without a vacuum, they pile up in front of what waits.
+struct Front {
+    /// When a claim has last read from the beginning.
+    read_whole_at: DateTime<Utc>,
+    /// The last run_at that was claimed, by priority.
+    claimed: [Option<DateTime<Utc>>; 10],
+}
+
+/// What comes late (a tick is written after its time, a transaction commits after others) lies so far behind the front.
+const SLACK: Duration = Duration::seconds(10);
+
+/// What comes still later (it was released, say) is seen by a claim that reads from the beginning: one in so long a time,
+/// and each that finds less than it asked for.
+const WHOLE_EVERY: Duration = Duration::seconds(1);
+
+/// The most fronts that a session keeps.
+const MOST_FRONTS: usize = 10_000;
+
+/// A workspace, and the types that are wanted of it.
+type Reading = (Uuid, Option<Vec<String>>);
+
+thread_local! {
+    static FRONTS: RefCell<HashMap<Reading, Front>> = RefCell::default();
+}
+
+/// From which run_at on workspaces are read, by place and priority; -infinity is from the beginning.
+fn fronts(workspaces: &[Uuid], wanted: &Wanted, whole: bool) -> Vec<TimestampWithTimeZone> {
+    let now = sql::now();
+    FRONTS.with_borrow_mut(|fronts| {
+        if fronts.len() > MOST_FRONTS {
+            fronts.clear();
+        }
+        let mut from = vec![];
+        for workspace_id in workspaces {
+            let key = (*workspace_id, wanted.endpoint_types.clone());
+            let known = fronts.remove(&key);
+            let front = known
+                .filter(|front| !whole && now - front.read_whole_at < WHOLE_EVERY)
+                .unwrap_or(Front {
+                    read_whole_at: now,
+                    claimed: [None; 10],
+                });
+            from.extend(front.claimed.map(|claimed| {
+                sql::to_pg(claimed.map_or(DateTime::<Utc>::MIN_UTC, |claimed| claimed - SLACK))
+            }));
+            fronts.insert(key, front);
+        }
+        from
+    })
+}
+
+/// Notes what was claimed of a workspace.
+fn advance(workspace_id: Uuid, wanted: &Wanted, priority: i32, run_at: DateTime<Utc>) {
+    FRONTS.with_borrow_mut(|fronts| {
+        if let Some(front) = fronts.get_mut(&(workspace_id, wanted.endpoint_types.clone()))
+            && let Some(claimed) = front.claimed.get_mut(priority as usize)
+        {
+            *claimed = (*claimed).max(Some(run_at));
+        }
+    });
+}
 
 /// Takes up to `each` executions of each workspace and `max` in all; with each, the place of its workspace in the list.
 fn claim_from(
@@ -108,9 +159,10 @@ fn claim_from(
     each: usize,
     max: usize,
     wanted: &Wanted,
+    whole: bool,
 ) -> Result<Vec<(Claimed, usize)>> {
     let types = match wanted.endpoint_types {
-        Some(_) => "select distinct unnest($7::text[])",
+        Some(_) => "select distinct unnest($8::text[])",
         None => ANY_TYPE,
     };
     let statement = CLAIM
@@ -124,14 +176,22 @@ fn claim_from(
         sql::to_pg(sql::now()).into(),
         wanted.worker_id.into(),
         wanted.lease.seconds().into(),
+        fronts(workspaces, wanted, whole).into(),
     ];
     if let Some(types) = &wanted.endpoint_types {
         args.push(types.clone().into());
     }
     sql::rows(&statement, &args, |row| {
         let claimed = row.get(1)?.ok_or(pgrx::spi::Error::InvalidPosition)?;
-        let turn: i64 = sql::get(row, "turn")?;
-        Ok((claimed, turn as usize - 1))
+        let place = sql::get::<i64>(row, "turn")? as usize - 1;
+        let run_at = sql::from_pg(sql::get(row, "run_at")?);
+        advance(
+            workspaces[place],
+            wanted,
+            sql::get(row, "priority")?,
+            run_at,
+        );
+        Ok((claimed, place))
     })
 }
 
@@ -142,14 +202,14 @@ const REAP_AT_CLAIM: i64 = 100;
 /// an equal share of `max` of each that has something waiting, beginning behind the last one that this session served.
 /// A worker that finds less than it asked for has time, and takes up leases that have run out.
 pub fn claim(workspace_id: Option<Uuid>, wanted: &Wanted) -> Result<Vec<Claimed>> {
-    let take = |max: usize| match workspace_id {
-        Some(workspace_id) => claim_from(&[workspace_id], max, max, wanted),
-        None => claim_in_turn(max, wanted),
+    let take = |max: usize, whole: bool| match workspace_id {
+        Some(workspace_id) => claim_from(&[workspace_id], max, max, wanted, whole),
+        None => claim_in_turn(max, wanted, whole),
     };
-    let mut claimed = take(wanted.max)?;
-    let missing = wanted.max - claimed.len();
-    if missing > 0 && reap(REAP_AT_CLAIM)? > 0 {
-        claimed.extend(take(missing)?);
+    let mut claimed = take(wanted.max, false)?;
+    if claimed.len() < wanted.max {
+        reap(REAP_AT_CLAIM)?;
+        claimed.extend(take(wanted.max - claimed.len(), true)?);
     }
     Ok(claimed.into_iter().map(|(claimed, _)| claimed).collect())
 }
@@ -163,7 +223,7 @@ thread_local! {
 const TOGETHER: usize = 64;
 
 /// Goes round the workspaces until there is enough: once round all of them, then on among those that had something.
-fn claim_in_turn(max: usize, wanted: &Wanted) -> Result<Vec<(Claimed, usize)>> {
+fn claim_in_turn(max: usize, wanted: &Wanted, whole: bool) -> Result<Vec<(Claimed, usize)>> {
     let Some(start) = SERVED_LAST
         .get()
         .map_or_else(any_workspace, |last| Ok(Some(last)))?
@@ -174,7 +234,7 @@ fn claim_in_turn(max: usize, wanted: &Wanted) -> Result<Vec<(Claimed, usize)>> {
     let serve = |workspaces: &[Uuid], claimed: &mut Vec<(Claimed, usize)>| -> Result<Vec<Uuid>> {
         let missing = max - claimed.len();
         let each = missing.div_ceil(workspaces.len());
-        let taken = claim_from(workspaces, each, missing, wanted)?;
+        let taken = claim_from(workspaces, each, missing, wanted, whole)?;
         let turns: BTreeSet<usize> = taken.iter().map(|(_, turn)| *turn).collect();
         claimed.extend(taken);
         let served: Vec<Uuid> = turns.into_iter().map(|turn| workspaces[turn]).collect();
