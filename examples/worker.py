@@ -28,7 +28,7 @@ def deliver(key, data, spec, left):
     except urllib.error.HTTPError as error:
         report = {"error": f"HTTP status {error.code}", "retryable": error.code in (408, 425, 429) or error.code >= 500}
         if report["retryable"] and (after := error.headers.get("Retry-After", "")).isdecimal() and len(after) < 9:
-            report["retry_at"] = str(datetime.datetime.now().astimezone() + datetime.timedelta(seconds=int(after)))
+            report["retry_at"] = (datetime.datetime.now().astimezone() + datetime.timedelta(seconds=int(after))).isoformat()
         return "fail", report
     except Exception as error:
         return "fail", {"error": f"no answer: {error!r}", "retryable": True}
@@ -63,12 +63,12 @@ while not stopping.is_set():
     idle_for = beat_at - time.monotonic()
     if len(held) < SLOTS:
         cursor.execute("""select execution_id::text, attempt, input::text, endpoint_spec, extract(epoch from deadline_at - now())::float8
-                          from kronos.claim_executions(%s, %s, %s, %s, '{HTTP}')""",
-                       (WORKSPACE, WORKER, SLOTS - len(held), f"{LEASE} seconds"))
+                          from kronos.claim_executions(%s, %s, %s, '{HTTP}', workspace => %s)""",
+                       (WORKER, SLOTS - len(held), f"{LEASE} seconds", WORKSPACE))
         for *key, data, spec, left in cursor.fetchall():
             held.add(tuple(key))
             threading.Thread(target=run, args=(tuple(key), data, spec, left), daemon=True).start()
-        cursor.execute("select extract(epoch from kronos.next_wakeup(%s, '{HTTP}') - clock_timestamp())::float8", (WORKSPACE,))
+        cursor.execute("select extract(epoch from kronos.next_wakeup('{HTTP}', workspace => %s) - clock_timestamp())::float8", (WORKSPACE,))
         wakeup = cursor.fetchone()[0]
         idle_for = idle_for if wakeup is None or len(held) == SLOTS else min(idle_for, max(wakeup, 0.1))
     # What came while a statement ran is in the list already, and no longer in the socket.

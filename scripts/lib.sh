@@ -1,4 +1,4 @@
-# What scripts/demo and scripts/test share: saying what is done, and installing what is missing.
+# What scripts/bench, scripts/demo and scripts/test share: saying what is done, and installing what is missing.
 # Debian 12 with Rust (rustup) is what is expected to be there; installing packages needs root (or sudo).
 
 set -euo pipefail

@@ -1,76 +1,81 @@
-//! Every error of Kronos, once: its code, SQLSTATE, message, detail and hint.
+//! Every error of Kronos, once: its code, SQLSTATE, HTTP status and meaning, and the constructors of those that several
+//! modules raise.
 //!
-//! pgrx can only raise SQLSTATEs that PostgreSQL itself defines, so an error carries the standard one that fits best,
-//! and Kronos's own code in a JSON object in DETAIL.
+//! pgrx can raise only the SQLSTATEs that PostgreSQL defines. So an error carries the standard one that fits best, and
+//! Kronos's own code in a JSON object in DETAIL.
 
-use pgrx::pg_sys::panic::ErrorReport;
-use pgrx::{PgSqlErrorCode, spi};
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::pg_sys::panic::{ErrorReport, ErrorReportWithLevel};
+use pgrx::{PgSqlErrorCode, Uuid, spi};
 use serde_json::{Value, json};
 use std::fmt;
 
 /// The result of every function of the domain.
 pub type Result<T> = std::result::Result<T, KronosError>;
 
-/// What an API layer needs to know of one kind of error.
+/// One kind of error, as an API layer needs to know it.
 pub struct ErrorKind {
-    /// Kronos's code, as it stands in DETAIL.
+    /// Kronos's code, in DETAIL.
     pub code: &'static str,
-    /// The SQLSTATE it is raised with.
+    /// The SQLSTATE that it is raised with.
     pub sqlstate: PgSqlErrorCode,
     /// The status that fits it in an HTTP API.
     pub http_status: i32,
-    /// What it says to the caller.
+    /// What it tells the caller.
     pub meaning: &'static str,
 }
 
 macro_rules! error_kinds {
-    ($($name:ident $code:literal $sqlstate:ident $http:literal $meaning:literal)*) => {
+    ($($name:ident $sqlstate:ident $http:literal $meaning:literal)*) => {
         $(pub static $name: ErrorKind = ErrorKind {
-            code: $code, sqlstate: PgSqlErrorCode::$sqlstate, http_status: $http, meaning: $meaning,
+            code: stringify!($name), sqlstate: PgSqlErrorCode::$sqlstate, http_status: $http, meaning: $meaning,
         };)*
-        /// All kinds, in the order of the README's table.
+        /// All kinds, in the order of the documentation's table.
         pub static ALL: &[&ErrorKind] = &[$(&$name),*];
     };
 }
 
 error_kinds! {
-    NULL_ARGUMENT "NULL_ARGUMENT" ERRCODE_NULL_VALUE_NOT_ALLOWED 400 "An argument that needs a value is NULL or was left out."
-    INVALID_ARGUMENT "INVALID_ARGUMENT" ERRCODE_INVALID_PARAMETER_VALUE 400 "An argument's value is out of its range."
-    INVALID_CRON "INVALID_CRON" ERRCODE_INVALID_PARAMETER_VALUE 400 "The cron expression cannot be read; DETAIL names the field and the text."
-    CRON_NOT_SUPPORTED "CRON_NOT_SUPPORTED" ERRCODE_FEATURE_NOT_SUPPORTED 400 "The cron expression is of a kind that Kronos does not run (@reboot), or that needs a later pg_cron (seconds)."
-    NEVER_FIRES "NEVER_FIRES" ERRCODE_INVALID_PARAMETER_VALUE 400 "The schedule has no tick, ever or between starts_at and ends_at."
-    INVALID_TIMEZONE "INVALID_TIMEZONE" ERRCODE_INVALID_PARAMETER_VALUE 400 "PostgreSQL knows no time zone of that name; POSIX rules and offsets are no names."
-    INVALID_WINDOW "INVALID_WINDOW" ERRCODE_INVALID_PARAMETER_VALUE 400 "ends_at is not after starts_at, or is past."
-    INPUT_TOO_LARGE "INPUT_TOO_LARGE" ERRCODE_PROGRAM_LIMIT_EXCEEDED 413 "The input is longer than 262144 bytes."
-    INPUT_INVALID "INPUT_INVALID" ERRCODE_INVALID_PARAMETER_VALUE 422 "The input does not satisfy the endpoint's payload spec; DETAIL lists every violation by JSON path."
-    INVALID_PAYLOAD_SPEC "INVALID_PAYLOAD_SPEC" ERRCODE_INVALID_PARAMETER_VALUE 400 "The payload spec is no JSON Schema that Kronos can use; DETAIL lists every violation by JSON path."
-    OUTPUT_TOO_LARGE "OUTPUT_TOO_LARGE" ERRCODE_PROGRAM_LIMIT_EXCEEDED 413 "The output of an execution is longer than 262144 bytes, or the data of a log line than 65536."
-    TOO_MANY_TICKS "TOO_MANY_TICKS" ERRCODE_PROGRAM_LIMIT_EXCEEDED 413 "The range has more than 10000 ticks."
-    WORKSPACE_NOT_FOUND "WORKSPACE_NOT_FOUND" ERRCODE_NO_DATA_FOUND 404 "There is no workspace of that name."
-    ENDPOINT_NOT_FOUND "ENDPOINT_NOT_FOUND" ERRCODE_NO_DATA_FOUND 404 "The workspace has no endpoint of that name."
-    PAYLOAD_SPEC_NOT_FOUND "PAYLOAD_SPEC_NOT_FOUND" ERRCODE_NO_DATA_FOUND 404 "The workspace has no payload spec of that name."
-    JOB_NOT_FOUND "JOB_NOT_FOUND" ERRCODE_NO_DATA_FOUND 404 "The workspace has no job of that id."
-    EXECUTION_NOT_FOUND "EXECUTION_NOT_FOUND" ERRCODE_NO_DATA_FOUND 404 "There is no execution of that id (in the workspace)."
-    WORKSPACE_EXISTS "WORKSPACE_EXISTS" ERRCODE_UNIQUE_VIOLATION 409 "There is a workspace of that name already."
-    ENDPOINT_EXISTS "ENDPOINT_EXISTS" ERRCODE_UNIQUE_VIOLATION 409 "The workspace has an endpoint of that name already."
-    ENDPOINT_IN_USE "ENDPOINT_IN_USE" ERRCODE_FOREIGN_KEY_VIOLATION 409 "Live jobs use the endpoint."
-    PAYLOAD_SPEC_EXISTS "PAYLOAD_SPEC_EXISTS" ERRCODE_UNIQUE_VIOLATION 409 "The workspace has a payload spec of that name already."
-    PAYLOAD_SPEC_IN_USE "PAYLOAD_SPEC_IN_USE" ERRCODE_FOREIGN_KEY_VIOLATION 409 "Endpoints use the payload spec."
-    JOB_EXISTS "JOB_EXISTS" ERRCODE_UNIQUE_VIOLATION 409 "The workspace has a live job of that name already."
-    IDEMPOTENCY_CONFLICT "IDEMPOTENCY_CONFLICT" ERRCODE_UNIQUE_VIOLATION 409 "The idempotency key was used for a job with other arguments."
-    JOB_RETIRED "JOB_RETIRED" ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The job version is retired; DETAIL says since when, why, and by what it was replaced."
-    JOB_PAUSED "JOB_PAUSED" ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The job is paused already; DETAIL says since when."
-    JOB_NOT_PAUSED "JOB_NOT_PAUSED" ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The job is not paused."
-    VERSION_CONFLICT "VERSION_CONFLICT" ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "expected_version is not the job's version; DETAIL has the current one."
-    EXECUTION_RUNNING "EXECUTION_RUNNING" ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "A worker runs the execution; request_stop => true asks it to stop."
-    EXECUTION_FINISHED "EXECUTION_FINISHED" ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The execution has ended already; DETAIL says how and when."
-    LEASE_LOST "LEASE_LOST" ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The caller does not hold the execution (any more); DETAIL says who does, and its status. Nothing was changed."
-    INVALID_TRANSITION "INVALID_TRANSITION" ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "An execution cannot go from the one status to the other."
-    CONCURRENT_CHANGE "CONCURRENT_CHANGE" ERRCODE_T_R_SERIALIZATION_FAILURE 503 "Another transaction changed the same schedule; retry the transaction."
-    PG_CRON_UNAVAILABLE "PG_CRON_UNAVAILABLE" ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 503 "pg_cron is not loaded, runs in another database, or starts no jobs."
-    PG_CRON_FAILED "PG_CRON_FAILED" ERRCODE_INTERNAL_ERROR 503 "pg_cron raised an error: its own SQLSTATE (this one if it has none) and message, and in DETAIL the step that failed."
-    INTERNAL_ERROR "INTERNAL_ERROR" ERRCODE_INTERNAL_ERROR 500 "Kronos and its own tables disagree: a defect of Kronos."
+    NULL_ARGUMENT ERRCODE_NULL_VALUE_NOT_ALLOWED 400 "An argument that needs a value is NULL or was left out."
+    INVALID_ARGUMENT ERRCODE_INVALID_PARAMETER_VALUE 400 "The value of an argument is out of its range."
+    INVALID_CRON ERRCODE_INVALID_PARAMETER_VALUE 400 "The cron expression cannot be read; DETAIL names the field and the text."
+    CRON_NOT_SUPPORTED ERRCODE_FEATURE_NOT_SUPPORTED 400 "Kronos does not run this kind of cron expression (@reboot), or it needs a later pg_cron (seconds)."
+    NEVER_FIRES ERRCODE_INVALID_PARAMETER_VALUE 400 "The schedule has no tick, ever or between starts_at and ends_at."
+    INVALID_TIMEZONE ERRCODE_INVALID_PARAMETER_VALUE 400 "PostgreSQL knows no time zone of that name. POSIX rules and UTC offsets are not accepted; use an IANA name."
+    INVALID_WINDOW ERRCODE_INVALID_PARAMETER_VALUE 400 "ends_at is not after starts_at, or is past."
+    INVALID_INPUT ERRCODE_INVALID_PARAMETER_VALUE 422 "The input does not satisfy the endpoint's payload spec; DETAIL lists the violations by JSON path."
+    INVALID_PAYLOAD_SPEC ERRCODE_INVALID_PARAMETER_VALUE 400 "The schema is not a valid JSON Schema, or Kronos cannot evaluate it within bounds; DETAIL lists the violations by JSON path."
+    VALUE_TOO_LARGE ERRCODE_PROGRAM_LIMIT_EXCEEDED 413 "A value is larger than Kronos stores; DETAIL names the argument and the limit."
+    TOO_MANY_TICKS ERRCODE_PROGRAM_LIMIT_EXCEEDED 413 "The range has more than 10000 ticks."
+    TOO_MANY_ENTRIES ERRCODE_CONFIGURATION_LIMIT_EXCEEDED 503 "All 60 pg_cron entries for schedules of seconds are in use."
+    WORKSPACE_NOT_FOUND ERRCODE_NO_DATA_FOUND 404 "There is no workspace of that name."
+    ENDPOINT_NOT_FOUND ERRCODE_NO_DATA_FOUND 404 "The workspace has no endpoint of that name."
+    PAYLOAD_SPEC_NOT_FOUND ERRCODE_NO_DATA_FOUND 404 "The workspace has no payload spec of that name."
+    JOB_NOT_FOUND ERRCODE_NO_DATA_FOUND 404 "The workspace has no job of that id or name."
+    EXECUTION_NOT_FOUND ERRCODE_NO_DATA_FOUND 404 "There is no execution of that id (in the workspace)."
+    WORKSPACE_EXISTS ERRCODE_UNIQUE_VIOLATION 409 "A workspace of that name exists already."
+    ENDPOINT_EXISTS ERRCODE_UNIQUE_VIOLATION 409 "The workspace has an endpoint of that name already."
+    ENDPOINT_IN_USE ERRCODE_FOREIGN_KEY_VIOLATION 409 "Live jobs use the endpoint."
+    PAYLOAD_SPEC_EXISTS ERRCODE_UNIQUE_VIOLATION 409 "The workspace has a payload spec of that name already."
+    PAYLOAD_SPEC_IN_USE ERRCODE_FOREIGN_KEY_VIOLATION 409 "Endpoints use the payload spec."
+    JOB_EXISTS ERRCODE_UNIQUE_VIOLATION 409 "The workspace has a live job of that name already."
+    IDEMPOTENCY_CONFLICT ERRCODE_UNIQUE_VIOLATION 409 "The idempotency key was used for a request with other arguments; DETAIL lists them."
+    JOB_RETIRED ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The job is retired; DETAIL says since when and why."
+    JOB_PAUSED ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The job is paused already; DETAIL says since when."
+    JOB_NOT_PAUSED ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The job is not paused."
+    VERSION_CONFLICT ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The job does not have the expected version; DETAIL has the current one."
+    EXECUTION_RUNNING ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "A worker runs the execution; request_stop => true asks it to stop."
+    EXECUTION_FINISHED ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The execution has finished; DETAIL says how and when."
+    LEASE_LOST ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The worker does not hold the execution; DETAIL says who does, and its status. Nothing was changed."
+    INVALID_TRANSITION ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "An execution cannot go from the one status to the other."
+    CONCURRENT_CHANGE ERRCODE_T_R_SERIALIZATION_FAILURE 503 "Another transaction changed the same rows; retry the transaction."
+    PG_CRON_UNAVAILABLE ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 503 "pg_cron is not loaded, runs in another database, or starts no jobs."
+    PG_CRON_FAILED ERRCODE_INTERNAL_ERROR 503 "pg_cron raised an error: its own SQLSTATE (this one if it has none) and message, and in DETAIL the step that failed."
+    INTERNAL_ERROR ERRCODE_INTERNAL_ERROR 500 "Kronos and its own tables disagree: a defect of Kronos."
 }
+
+/// The longest DETAIL of an error, in bytes.
+const MAX_DETAIL_BYTES: usize = 8 * 1024;
 
 /// An error on its way to the caller.
 #[derive(Debug)]
@@ -94,6 +99,11 @@ impl KronosError {
         }
     }
 
+    /// A defect of Kronos: its code and its own tables disagree.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(&INTERNAL_ERROR, message, json!({}))
+    }
+
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
@@ -106,29 +116,33 @@ impl KronosError {
     }
 
     /// The same error with one more fact in DETAIL.
-    pub fn with(mut self, key: &str, value: &str) -> Self {
-        self.detail[key] = json!(value);
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.detail[key] = value.into();
         self
     }
 
-    pub fn null_argument(argument: &str) -> Self {
-        Self::new(
-            &NULL_ARGUMENT,
-            format!("{argument} must not be null"),
-            json!({ "argument": argument }),
-        )
-    }
-
-    /// Raises it as PostgreSQL's error.
+    /// The error as PostgreSQL's.
     pub fn into_report(self) -> ErrorReport {
         let mut detail = self.detail;
         detail["code"] = json!(self.code);
+        let mut text = detail.to_string();
+        if text.len() > MAX_DETAIL_BYTES {
+            text = json!({ "code": self.code, "truncated": true }).to_string();
+        }
         let report =
-            ErrorReport::new(self.sqlstate, self.message, "kronos").set_detail(detail.to_string());
+            ErrorReport::new(self.sqlstate, shorten(&self.message), "kronos").set_detail(text);
         match self.hint {
-            Some(hint) => report.set_hint(hint),
+            Some(hint) => report.set_hint(shorten(&hint)),
             None => report,
         }
+    }
+}
+
+/// A text of at most 2000 characters: what a caller passed must not flood the server's log.
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(2000) {
+        Some((end, _)) => format!("{} …", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -138,20 +152,20 @@ impl fmt::Display for KronosError {
     }
 }
 
-/// SPI fails as a value only where Kronos and its own SQL disagree (a column's type, a missing row): a defect.
-impl From<spi::Error> for KronosError {
-    fn from(error: spi::Error) -> Self {
-        KronosError {
-            code: INTERNAL_ERROR.code,
-            sqlstate: INTERNAL_ERROR.sqlstate,
-            message: format!("Kronos failed to run its own SQL: {error}"),
-            detail: json!({}),
-            hint: None,
-        }
+impl From<KronosError> for ErrorReport {
+    fn from(error: KronosError) -> Self {
+        error.into_report()
     }
 }
 
-/// Raises a domain error at the face, as PostgreSQL's own.
+/// SPI fails as a value only where Kronos and its own SQL disagree, about a column's type for example.
+impl From<spi::Error> for KronosError {
+    fn from(error: spi::Error) -> Self {
+        KronosError::internal(format!("Kronos failed to run its own SQL: {error}"))
+    }
+}
+
+/// Raises an error of the domain as PostgreSQL's own.
 pub fn or_raise<T>(result: Result<T>) -> T {
     match result {
         Ok(value) => value,
@@ -160,4 +174,89 @@ pub fn or_raise<T>(result: Result<T>) -> T {
             unreachable!("reporting an ERROR does not return")
         }
     }
+}
+
+/// An argument that must not be NULL is.
+pub fn null_argument(argument: &str) -> KronosError {
+    KronosError::new(
+        &NULL_ARGUMENT,
+        format!("{argument} must not be null"),
+        json!({ "argument": argument }),
+    )
+}
+
+/// The value of an argument breaks a rule: `max must be from 1 to 10000`.
+pub fn invalid_argument(argument: &str, rule: &str) -> KronosError {
+    KronosError::new(
+        &INVALID_ARGUMENT,
+        format!("{argument} {rule}"),
+        json!({ "argument": argument }),
+    )
+}
+
+/// A value is larger than Kronos stores.
+pub fn value_too_large(argument: &str, bytes: usize, limit: usize) -> KronosError {
+    KronosError::new(
+        &VALUE_TOO_LARGE,
+        format!("{argument} has {bytes} bytes; at most {limit} are allowed"),
+        json!({ "argument": argument, "bytes": bytes, "limit": limit }),
+    )
+    .with_hint("Store large data in a table of your own, and pass its key.")
+}
+
+pub fn workspace_not_found(workspace: &str) -> KronosError {
+    KronosError::new(
+        &WORKSPACE_NOT_FOUND,
+        format!("workspace {workspace:?} does not exist"),
+        json!({ "workspace": workspace }),
+    )
+}
+
+pub fn endpoint_not_found(workspace: &str, endpoint: &str) -> KronosError {
+    KronosError::new(
+        &ENDPOINT_NOT_FOUND,
+        format!("endpoint {endpoint:?} does not exist in workspace {workspace:?}"),
+        json!({ "workspace": workspace, "endpoint": endpoint }),
+    )
+}
+
+pub fn execution_not_found(execution_id: Uuid) -> KronosError {
+    KronosError::new(
+        &EXECUTION_NOT_FOUND,
+        format!("execution {execution_id} does not exist"),
+        json!({ "execution_id": execution_id.to_string() }),
+    )
+}
+
+/// An idempotency key was used for a request that differs in some arguments.
+pub fn idempotency_conflict(key: &str, made_id: Uuid, differing: &[String]) -> KronosError {
+    KronosError::new(
+        &IDEMPOTENCY_CONFLICT,
+        format!(
+            "idempotency key {key:?} was used for {made_id} with another {}",
+            differing.join(", ")
+        ),
+        json!({ "idempotency_key": key, "made_id": made_id.to_string(), "differing": differing }),
+    )
+}
+
+/// The error of a session whose snapshot is older than what it would have to see.
+pub fn concurrent_change() -> KronosError {
+    KronosError::new(
+        &CONCURRENT_CHANGE,
+        "could not serialize access: another transaction changed the same rows",
+        json!({}),
+    )
+    .with_hint("Retry the transaction.")
+}
+
+/// Whether an error of PostgreSQL is the violation of one of Kronos's constraints or unique indexes. The SQLSTATE is part of
+/// the answer, since a message can hold a user's text.
+pub fn violates(report: &ErrorReportWithLevel, sqlstate: PgSqlErrorCode, constraint: &str) -> bool {
+    report.sql_error_code() == sqlstate && report.message().contains(constraint)
+}
+
+/// A timestamp for DETAIL, in RFC 3339.
+pub fn iso(timestamp: TimestampWithTimeZone) -> String {
+    crate::sql::from_pg(timestamp).to_rfc3339()
 }

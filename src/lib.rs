@@ -1,42 +1,54 @@
 //! Kronos: job scheduling that commits with your data.
 //!
-//! The plan of the house. A SQL call enters at [`api`], passes the domain ([`job`], [`endpoint`], [`execution`], [`schedule`]),
-//! and reaches the tables through [`sql`] and pg_cron through [`pg_cron`], the one module that knows it.
-//! [`calendar`] is pure; [`error`] has every error; [`upkeep`] watches over the invariants.
+//! The plan of the house. A SQL call enters at [`api`], passes the domain ([`job`], [`endpoint`], [`schedule`], [`tick`],
+//! [`execution`], [`workspace`]), and reaches the tables through [`sql`] and pg_cron through [`pg_cron`], the one module
+//! that knows it. [`calendar`] is pure; [`args`] has the rules of arguments, [`error`] every error; [`upkeep`] watches over
+//! the invariants.
 
 use pgrx::prelude::*;
 
 mod api;
+mod args;
+mod authority;
 mod calendar;
 mod endpoint;
 mod error;
 mod execution;
+mod idempotency;
 mod job;
 mod pg_cron;
 mod schedule;
 mod settings;
 mod sql;
+mod tick;
 mod upkeep;
+mod workspace;
 
 ::pgrx::pg_module_magic!(name, version);
 
 extension_sql_file!(
-    "../sql/10_tables.sql",
-    name = "tables",
+    "../sql/10_tenants.sql",
+    name = "tenants",
     requires = [sql::uuid_v7]
 );
+extension_sql_file!("../sql/20_jobs.sql", name = "jobs", requires = ["tenants"]);
 extension_sql_file!(
-    "../sql/11_executions.sql",
+    "../sql/30_executions.sql",
     name = "executions",
-    requires = ["tables"]
+    requires = ["jobs"]
 );
 extension_sql_file!(
-    "../sql/15_views.sql",
+    "../sql/35_upkeep.sql",
+    name = "upkeep",
+    requires = ["executions"]
+);
+extension_sql_file!(
+    "../sql/40_views.sql",
     name = "views",
-    requires = ["executions", api::schedule::next_ticks]
+    requires = ["upkeep", api::schedule::next_ticks]
 );
 extension_sql_file!(
-    "../sql/20_comments_and_grants.sql",
+    "../sql/90_comments_and_grants.sql",
     name = "comments_and_grants",
     finalize
 );
@@ -45,6 +57,10 @@ extension_sql_file!(
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
     settings::define();
+    sql::install_hook();
+    // With a server's RUST_BACKTRACE pgrx would append a backtrace to DETAIL, which would be JSON no longer.
+    // SAFETY: a backend has one thread.
+    unsafe { std::env::set_var("RUST_LIB_BACKTRACE", "0") };
 }
 
 #[cfg(feature = "pg_test")]

@@ -1,166 +1,221 @@
-//! The one module that knows pg_cron: its tables, functions, settings, and what its versions differ in.
+//! The one module that knows pg_cron: its tables, functions and settings, and how its versions differ.
 //!
-//! Supported: 1.4 (Debian 12) to 1.6. An entry belongs to an alarm by its name. It runs as the role that owns Kronos's
-//! functions, since those that reach here are SECURITY DEFINER.
+//! Supported: 1.4 (Debian 12) to 1.6. Kronos finds its entries by their names. An entry runs as the role that called
+//! cron.schedule: Kronos's owner, as which all that reaches here acts.
 
 use crate::error::{self, KronosError, Result};
 use crate::sql;
 use pgrx::Uuid;
 use serde_json::json;
+use std::cell::Cell;
 
-/// What every entry runs.
-pub const COMMAND: &str = "SELECT kronos.run_due()";
+/// What an entry of Kronos's is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// Wakes one schedule.
+    Schedule(Uuid),
+    /// Runs upkeep every minute.
+    Upkeep,
+}
 
-/// The entries of Kronos as a relation, for queries: which alarm, how often, and whether pg_cron would really fire it as
-/// Kronos made it.
-pub const ENTRIES: &str = "
-select e.jobid,
-       e.jobname::text as name,
-       e.schedule,
-       (e.active
-        and e.command = 'SELECT kronos.run_due()'
-        and e.database = current_database()
-        and e.username = current_user
-        and e.nodename = current_setting('cron.host', true)
-        and e.nodeport = current_setting('port')::integer
-        and (current_setting('cron.enable_superuser_jobs', true) = 'on'
-             or not (select rolsuper from pg_catalog.pg_roles where rolname = e.username))) as live
-from cron.job e
-where e.jobname::text like 'kronos alarm %'";
+/// When upkeep's entry fires: it wakes every schedule of minutes that has no entry of its own.
+pub const EVERY_MINUTE: &str = "* * * * *";
 
-/// Deletes at most $1 rows of pg_cron's history that are Kronos's own and older than a week.
-pub const PRUNE_RUNS: &str = "
-delete from cron.job_run_details
-where runid in (select runid
-                from cron.job_run_details
-                where command = 'SELECT kronos.run_due()' and database = current_database()
-                  and username = current_user and end_time < now() - interval '7 days'
-                order by runid
-                limit $1)";
+/// What the entries run. Each acts only if the extension is there: an entry that outlives it must not call a stranger's
+/// function of the same name.
+const TICK_COMMAND: &str = "DO $$BEGIN IF EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'kronos') \
+                            THEN CALL kronos.tick(); END IF; END$$";
+const UPKEEP_COMMAND: &str = "DO $$BEGIN IF EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'kronos') \
+                              THEN CALL kronos.upkeep(); END IF; END$$";
 
-/// The name of an alarm's entry, for queries over a row `a` of kronos.alarms.
-pub const NAME_OF_ALARM: &str = "'kronos alarm ' || a.alarm_id";
+const UPKEEP_NAME: &str = "kronos upkeep";
+const SCHEDULE_PREFIX: &str = "kronos schedule ";
 
-/// Fails unless pg_cron is loaded, runs in this database, and starts jobs, without which no entry would ever fire.
-///
-/// A setting without a description is none of pg_cron's: a line in postgresql.conf for a library that is not loaded.
+impl Entry {
+    /// Its name in cron.job.
+    pub fn name(self) -> String {
+        match self {
+            Entry::Schedule(schedule_id) => format!("{SCHEDULE_PREFIX}{schedule_id}"),
+            Entry::Upkeep => UPKEEP_NAME.into(),
+        }
+    }
+
+    fn command(self) -> &'static str {
+        match self {
+            Entry::Schedule(_) => TICK_COMMAND,
+            Entry::Upkeep => UPKEEP_COMMAND,
+        }
+    }
+
+    /// The entry of a name in cron.job.
+    fn named(name: &str) -> Option<Entry> {
+        if name == UPKEEP_NAME {
+            return Some(Entry::Upkeep);
+        }
+        let id = uuid::Uuid::parse_str(name.strip_prefix(SCHEDULE_PREFIX)?).ok()?;
+        Some(Entry::Schedule(Uuid::from_bytes(*id.as_bytes())))
+    }
+}
+
+/// An entry as it stands in cron.job.
+pub struct Found {
+    pub jobid: i64,
+    pub name: String,
+    /// None for a name that Kronos does not give.
+    pub entry: Option<Entry>,
+    pub schedule: String,
+    /// Whether pg_cron fires it, in this database, with Kronos's command.
+    pub is_live: bool,
+}
+
+const FIND: &str = include_str!("pg_cron_find.sql");
+const FIND_ALL: &str = include_str!("pg_cron_find_all.sql");
+
+fn read(row: &sql::Row) -> Result<Found> {
+    let name: String = sql::get(row, "name")?;
+    let command: String = sql::get(row, "command")?;
+    let entry = Entry::named(&name);
+    Ok(Found {
+        jobid: sql::get(row, "jobid")?,
+        is_live: sql::get::<bool>(row, "fires")?
+            && entry.is_some_and(|entry| entry.command() == command),
+        entry,
+        name,
+        schedule: sql::get(row, "schedule")?,
+    })
+}
+
+/// Every entry that bears a name of Kronos's.
+pub fn all() -> Result<Vec<Found>> {
+    sql::rows(FIND_ALL, &[], read)
+}
+
+/// Of the entries with their expressions, those that pg_cron would not fire as they should: missing, altered or inactive.
+pub fn out_of_order<'a>(wanted: &[(Entry, &'a str)]) -> Result<Vec<(Entry, &'a str)>> {
+    let names: Vec<String> = wanted.iter().map(|(entry, _)| entry.name()).collect();
+    let found = sql::rows(FIND, &[names.into()], read)?;
+    let is_missing = |(entry, cron): &&(Entry, &'a str)| {
+        !found
+            .iter()
+            .any(|it| it.entry == Some(*entry) && it.is_live && it.schedule == *cron)
+    };
+    Ok(wanted.iter().filter(is_missing).copied().collect())
+}
+
+thread_local! {
+    /// Whether this server has been found to run pg_cron in this database. Neither changes while a backend lives.
+    static IS_LOADED: Cell<bool> = const { Cell::new(false) };
+}
+
+const PROBLEM: &str = include_str!("pg_cron_problem.sql");
+
+/// Fails unless pg_cron is loaded, runs in this database, and starts jobs: otherwise no entry would ever fire.
 ///
 /// # Errors
 /// `PG_CRON_UNAVAILABLE`.
 pub fn require() -> Result<()> {
-    let problem = sql::row(
-        "select case
-             when not exists (select from pg_catalog.pg_extension where extname = 'pg_cron')
-                 then 'the extension pg_cron is not in this database'
-             when not coalesce(bool_or(name = 'cron.database_name'), false) then 'pg_cron is not loaded by the server'
-             when bool_or(name = 'cron.database_name' and setting <> current_database())
-                 then 'pg_cron runs in another database'
-             when bool_or(name = 'cron.launch_active_jobs' and setting = 'off')
-                 then 'pg_cron starts no jobs: cron.launch_active_jobs is off'
-         end as problem
-         from pg_catalog.pg_settings
-         where name in ('cron.database_name', 'cron.launch_active_jobs') and short_desc is not null",
-        &[],
-        |row| sql::get_opt::<String>(row, "problem"),
-    )?;
-    match problem.flatten() {
-        None => Ok(()),
-        Some(problem) => Err(KronosError::new(&error::PG_CRON_UNAVAILABLE, problem, json!({})).with_hint(
-            "Set shared_preload_libraries = 'pg_cron' and cron.database_name to this database, and restart the server.",
-        )),
-    }
+    let problem = if !IS_LOADED.get() {
+        sql::row(PROBLEM, &[], |row| sql::get_opt::<String>(row, "problem"))?.flatten()
+    } else if sql::setting(c"cron.launch_active_jobs").as_deref() == Some("off") {
+        Some("pg_cron starts no jobs: cron.launch_active_jobs is off".into())
+    } else {
+        None
+    };
+    let Some(problem) = problem else {
+        IS_LOADED.set(true);
+        return Ok(());
+    };
+    Err(KronosError::new(&error::PG_CRON_UNAVAILABLE, problem, json!({})).with_hint(
+        "Set shared_preload_libraries = 'pg_cron' and cron.database_name to this database, and restart the server.",
+    ))
 }
 
-/// Fails unless the server's pg_cron has entries of seconds. They came with 1.5, as cron.timezone did.
+/// Whether the server's pg_cron has setting cron.timezone, which came with 1.5 as entries of seconds did. PostgreSQL
+/// keeps a line in postgresql.conf that no library has claimed as a setting without a description.
+const HAS_TIMEZONE: &str = "
+select from pg_catalog.pg_settings where name = 'cron.timezone' and short_desc is not null";
+
+/// Fails unless the server's pg_cron has entries of seconds.
 ///
 /// # Errors
 /// `CRON_NOT_SUPPORTED`, `PG_CRON_UNAVAILABLE`.
 pub fn require_seconds(cron: &str) -> Result<()> {
     require()?;
-    let too_old = sql::row(
-        "select extversion from pg_catalog.pg_extension
-         where extname = 'pg_cron'
-           and not exists (select from pg_catalog.pg_settings where name = 'cron.timezone' and short_desc is not null)",
+    if sql::exists(HAS_TIMEZONE, &[])? {
+        return Ok(());
+    }
+    let version = sql::row(
+        "select extversion from pg_catalog.pg_extension where extname = 'pg_cron'",
         &[],
         |row| sql::get::<String>(row, "extversion"),
-    )?;
-    match too_old {
-        None => Ok(()),
-        Some(version) => Err(KronosError::new(
-            &error::CRON_NOT_SUPPORTED,
-            format!("{cron:?} needs pg_cron 1.5 or later; this server has {version}"),
-            json!({ "cron": cron, "pg_cron": version, "needed": "1.5" }),
-        )
-        .with_hint("The shortest interval that this server has is * * * * *, every minute.")),
+    )?
+    .unwrap_or_default();
+    Err(KronosError::new(
+        &error::CRON_NOT_SUPPORTED,
+        format!("{cron:?} needs pg_cron 1.5 or later; this server has {version}"),
+        json!({ "cron": cron, "pg_cron": version, "needed": "1.5" }),
+    )
+    .with_hint("The shortest interval that this server has is * * * * *, every minute."))
+}
+
+/// The time zone in which pg_cron reads its entries: cron.timezone from 1.5 on, otherwise GMT.
+pub fn timezone() -> Result<String> {
+    match sql::setting(c"cron.timezone") {
+        Some(timezone) if sql::exists(HAS_TIMEZONE, &[])? => Ok(timezone),
+        _ => Ok("GMT".into()),
     }
 }
 
-/// The time zone in which pg_cron reads its entries: cron.timezone (1.5 and later), or GMT. An older pg_cron takes no
-/// notice of the setting; PostgreSQL then has it without a description.
-pub fn timezone() -> Result<String> {
-    let zone = sql::row(
-        "select case when current_setting('cron.timezone', true) is null then 'GMT'
-                     else coalesce((select setting from pg_catalog.pg_settings
-                                    where name = 'cron.timezone' and short_desc is not null), 'GMT')
-                end as timezone",
-        &[],
-        |row| sql::get(row, "timezone"),
-    )?;
-    Ok(zone.unwrap_or_default())
-}
-
-/// Whether an alarm's entry is there, live, and set to the alarm's times.
-pub fn is_registered(alarm_id: Uuid, cron: &str) -> Result<bool> {
-    let statement =
-        format!("select from ({ENTRIES}) e where e.name = $1 and e.schedule = $2 and e.live");
-    sql::exists(&statement, &[entry_name(alarm_id).into(), cron.into()])
-}
-
-/// Makes an alarm's entry.
+/// Creates an entry, or replaces what an entry of its name does.
 ///
 /// # Errors
-/// `PG_CRON_FAILED` with pg_cron's SQLSTATE; `PG_CRON_UNAVAILABLE` if its entry would not be one that pg_cron fires.
-pub fn register(alarm_id: Uuid, cron: &str) -> Result<()> {
-    step("register an alarm with cron.schedule", cron, || {
+/// `PG_CRON_FAILED` with pg_cron's SQLSTATE; `PG_CRON_UNAVAILABLE` if pg_cron would not fire the entry.
+pub fn register(entry: Entry, cron: &str) -> Result<()> {
+    step("cron.schedule", cron, || {
         sql::run(
             "select cron.schedule($1, $2, $3)",
-            &[entry_name(alarm_id).into(), cron.into(), COMMAND.into()],
+            &[entry.name().into(), cron.into(), entry.command().into()],
         )
     })?;
-    if is_registered(alarm_id, cron)? {
+    if out_of_order(&[(entry, cron)])?.is_empty() {
         return Ok(());
     }
     Err(KronosError::new(
         &error::PG_CRON_UNAVAILABLE,
         "cron.schedule made no entry that pg_cron would fire",
-        json!({ "alarm_cron": cron }),
+        json!({ "entry": entry.name(), "entry_cron": cron }),
     ))
 }
 
-/// Removes an alarm's entry. One that is gone already is no error: that is the state wanted.
+const UNREGISTER: &str = "
+select cron.unschedule(e.jobid)
+from (select jobid from cron.job where jobname = $1 and username = current_user for update) as e";
+
+/// Removes an entry. An entry that is gone already is no error: that is the state wanted.
 ///
 /// # Errors
 /// `PG_CRON_FAILED` with pg_cron's SQLSTATE.
-pub fn unregister(alarm_id: Uuid, cron: &str) -> Result<()> {
-    step("remove an alarm with cron.unschedule", cron, || {
-        sql::run(
-            "select cron.unschedule(jobid)
-             from (select jobid from cron.job where jobname::text = $1 for update) as entry",
-            &[entry_name(alarm_id).into()],
-        )
+pub fn unregister(entry: Entry) -> Result<()> {
+    let name = entry.name();
+    step("cron.unschedule", &name, || {
+        sql::run(UNREGISTER, &[name.as_str().into()])
     })
     .map(|_| ())
 }
 
-fn entry_name(alarm_id: Uuid) -> String {
-    format!("kronos alarm {alarm_id}")
+/// Deletes at most $1 rows of pg_cron's history that are Kronos's own and older than a week.
+const PRUNE_RUNS: &str = include_str!("pg_cron_prune_runs.sql");
+
+/// Deletes old rows of Kronos's entries from pg_cron's history, `max` at most, and returns how many.
+pub fn prune_runs(max: i64) -> Result<u64> {
+    let commands = vec![TICK_COMMAND, UPKEEP_COMMAND];
+    sql::run(PRUNE_RUNS, &[max.into(), commands.into()])
 }
 
-/// Gives pg_cron's errors to the caller as pg_cron raised them, with the step that failed.
-fn step<T>(step: &'static str, cron: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let cron = cron.to_owned();
-    sql::convert_errors(work, move |report| {
-        let detail = json!({ "step": step, "alarm_cron": cron, "pg_cron_detail": report.detail() });
+/// Hands pg_cron's errors to the caller as pg_cron raised them, with the step that failed.
+fn step<T>(step: &'static str, subject: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    sql::convert_errors(work, |report| {
+        let detail = json!({ "step": step, "subject": subject, "pg_cron_detail": report.detail() });
         let error = KronosError::new(&error::PG_CRON_FAILED, report.message(), detail)
             .with_sqlstate(report.sql_error_code());
         Some(match report.hint() {

@@ -1,41 +1,57 @@
 //! The settings of Kronos (`kronos.*` in postgresql.conf).
 
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
+use std::ffi::CString;
 
-static MAX_ALARMS: GucSetting<i32> = GucSetting::<i32>::new(100);
+static MAX_ENTRIES: GucSetting<i32> = GucSetting::<i32>::new(32);
 static NOTIFY_WORKERS: GucSetting<bool> = GucSetting::<bool>::new(true);
-
-/// The longest `input` of a job, and `output` of an attempt, in bytes of their JSON text.
-pub const MAX_INPUT_BYTES: usize = 256 * 1024;
+static WORKSPACE: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c"default"));
 
 /// Registers the settings with PostgreSQL.
 pub fn define() {
     GucRegistry::define_int_guc(
-        c"kronos.max_alarms",
-        c"The most pg_cron entries that Kronos makes for expressions of their own.",
-        c"Further expressions share one entry that goes off every minute.",
-        &MAX_ALARMS,
+        c"kronos.max_entries",
+        c"How many schedules of minutes have a pg_cron entry of their own.",
+        c"Upkeep's entry of every minute wakes the others.",
+        &MAX_ENTRIES,
         0,
-        10_000,
+        1000,
         GucContext::Sighup,
         GucFlags::default(),
     );
     GucRegistry::define_bool_guc(
         c"kronos.notify_workers",
-        c"Whether workers are notified when executions may start.",
+        c"Whether NOTIFY tells workers that executions are due.",
         c"Transactions that notify commit one after the other. Workers that are not notified have to poll.",
         &NOTIFY_WORKERS,
         GucContext::Userset,
         GucFlags::default(),
     );
+    GucRegistry::define_string_guc(
+        c"kronos.workspace",
+        c"The workspace of calls that name none.",
+        c"It narrows what a call concerns; it authorises nothing.",
+        &WORKSPACE,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
 }
 
-/// How many alarms may have an expression of their own; one more, `* * * * *`, catches all the rest.
-pub fn max_alarms() -> i32 {
-    MAX_ALARMS.get()
+/// How many schedules of minutes may have a pg_cron entry of their own.
+pub fn max_entries() -> i32 {
+    MAX_ENTRIES.get()
 }
 
-/// Whether NOTIFY tells workers that executions may start.
+/// Whether NOTIFY tells workers that executions are due.
 pub fn notify_workers() -> bool {
     NOTIFY_WORKERS.get()
+}
+
+/// The workspace of calls that name none.
+pub fn workspace() -> String {
+    WORKSPACE
+        .get()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }

@@ -1,23 +1,21 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{assert_code, count, make_acme, run, text};
+    use crate::in_server::{assert_code, count, create, make_acme, run, text};
     use pgrx::prelude::*;
 
     fn backfill(arguments: &str) -> String {
         text(&format!(
             "select string_agg(concat_ws(' ', to_char(tick_at at time zone 'UTC', 'DD HH24:MI'), action,
                                          case when execution_id is null then '-' end), ', ' order by tick_at)
-             from kronos.backfill_cron_job('acme', {arguments})"
+             from kronos.backfill_cron_job(job_name => 'report', {arguments})"
         ))
     }
 
     #[pg_test]
     fn backfill_runs_each_past_tick_once() {
         make_acme();
-        run(
-            "select kronos.create_cron_job('acme', 'hook', '0 9 * * *', name => 'report', overlap_policy => 'skip')",
-        );
-        let range = "job_name => 'report', from_at => '2026-01-01 09:00+00', to_at => '2026-01-03 09:00+00'";
+        create("'0 9 * * *', name => 'report', overlap_policy => 'skip'");
+        let range = "tick_from => '2026-01-01 09:00+00', tick_before => '2026-01-03 09:00+00'";
         assert_eq!(
             backfill(&format!("{range}, dry_run => true")),
             "01 09:00 CREATE -, 02 09:00 CREATE -"
@@ -25,54 +23,83 @@ mod tests {
         assert_eq!(count("select count(*) from kronos.executions"), 0);
         assert_eq!(backfill(range), "01 09:00 CREATE, 02 09:00 CREATE");
         assert_eq!(
-            backfill(
-                "job_name => 'report', from_at => '2026-01-02', to_at => '2026-01-03 10:00+00'"
-            ),
+            backfill("tick_from => '2026-01-02', tick_before => '2026-01-03 10:00+00'"),
             "02 09:00 EXISTS, 03 09:00 CREATE"
         );
         let rightly = "select count(*) from kronos.executions
                        where origin = 'BACKFILL' and status = 'QUEUED' and run_at > now() - interval '1 minute'";
         assert_eq!(count(rightly), 3);
-        assert_eq!(count("select count(*) from kronos.check()"), 0);
+        let ledger =
+            "select count(*) from kronos.list_ticks(job_name => 'report', outcome => 'RUN')";
+        assert_eq!(count(ledger), 3);
     }
 
     #[pg_test]
-    fn backfill_keeps_to_the_jobs_window_and_runs_a_paused_job() {
+    fn tick_that_was_skipped_exists_and_is_not_run_again() {
         make_acme();
-        run(
-            "select kronos.create_cron_job('acme', 'hook', '0 9 * * *', name => 'report', starts_at => '2026-01-02')",
-        );
-        run("select kronos.pause_cron_job('acme', job_name => 'report')");
+        let job_id = create("'0 9 * * *', name => 'report'");
+        run(&format!(
+            "insert into kronos_internal.ticks (job_id, tick_at, workspace_id, version, reason)
+             select job_id, '2026-01-01 09:00+00', workspace_id, 1, 'an earlier execution was unfinished'
+             from kronos_internal.jobs where job_id = '{job_id}'"
+        ));
         assert_eq!(
-            backfill("job_name => 'report', from_at => '2026-01-01', to_at => '2026-01-04'"),
+            backfill("tick_from => '2026-01-01', tick_before => '2026-01-03'"),
+            "01 09:00 EXISTS -, 02 09:00 CREATE"
+        );
+    }
+
+    #[pg_test]
+    fn backfill_respects_the_window_and_runs_a_paused_job() {
+        make_acme();
+        create("'0 9 * * *', name => 'report', starts_at => '2026-01-02', ends_at => '2100-01-01'");
+        run("select kronos.pause_cron_job(job_name => 'report')");
+        assert_eq!(
+            backfill("tick_from => '2026-01-01', tick_before => '2026-01-04'"),
             "02 09:00 CREATE, 03 09:00 CREATE"
         );
-        assert_eq!(count("select count(*) from kronos.check()"), 0);
     }
 
     #[pg_test]
-    fn backfill_is_bounded_and_refuses_what_is_no_past_range() {
+    fn backfill_stops_where_the_ledger_has_been_pruned() {
         make_acme();
-        run("select kronos.create_cron_job('acme', 'hook', '* * * * *', name => 'poll')");
-        let call = |range: &str| {
-            format!("select kronos.backfill_cron_job('acme', job_name => 'poll', {range})")
-        };
+        let job_id = create("'0 9 * * *', name => 'report'");
+        run(&format!(
+            "update kronos_internal.jobs set ledger_from = '2026-01-02 09:00+00' where job_id = '{job_id}'"
+        ));
+        assert_eq!(
+            backfill("tick_from => '2026-01-01', tick_before => '2026-01-04'"),
+            "02 09:00 CREATE, 03 09:00 CREATE"
+        );
+    }
+
+    #[pg_test]
+    fn backfill_is_bounded_and_refuses_ranges_that_are_not_past() {
+        make_acme();
+        create("'* * * * *', name => 'poll'");
+        let call =
+            |range: &str| format!("select kronos.backfill_cron_job(job_name => 'poll', {range})");
         for range in [
-            "from_at => '2026-01-02', to_at => '2026-01-01'",
-            "from_at => '2026-01-01', to_at => '2026-01-01'",
-            "from_at => '2026-01-01', to_at => now() + interval '1 minute'",
-            "from_at => '2026-01-01', to_at => 'infinity'",
-            "from_at => '-infinity', to_at => '2026-01-01'",
+            "tick_from => '2026-01-02', tick_before => '2026-01-01'",
+            "tick_from => '2026-01-01', tick_before => '2026-01-01'",
+            "tick_from => '2026-01-01', tick_before => now() + interval '1 minute'",
+            "tick_from => '2026-01-01', tick_before => 'infinity'",
+            "tick_from => '-infinity', tick_before => '2026-01-01'",
+            "tick_from => '4714-11-24 00:00:00+00 BC', tick_before => '2026-01-01'",
         ] {
             assert_code(&call(range), "INVALID_ARGUMENT");
         }
-        assert_code(&call("from_at => null"), "NULL_ARGUMENT");
+        assert_code(&call("tick_from => null"), "NULL_ARGUMENT");
         assert_code(
-            &call("from_at => '2026-01-01', to_at => '2026-01-08'"),
+            &call("tick_from => '2026-01-01', tick_before => null"),
+            "NULL_ARGUMENT",
+        );
+        assert_code(
+            &call("tick_from => '2026-01-01', tick_before => '2026-01-08'"),
             "TOO_MANY_TICKS",
         );
         assert_eq!(count("select count(*) from kronos.executions"), 0);
-        let most = "from_at => '2026-01-01', to_at => '2026-01-01'::timestamptz + interval '10000 minutes'";
+        let most = "tick_from => '2026-01-01', tick_before => '2026-01-01'::timestamptz + interval '10000 minutes'";
         run(&call(most));
         assert_eq!(count("select count(*) from kronos.executions"), 10_000);
     }

@@ -1,6 +1,6 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::calendar::{CronExpr, Timing, Zone, alarm_for};
+    use crate::calendar::{CronExpr, Timing, Zone, entry_for};
     use crate::in_server::text;
     use crate::sql;
     use chrono::{DateTime, Datelike, Duration, Timelike, Utc};
@@ -432,14 +432,14 @@ mod tests {
     }
 
     #[pg_test]
-    fn alarm_goes_off_at_every_tick_and_pg_cron_takes_it() {
+    fn entry_fires_at_every_tick_and_pg_cron_accepts_it() {
         let pg_cron_zones = ["GMT", "America/New_York", "Asia/Kolkata"];
         in_all_windows(6, |fields, name, timing, minutes| {
             let (from, until) = (minutes[0].0, minutes[minutes.len() - 1].0);
             for pg_cron_zone in pg_cron_zones {
                 let zone = Zone::named(pg_cron_zone).unwrap();
-                let text = alarm_for(timing, &zone, from, from + Duration::days(732));
-                let alarm = in_utc(&text);
+                let text = entry_for(timing, &zone, from, from + Duration::days(732));
+                let entry = in_utc(&text);
                 sql::run(
                     "select cron.schedule('x', $1, 'select 1')",
                     &[text.as_str().into()],
@@ -447,7 +447,7 @@ mod tests {
                 .unwrap();
                 for tick in timing.ticks(from, until) {
                     let local = tick + Duration::seconds(zone.offset_at(tick.timestamp()));
-                    let next = alarm.next_after(local - Duration::seconds(1));
+                    let next = entry.next_after(local - Duration::seconds(1));
                     assert_eq!(
                         next,
                         Some(local),
@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn alarm_goes_off_at_few_other_times() {
+    fn entry_fires_at_few_other_times() {
         let from = DateTime::from_timestamp(1_767_225_600, 0).unwrap();
         for (cron, zone, expected) in [
             ("0 9 * * *", "UTC", "0 9 * * *"),
@@ -476,13 +476,13 @@ mod tests {
                 expr: CronExpr::parse(cron).unwrap(),
                 zone: Zone::named(zone).unwrap(),
             };
-            let alarm = alarm_for(
+            let entry = entry_for(
                 &timing,
                 &Zone::named("GMT").unwrap(),
                 from,
                 from + Duration::days(732),
             );
-            assert_eq!(alarm, expected, "{cron} in {zone}");
+            assert_eq!(entry, expected, "{cron} in {zone}");
         }
     }
 

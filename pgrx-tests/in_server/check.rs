@@ -3,73 +3,194 @@ mod tests {
     use crate::in_server::{count, make_acme, run, text};
     use pgrx::prelude::*;
 
-    /// Two jobs on one schedule of the past, handled.
-    fn make_handled_job() {
+    /// Two jobs whose tick of this year's first second has been written.
+    fn make_handled_jobs() {
         make_acme();
+        run("select kronos.start()");
         run(
-            "select kronos.create_cron_job('acme', 'hook', '0 0 1 1 *', catchup_policy => 'all', catchup_window => '1 year') from generate_series(1, 2)",
+            "select kronos.create_cron_job('hook', '0 0 1 1 *', catchup_policy => 'all', catchup_window => '1 year')
+             from generate_series(1, 2)",
         );
         run(
-            "update kronos.jobs set created_at = date_trunc('year', now()) - interval '2 days',
-                               active_since = date_trunc('year', now()) - interval '2 days'",
+            "update kronos_internal.jobs set created_at = date_trunc('year', now()) - interval '2 days',
+                                             version_since = date_trunc('year', now()) - interval '2 days',
+                                             active_since = date_trunc('year', now()) - interval '2 days'",
         );
         run(
-            "update kronos.schedules set next_tick_at = date_trunc('year', now()),
-                                         settled_at = date_trunc('year', now()) - interval '1 day'",
+            "update kronos_internal.schedules set next_tick_at = date_trunc('year', now()),
+                                                  ticked_until = date_trunc('year', now()) - interval '1 day'",
         );
         assert_eq!(count("select executions from kronos.run_due()"), 2);
-        assert_eq!(count("select count(*) from kronos.check()"), 0);
+        assert_eq!(
+            text("select string_agg(problem, ', ') from kronos.check()"),
+            "null"
+        );
     }
+
+    /// Each violation: the invariant, what check() calls it, and the damage.
+    const CASES: [(i32, &str, &str); 29] = [
+        (
+            1,
+            "an active job has no schedule",
+            "alter table kronos_internal.jobs drop constraint jobs_active_job_has_schedule;
+             update kronos_internal.jobs set schedule_id = null",
+        ),
+        (
+            1,
+            "a schedule is not that of its job",
+            "update kronos_internal.jobs set cron = '1 * * * *'",
+        ),
+        (
+            1,
+            "a pg_cron entry is missing",
+            "select cron.unschedule(jobid) from cron.job where jobname like 'kronos schedule %'",
+        ),
+        (
+            1,
+            "a pg_cron entry is missing",
+            "select cron.unschedule(jobid) from cron.job where jobname = 'kronos upkeep'",
+        ),
+        (
+            1,
+            "a pg_cron entry is altered or inactive: it would not wake its schedule",
+            "select cron.alter_job(jobid, active => false) from cron.job where jobname like 'kronos schedule %'",
+        ),
+        (
+            1,
+            "a pg_cron entry is altered or inactive: it would not wake its schedule",
+            "select cron.alter_job(jobid, active => false) from cron.job where jobname = 'kronos upkeep'",
+        ),
+        (
+            1,
+            "a pg_cron entry is altered or inactive: it would not wake its schedule",
+            "select cron.alter_job(jobid, schedule => '7 7 7 7 *') from cron.job",
+        ),
+        (
+            1,
+            "a pg_cron entry is altered or inactive: it would not wake its schedule",
+            "select cron.alter_job(jobid, command => 'select 1') from cron.job",
+        ),
+        (
+            1,
+            "a pg_cron entry is altered or inactive: it would not wake its schedule",
+            "update cron.job set database = 'template1'",
+        ),
+        (
+            1,
+            "a pg_cron entry does not cover the ticks of its schedule",
+            "update kronos_internal.schedules set entry_cron = '1 1 1 1 *'",
+        ),
+        (
+            1,
+            "a pg_cron entry does not cover the ticks of its schedule",
+            "update kronos_internal.schedules set timezone = 'Europe/Berlin', cron = '0 9 * * *'",
+        ),
+        (
+            2,
+            "a pg_cron entry of Kronos has no schedule",
+            "select cron.schedule('kronos schedule x', '* * * * *', 'select 1')",
+        ),
+        (
+            2,
+            "a pg_cron entry of Kronos has no schedule",
+            "select cron.schedule('kronos schedule 01900000-0000-7000-8000-000000000000', '* * * * *', 'select 1')",
+        ),
+        (
+            2,
+            "a pg_cron entry of Kronos has no schedule",
+            "insert into cron.job (schedule, command, nodename, nodeport, database, username, jobname)
+             select schedule, command, nodename, nodeport, database, 'x', jobname from cron.job",
+        ),
+        (
+            2,
+            "a schedule has no active job",
+            "update kronos_internal.jobs set schedule_id = null, status = 'PAUSED', paused_at = now()",
+        ),
+        (
+            2,
+            "there are more pg_cron entries than kronos.max_entries allows",
+            "select cron.schedule('kronos schedule ' || n, '* * * * *', 'select 1') from generate_series(1, 100) n",
+        ),
+        (
+            4,
+            "a schedule is overdue: no wake-up has handled its tick for five minutes",
+            "update kronos_internal.schedules set next_tick_at = now() - interval '6 minutes'",
+        ),
+        (
+            4,
+            "the clock was ahead when a schedule was handled: its next tick is wrong until the next wake-up",
+            "update kronos_internal.schedules set ticked_until = clock_timestamp() + interval '3 seconds'",
+        ),
+        (
+            4,
+            "the next tick of a schedule is not what its rule says: CALL kronos.upkeep() corrects it",
+            "update kronos_internal.schedules set next_tick_at = next_tick_at + interval '1 minute'",
+        ),
+        (
+            4,
+            "a tick lies below the floor of its job''s ledger",
+            "update kronos_internal.jobs set ledger_from = now()",
+        ),
+        (
+            4,
+            "a tick that runs has no execution",
+            "delete from kronos_internal.live_executions",
+        ),
+        (
+            6,
+            "a tick was written after its job was cancelled or paused",
+            "update kronos_internal.jobs set status = 'RETIRED', retired_reason = 'CANCELLED', schedule_id = null,
+                                             retired_at = now() - interval '1 hour'",
+        ),
+        (
+            6,
+            "a tick was written after its job was cancelled or paused",
+            "update kronos_internal.jobs set status = 'PAUSED', schedule_id = null, paused_at = now() - interval '1 hour'",
+        ),
+        (
+            7,
+            "a tick lies outside its job''s window",
+            "update kronos_internal.jobs set starts_at = now()",
+        ),
+        (
+            7,
+            "a tick lies outside its job''s window",
+            "update kronos_internal.jobs set ends_at = date_trunc('year', now())",
+        ),
+        (
+            8,
+            "an execution is both unfinished and in history",
+            "insert into kronos_internal.history (execution_id, workspace_id, endpoint_id, run_at, created_at, finished_at,
+                                                  priority, attempt, failed_attempts, origin, status, endpoint_type)
+             select execution_id, workspace_id, endpoint_id, run_at, created_at, now(), priority, attempt, failed_attempts,
+                    origin, 'CANCELLED', endpoint_type
+             from kronos_internal.live_executions",
+        ),
+        (
+            10,
+            "a tick could not be written",
+            "insert into kronos_internal.owed (job_id, tick_at, workspace_id, tries, sqlstate, error)
+             select job_id, now(), workspace_id, 1, '23514', 'no' from kronos_internal.jobs limit 1",
+        ),
+        (
+            10,
+            "a tick could not be written",
+            "insert into kronos_internal.owed (job_id, tick_at, workspace_id, tries, sqlstate, error)
+             select kronos.uuid_v7(), now(), workspace_id, 1, '23514', 'of a job that is gone' from kronos_internal.jobs limit 1",
+        ),
+        (
+            4,
+            "a schedule is overdue: no wake-up has handled its tick for five minutes",
+            "update kronos_internal.schedules set timezone = 'Mars/Olympus', next_tick_at = now() - interval '6 minutes'",
+        ),
+    ];
 
     #[pg_test]
     fn check_names_every_violation() {
         run("set timezone = 'UTC'");
-        make_handled_job();
+        make_handled_jobs();
         run("set constraints all immediate");
-        let cases = [
-            (1, "a live cron job has no schedule",
-             "alter table kronos.jobs drop constraint jobs_live_cron_job_has_schedule;
-              update kronos.jobs set schedule_id = null"),
-            (1, "a schedule is not that of its job", "update kronos.jobs set cron = '1 * * * *'"),
-            (1, "a schedule has no alarm",
-             "alter table kronos.schedules drop constraint schedules_alarm_id_fkey; delete from kronos.alarms"),
-            (1, "an alarm does not cover the ticks of its schedule", "update kronos.alarms set cron = '1 1 1 1 *'"),
-            (1, "an alarm does not cover the ticks of its schedule", "update kronos.schedules set timezone = 'Europe/Berlin', cron = '0 9 * * *'"),
-            (1, "an alarm has no pg_cron entry that would fire as it should", "select cron.unschedule(jobid) from cron.job"),
-            (1, "an alarm has no pg_cron entry that would fire as it should",
-             "select cron.alter_job(jobid, active => false) from cron.job"),
-            (2, "a pg_cron entry of Kronos has no alarm", "select cron.schedule('kronos alarm x', '* * * * *', 'select 1')"),
-            (2, "an alarm has more than one pg_cron entry",
-             "insert into cron.job (schedule, command, nodename, nodeport, database, username, jobname)
-              select schedule, command, nodename, nodeport, database, 'x', jobname from cron.job"),
-            (2, "an alarm has no schedule",
-             "insert into kronos.alarms (cron, slot) values ('9 9 9 9 *', 77)"),
-            (2, "a schedule has no live job",
-             "update kronos.jobs set schedule_id = null, status = 'PAUSED', paused_at = now()"),
-            (2, "there are more pg_cron entries than kronos.max_alarms allows",
-             "select cron.schedule('kronos alarm ' || n, '* * * * *', 'select 1') from generate_series(1, 160) n"),
-            (
-                4,
-                "a schedule is overdue: no wake-up has handled its tick",
-                "update kronos.schedules set next_tick_at = now() - interval '6 minutes'",
-            ),
-(4, "a live job has no execution for its schedule's last tick", "delete from kronos.executions; update kronos.schedules set last_tick_at = now() - interval '29 days'"),
-            (5, "an execution belongs to a version that was not in force at its tick",
-             "update kronos.jobs set created_at = now()"),
-            (6, "an execution was written after its job was cancelled or paused",
-             "update kronos.jobs set status = 'RETIRED', retired_reason = 'CANCELLED', schedule_id = null,
-                                     retired_at = now() - interval '1 hour'"),
-            (6, "an execution was written after its job was cancelled or paused",
-             "update kronos.jobs set status = 'PAUSED', schedule_id = null, paused_at = now() - interval '1 hour'"),
-            (7, "an execution lies outside its job's window", "update kronos.jobs set starts_at = now()"),
-            (8, "an execution that runs has no attempt of its worker's",
-             "select kronos.claim_executions('acme', 'w'); delete from kronos.attempts"),
-            (10, "a tick could not be materialised",
-             "insert into kronos.pending_ticks (lineage_id, tick_at, job_id, sqlstate, error)
-              select job_id, now(), job_id, '23514', 'no' from kronos.jobs limit 1"),
-        ];
-        for (invariant, problem, damage) in cases {
-            let problem_literal = problem.replace('\'', "''");
+        for (invariant, problem, damage) in CASES {
             // A block whose exception undoes the damage.
             run("create temporary table seen (found bigint)");
             let block = format!(
@@ -79,7 +200,7 @@ mod tests {
                      begin
                          execute $sql${damage}$sql$;
                          select count(*) into found from kronos.check() c
-                         where c.invariant = {invariant} and c.problem = '{problem_literal}' and c.detail <> '{{}}';
+                         where c.invariant = {invariant} and c.problem = '{problem}' and c.detail <> '{{}}';
                          raise exception using errcode = 'KX001', message = found::text;
                      exception when sqlstate 'KX001' then
                          insert into seen values (sqlerrm::bigint);

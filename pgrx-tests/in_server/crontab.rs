@@ -1,24 +1,29 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{assert_code, count, make_acme, run, text};
+    use crate::in_server::{assert_code, count, create, make_acme, run, text};
     use pgrx::prelude::*;
 
     fn apply(jobs: &str) -> String {
+        apply_set("default", jobs)
+    }
+
+    fn apply_set(set_name: &str, jobs: &str) -> String {
         text(&format!(
             "select string_agg(concat_ws(' ', name, action, nullif(changed::text, '{{}}')), ', ' order by name)
-             from kronos.apply_crontab('acme', '[{jobs}]')"
+             from kronos.apply_crontab('[{jobs}]', set_name => '{set_name}')"
         ))
     }
 
     const REPORT: &str = r#"{"name": "report", "endpoint": "hook", "cron": "0 9 * * *"}"#;
     const POLL: &str = r#"{"name": "poll", "endpoint": "hook", "cron": "*/5 * * * *", "timezone": "europe/berlin",
-                           "input": {"a": [1]}, "starts_at": "2026-01-01", "ends_at": "2100-01-01", "jitter": "20 seconds",
-                           "catchup_policy": "all", "catchup_window": "2 hours", "overlap_policy": "skip"}"#;
+                           "input": {"a": [1]}, "starts_at": "2026-01-01T00:00:00Z", "ends_at": "2100-01-01T00:00:00+01:00",
+                           "jitter": "20 seconds", "catchup_policy": "all", "catchup_window": "2 hours",
+                           "overlap_policy": "skip", "priority": 3, "metadata": {"team": "a"}}"#;
 
     #[pg_test]
-    fn declared_set_is_made_true_and_then_left_alone() {
+    fn declared_set_is_deployed_and_then_left_alone() {
         make_acme();
-        run("select kronos.create_cron_job('acme', 'hook', '7 7 * * *', name => 'by hand')");
+        create("'7 7 * * *', name => 'by hand'");
         assert_eq!(
             apply(&format!("{REPORT}, {POLL}")),
             "poll CREATE, report CREATE"
@@ -34,81 +39,112 @@ mod tests {
             apply(&format!("{other}, {POLL}")),
             "poll UNCHANGED, report UPDATE {cron}"
         );
-        run("select kronos.pause_cron_job('acme', job_name => 'report')");
+        let versions = "select version::bigint from kronos.get_job(job_name => 'report')";
+        assert_eq!(count(versions), 2);
+        run("select kronos.pause_cron_job(job_name => 'report')");
         assert_eq!(
             apply(&format!("{other}, {POLL}")),
             "poll UNCHANGED, report RESUME"
         );
-        run("select kronos.pause_cron_job('acme', job_name => 'report')");
+        run("select kronos.pause_cron_job(job_name => 'report')");
         assert_eq!(
             apply(&format!("{REPORT}, {POLL}")),
             "poll UNCHANGED, report UPDATE {cron,status}"
         );
+        assert_eq!(count(versions), 3);
         assert_eq!(apply(REPORT), "poll RETIRE, report UNCHANGED");
+        let poll = "select retired_reason from kronos.jobs where job_name = 'poll'";
+        assert_eq!(text(poll), "UNDECLARED");
         assert_eq!(apply(""), "report RETIRE");
-        let live = "select string_agg(name, ',') from kronos.jobs where status <> 'RETIRED'";
+        let live = "select string_agg(job_name, ',') from kronos.jobs where status <> 'RETIRED'";
         assert_eq!(text(live), "by hand");
-        assert_eq!(count("select count(*) from kronos.check()"), 0);
+        assert_eq!(count("select count(*) from kronos_internal.schedules"), 1);
     }
 
     #[pg_test]
-    fn what_is_declared_no_longer_has_its_default_again() {
+    fn job_keeps_its_id_through_deployments() {
         make_acme();
-        run("select kronos.create_endpoint('acme', 'other', 'HTTP')");
+        let job_id = "select job_id::text from kronos.get_job(job_name => 'report')";
+        apply(REPORT);
+        let first = text(job_id);
+        apply(&REPORT.replace("0 9", "1 9"));
+        assert_eq!(text(job_id), first);
+    }
+
+    #[pg_test]
+    fn sets_of_a_workspace_do_not_touch_each_other() {
+        make_acme();
+        assert_eq!(apply_set("a", REPORT), "report CREATE");
+        assert_eq!(apply_set("b", POLL), "poll CREATE");
+        assert_eq!(apply_set("a", REPORT), "report UNCHANGED");
+        let told = assert_code(
+            &format!("select kronos.apply_crontab('[{REPORT}]', set_name => 'b')"),
+            "JOB_EXISTS",
+        );
+        assert_eq!(told.detail["declared_by"], "a");
+        assert_eq!(told.detail["job_name"], "report");
+        assert_eq!(apply_set("b", ""), "poll RETIRE");
+        assert_eq!(
+            text(
+                "select string_agg(job_name || ' ' || declared_by, ',') from kronos.list_jobs(status => 'ACTIVE')"
+            ),
+            "report a"
+        );
+    }
+
+    #[pg_test]
+    fn field_that_is_no_longer_declared_has_its_default_again() {
+        make_acme();
+        run("select kronos.create_endpoint('other', 'HTTP')");
         apply(POLL);
         let bare = r#"{"name": "poll", "endpoint": "other", "cron": "*/5 * * * *"}"#;
         assert_eq!(
             apply(bare),
-            "poll UPDATE {timezone,input,starts_at,ends_at,catchup_policy,catchup_window,overlap_policy,jitter,endpoint}"
+            "poll UPDATE {endpoint,input,timezone,starts_at,ends_at,catchup_policy,catchup_window,overlap_policy,jitter,priority,metadata}"
         );
-        assert_eq!(apply(bare), "poll UNCHANGED");
+        let nulls = r#"{"name": "poll", "endpoint": "other", "cron": "*/5 * * * *", "timezone": null, "starts_at": null,
+                        "jitter": null, "priority": null, "metadata": null}"#;
+        assert_eq!(apply(nulls), "poll UNCHANGED");
     }
 
     #[pg_test]
     fn dry_run_tells_the_plan_and_changes_nothing() {
         make_acme();
         apply(REPORT);
-        let before = text("select string_agg(j::text, ' ') from kronos.jobs j");
+        let before = text("select string_agg(j::text, ' ') from kronos_internal.jobs j");
         let plan = text(&format!(
             "select string_agg(concat_ws(' ', name, action, (job_id is not null)::text), ', ' order by name)
-             from kronos.apply_crontab('acme', '[{POLL}]', dry_run => true)"
+             from kronos.apply_crontab('[{POLL}]', dry_run => true)"
         ));
         assert_eq!(plan, "poll CREATE false, report RETIRE true");
         assert_eq!(
-            text("select string_agg(j::text, ' ') from kronos.jobs j"),
+            text("select string_agg(j::text, ' ') from kronos_internal.jobs j"),
             before
         );
-        assert_eq!(count("select count(*) from cron.job"), 1);
+        let entries = "select count(*) from cron.job where jobname like 'kronos schedule %'";
+        assert_eq!(count(entries), 1);
     }
 
     #[pg_test]
-    fn what_cannot_be_made_true_is_an_error_that_names_the_job() {
+    fn declaration_that_cannot_be_deployed_is_an_error_that_names_the_job() {
         make_acme();
-        run("select kronos.create_cron_job('acme', 'hook', '7 7 * * *', name => 'by hand')");
+        create("'7 7 * * *', name => 'by hand'");
         let refused = |jobs: &str, code: &str| {
-            assert_code(
-                &format!("select kronos.apply_crontab('acme', '{jobs}')"),
-                code,
-            )
+            assert_code(&format!("select kronos.apply_crontab('{jobs}')"), code)
         };
+        let with = |field: &str| REPORT.replace("\"cron\"", &format!("{field}, \"cron\""));
         for (job, code) in [
             (REPORT.replace("0 9", "0 99"), "INVALID_CRON"),
             (REPORT.replace("hook", "nowhere"), "ENDPOINT_NOT_FOUND"),
-            (
-                REPORT.replace("\"cron\"", "\"jitter\": \"2 days\", \"cron\""),
-                "INVALID_ARGUMENT",
-            ),
-            (
-                REPORT.replace("\"cron\"", "\"jitter\": \"soon\", \"cron\""),
-                "INVALID_ARGUMENT",
-            ),
-            (
-                REPORT.replace("\"cron\"", "\"starts_at\": \"soon\", \"cron\""),
-                "INVALID_ARGUMENT",
-            ),
+            (with("\"jitter\": \"2 days\""), "INVALID_ARGUMENT"),
+            (with("\"jitter\": \"soon\""), "INVALID_ARGUMENT"),
+            (with("\"starts_at\": \"soon\""), "INVALID_ARGUMENT"),
+            (with("\"metadata\": 1"), "INVALID_ARGUMENT"),
+            (with("\"priority\": 11"), "INVALID_ARGUMENT"),
         ] {
-            let told = refused(&format!("[{job}]"), code);
+            let told = refused(&format!("[{POLL}, {job}]"), code);
             assert_eq!(told.detail["job_name"], "report");
+            assert_eq!(told.detail["place"], 1);
         }
         refused(
             &format!("[{}]", REPORT.replace("report", "by hand")),
@@ -116,13 +152,102 @@ mod tests {
         );
         for jobs in [
             "{}".to_owned(),
+            "null".to_owned(),
             "[1]".to_owned(),
             "[{\"name\": \"x\"}]".to_owned(),
+            r#"[{"endpoint": "hook", "cron": "* * * * *"}]"#.to_owned(),
             format!("[{}]", REPORT.replace("cron", "corn")),
+            format!("[{}]", with("\"if_not_exists\": true")),
+            format!("[{}]", with("\"priority\": \"1\"")),
             format!("[{REPORT}, {REPORT}]"),
         ] {
-            refused(&jobs, "INVALID_ARGUMENT");
+            let told = refused(&jobs, "INVALID_ARGUMENT");
+            assert_eq!(told.detail["argument"], "jobs", "{jobs}");
         }
+        assert_code("select kronos.apply_crontab(null)", "NULL_ARGUMENT");
+        assert_code(
+            "select kronos.apply_crontab('[]', set_name => '')",
+            "INVALID_ARGUMENT",
+        );
         assert_eq!(count("select count(*) from kronos.jobs"), 1);
+    }
+
+    #[pg_test]
+    fn times_are_iso_8601_with_an_offset_whatever_the_session_says() {
+        make_acme();
+        run("set local timezone = 'America/New_York'; set local datestyle = 'SQL, DMY'");
+        let at = |time: &str| {
+            format!(
+                r#"{{"name": "j", "endpoint": "hook", "cron": "0 9 * * *", "starts_at": "{time}"}}"#
+            )
+        };
+        apply(&at("2090-02-01T09:00:00+01:00"));
+        let starts_at =
+            "select extract(epoch from starts_at)::bigint from kronos.get_job(job_name => 'j')";
+        let expected = "select extract(epoch from timestamptz '2090-02-01T08:00:00Z')::bigint";
+        assert_eq!(count(starts_at), count(expected));
+        assert_eq!(apply(&at("2090-02-01T08:00:00Z")), "j UNCHANGED");
+        for time in [
+            "2090-02-01 09:00",
+            "2090-02-01T09:00:00",
+            "2090-02-01",
+            "01/02/2090 09:00:00+00",
+            "now",
+            "tomorrow",
+            "4714-11-24T00:00:00Z",
+            "2200-01-01T00:00:00Z",
+        ] {
+            for call in ["apply_crontab", "create_cron_jobs"] {
+                let told = assert_code(
+                    &format!("select kronos.{call}('[{}]')", at(time)),
+                    "INVALID_ARGUMENT",
+                );
+                assert_eq!(told.detail["argument"], "starts_at", "{time}");
+            }
+        }
+    }
+
+    #[pg_test]
+    fn declared_job_whose_ends_at_is_past_is_skipped() {
+        make_acme();
+        let ended = r#"{"name": "sale", "endpoint": "hook", "cron": "0 9 * * *", "ends_at": "2020-01-01T00:00:00Z"}"#;
+        assert_eq!(
+            apply(&format!("{ended}, {REPORT}")),
+            "report CREATE, sale ENDED"
+        );
+        let there = "select count(*) from kronos.jobs where job_name = 'sale'";
+        assert_eq!(count(there), 0);
+
+        // A live job of the set retires once its declaration says that it has ended.
+        apply(&format!("{}, {REPORT}", ended.replace("2020", "2100")));
+        assert_eq!(
+            apply(&format!("{ended}, {REPORT}")),
+            "report UNCHANGED, sale ENDED"
+        );
+        assert_eq!(
+            text("select status || ' ' || retired_reason from kronos.jobs where job_name = 'sale'"),
+            "RETIRED ENDED"
+        );
+        assert_eq!(
+            apply(&format!("{ended}, {REPORT}")),
+            "report UNCHANGED, sale ENDED"
+        );
+    }
+
+    #[pg_test]
+    fn large_set_is_deployed_by_few_statements() {
+        make_acme();
+        let declare = |first: i64| {
+            format!(
+                "select count(*) from kronos.apply_crontab(
+                     (select jsonb_agg(jsonb_build_object('name', 'job ' || n, 'endpoint', 'hook', 'cron', n % 20 || ' 9 * * *'))
+                      from generate_series({first}::integer, {first}::integer + 1999) n))
+                 where action <> 'UNCHANGED'"
+            )
+        };
+        assert_eq!(count(&declare(1)), 2000);
+        assert_eq!(count(&declare(1)), 0);
+        assert_eq!(count(&declare(11)), 20);
+        assert_eq!(count("select count(*) from kronos_internal.schedules"), 20);
     }
 }

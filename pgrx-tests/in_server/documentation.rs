@@ -1,33 +1,30 @@
+//! The README and the comments in the database, held against the code.
+
 #[pgrx::pg_schema]
 mod tests {
-    use crate::error;
     use crate::in_server::{count, text};
-    use crate::sql;
     use pgrx::prelude::*;
+    use std::collections::BTreeSet;
 
     const README: &str = include_str!("../../README.md");
 
-    #[pg_test]
-    fn readme_has_every_error_as_the_code_has_it() {
-        let section = README.split("\n## Errors\n").nth(1).unwrap();
-        let in_readme: Vec<&str> = section
-            .split("\n## ")
-            .next()
-            .unwrap()
+    /// The lines of a section that are rows of a table with code in the first cell.
+    fn table(heading: &str) -> Vec<&'static str> {
+        let (_, section) = README.split_once(&format!("\n## {heading}\n")).unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        section
             .lines()
             .filter(|line| line.starts_with("| `"))
-            .collect();
-        let in_code: Vec<String> = error::ALL
-            .iter()
-            .map(|kind| {
-                let sqlstate = sql::sqlstate_text(kind.sqlstate);
-                format!(
-                    "| `{}` | {sqlstate} | {} | {} |",
-                    kind.code, kind.http_status, kind.meaning
-                )
-            })
-            .collect();
-        assert_eq!(in_readme, in_code);
+            .collect()
+    }
+
+    #[pg_test]
+    fn readme_has_every_error_as_error_codes_returns_it() {
+        let in_code = text(
+            "select string_agg(format('| `%s` | %s | %s | %s |', code, sqlstate, http_status, meaning), E'\n')
+             from kronos.error_codes()",
+        );
+        assert_eq!(table("Errors"), in_code.split('\n').collect::<Vec<_>>());
     }
 
     /// The tables of examples: rule, cron, (timezone,) after, ticks.
@@ -61,20 +58,102 @@ mod tests {
         assert_eq!(count, 15);
     }
 
+    /// The signatures in the table of functions; arguments in brackets may be left out.
+    fn signatures_in_readme() -> BTreeSet<String> {
+        let first_cells = table("Functions")
+            .into_iter()
+            .map(|row| row[2..].split(" | ").next().unwrap());
+        first_cells
+            .flat_map(|cell| cell.split('`'))
+            .filter_map(signature)
+            .collect()
+    }
+
+    /// `name(a [, b, c])` as `name(a, b, c): 1 required`.
+    fn signature<'a>(code: &'a str) -> Option<String> {
+        let (name, arguments) = code.strip_suffix(')')?.split_once('(')?;
+        let (required, optional) = arguments.split_once('[').unwrap_or((arguments, ""));
+        let names = |list: &'a str| -> Vec<&'a str> {
+            list.split([',', ']'])
+                .map(str::trim)
+                .filter(|name| !name.is_empty())
+                .collect()
+        };
+        let (required, optional) = (names(required), names(optional));
+        let name = name.trim_start_matches("CALL kronos.");
+        let arguments = [required.as_slice(), &optional].concat().join(", ");
+        Some(format!("{name}({arguments}): {} required", required.len()))
+    }
+
+    /// The argument workspace is left out wherever it is the last one.
     #[pg_test]
-    fn every_function_of_kronos_is_described_in_sql_and_in_the_readme() {
-        let undescribed = text(
-            "select string_agg(proname, ', ') from pg_proc
-             where pronamespace = 'kronos'::regnamespace and obj_description(oid, 'pg_proc') is null",
+    fn readme_lists_every_function_with_its_arguments() {
+        let in_code = text(
+            "select string_agg(format('%s(%s): %s required', proname, array_to_string(arguments, ', '),
+                                      pronargs - pronargdefaults), E'\n')
+             from pg_proc
+             cross join lateral (
+                 select coalesce(array_agg(name order by place), '{}') as arguments
+                 from unnest(proargnames[1:pronargs]) with ordinality a (name, place)
+                 where (name, place) <> ('workspace', pronargs)) a
+             where pronamespace = 'kronos'::regnamespace",
         );
-        assert_eq!(undescribed, "null");
-        let names = text(
-            "select string_agg(proname, ' ') from pg_proc
-             where pronamespace = 'kronos'::regnamespace and prorettype <> 'trigger'::regtype",
+        let in_code: BTreeSet<String> = in_code.split('\n').map(str::to_owned).collect();
+        let in_readme = signatures_in_readme();
+        let missing: Vec<_> = in_code.difference(&in_readme).collect();
+        let unknown: Vec<_> = in_readme.difference(&in_code).collect();
+        assert!(
+            missing.is_empty() && unknown.is_empty(),
+            "not in the README: {missing:#?}; only in the README: {unknown:#?}"
         );
-        for name in names.split(' ').filter(|name| *name != "uuid_v7") {
-            assert!(README.contains(&format!("`{name}(")), "{name}");
+    }
+
+    #[pg_test]
+    fn readme_names_every_view() {
+        let views = text(
+            "select string_agg(relname, ' ') from pg_class where relnamespace = 'kronos'::regnamespace and relkind = 'v'",
+        );
+        for view in views.split(' ') {
+            assert!(README.contains(&format!("`kronos.{view}`")), "{view}");
         }
+    }
+
+    #[pg_test]
+    fn every_function_view_and_type_has_a_comment() {
+        let without_comment = text(
+            "select string_agg(kind || ' ' || name, ', ')
+             from (select 'function', oid::regprocedure::text, obj_description(oid, 'pg_proc')
+                   from pg_proc where pronamespace = 'kronos'::regnamespace
+                   union all
+                   select 'view', oid::regclass::text, obj_description(oid, 'pg_class')
+                   from pg_class where relnamespace = 'kronos'::regnamespace and relkind = 'v'
+                   union all
+                   select 'type', t.oid::regtype::text, obj_description(t.oid, 'pg_type')
+                   from pg_type t join pg_class c on c.oid = t.typrelid
+                   where t.typnamespace = 'kronos'::regnamespace and c.relkind = 'c'
+                   union all
+                   select 'schema', nspname, obj_description(oid, 'pg_namespace')
+                   from pg_namespace where nspname in ('kronos', 'kronos_internal')) o (kind, name, comment)
+             where comment is null",
+        );
+        assert_eq!(without_comment, "null");
+    }
+
+    /// Comments end in lists such as `Errors: NULL_ARGUMENT (22004), JOB_RETIRED, JOB_PAUSED (55000)`.
+    #[pg_test]
+    fn errors_in_comments_have_their_sqlstates() {
+        let stated = "select proname, code, found[2] as sqlstate
+                      from pg_proc
+                      cross join regexp_matches(obj_description(oid, 'pg_proc'),
+                                                '([A-Z][A-Z_]+(?:, [A-Z][A-Z_]+)*) \\(([0-9A-Z]{5})[);]', 'g') found
+                      cross join unnest(string_to_array(found[1], ', ')) code
+                      where pronamespace = 'kronos'::regnamespace";
+        assert!(count(&format!("select count(*) from ({stated}) s")) > 100);
+        let wrong = text(&format!(
+            "select string_agg(format('%s: %s %s', proname, code, sqlstate), ', ') from ({stated}) s
+             where (code, sqlstate) not in (select code, sqlstate from kronos.error_codes())"
+        ));
+        assert_eq!(wrong, "null");
     }
 
     #[pg_test]
@@ -82,8 +161,13 @@ mod tests {
         let functions = "select count(*) from pg_proc where pronamespace = 'kronos'::regnamespace
                          and has_function_privilege('public', oid, 'execute')";
         assert_eq!(count(functions), 0);
-        let tables = "select count(*) from pg_class where relnamespace = 'kronos'::regnamespace and relkind = 'r'
-                      and has_table_privilege('public', oid, 'select, insert, update, delete')";
-        assert_eq!(count(tables), 0);
+        let relations = "select count(*) from pg_class
+                         where relnamespace in ('kronos'::regnamespace, 'kronos_internal'::regnamespace)
+                           and relkind in ('r', 'v')
+                           and has_table_privilege('public', oid, 'select, insert, update, delete')";
+        assert_eq!(count(relations), 0);
+        let schemas = "select count(*) from pg_namespace
+                       where nspname in ('kronos', 'kronos_internal') and has_schema_privilege('public', oid, 'usage, create')";
+        assert_eq!(count(schemas), 0);
     }
 }

@@ -1,170 +1,148 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{assert_code, count, create, make_acme, run, text};
+    use crate::in_server::{count, create, make_acme, run, text};
     use pgrx::prelude::*;
 
-    /// All pages of a list, as ids in the order shown; something is inserted between the pages.
-    fn pages(list: &str, id: &str, between: &str) -> Vec<String> {
+    #[pg_test]
+    fn pages_show_every_job_once_newest_first_whatever_is_created_meanwhile() {
+        make_acme();
+        for _ in 0..8 {
+            create("'@daily'");
+        }
+        let expected =
+            text("select string_agg(job_id::text, ',' order by job_id desc) from kronos.jobs");
         let mut seen = vec![];
         let mut cursor = "null".to_owned();
         loop {
             let page = text(&format!(
-                "select string_agg({id} || ' ' || cursor, ',') from kronos.{list} max => 3, after_cursor => {cursor})"
+                "select string_agg(job_id || ' ' || cursor, ',')
+                 from kronos.list_jobs(max => 3, after_cursor => {cursor})"
             ));
             if page == "null" {
-                return seen;
+                break;
             }
             for row in page.split(',') {
-                let (id, next) = row.split_once(' ').unwrap();
-                seen.push(id.to_owned());
+                let (job_id, next) = row.split_once(' ').unwrap();
+                seen.push(job_id.to_owned());
                 cursor = format!("'{next}'");
             }
-            run(between);
+            create("'@daily'");
         }
+        assert_eq!(seen.join(","), expected);
     }
 
     #[pg_test]
-    fn pages_show_every_row_once_whatever_is_inserted_meanwhile() {
+    fn jobs_are_listed_by_status_and_endpoint() {
         make_acme();
-        let more = "select kronos.create_immediate_job('acme', 'hook') from generate_series(1, 2)";
-        for _ in 0..4 {
-            run(more);
-        }
-        let expected = |table: &str, id: &str| {
+        run("select kronos.create_endpoint('other', 'HTTP')");
+        create("'0 9 * * *', name => 'a'");
+        create("'0 9 * * *', name => 'b'");
+        create("'0 9 * * *', name => 'c'");
+        run("select kronos.update_cron_job(job_name => 'c', endpoint => 'other')");
+        run("select kronos.pause_cron_job(job_name => 'b')");
+        run("select kronos.cancel_cron_job(job_name => 'a')");
+        let listed = |filter: &str| {
             text(&format!(
-                "select string_agg({id}::text, ',' order by {id} desc) from kronos.{table}"
+                "select string_agg(job_name, ',') from kronos.list_jobs({filter})"
             ))
         };
-        let jobs = expected("jobs", "job_id");
-        assert_eq!(pages("list_jobs('acme',", "job_id", more).join(","), jobs);
-        let executions = expected("executions", "execution_id");
+        assert_eq!(listed(""), "c,b,a");
+        assert_eq!(listed("status => 'PAUSED'"), "b");
+        assert_eq!(listed("endpoint => 'other'"), "c");
+        assert_eq!(listed("'RETIRED', endpoint => 'other'"), "null");
+        let cursor = text("select cursor from kronos.list_jobs(max => 1)");
         assert_eq!(
-            pages("list_executions('acme',", "execution_id", more).join(","),
-            executions
-        );
-        for n in 0..7 {
-            run(&format!(
-                "select kronos.create_endpoint('acme', 'e{n}', 'HTTP')"
-            ));
-            run(&format!(
-                "select kronos.create_payload_spec('acme', 'p{n}', 'true')"
-            ));
-        }
-        assert_eq!(
-            pages("list_endpoints('acme',", "name", "select 1").join(" "),
-            "e6 e5 e4 e3 e2 e1 e0 hook"
-        );
-        assert_eq!(
-            pages("list_payload_specs('acme',", "name", "select 1").len(),
-            7
-        );
-        for cursor in ["x", "AAAA", "%"] {
-            assert_code(
-                &format!("select kronos.list_jobs('acme', after_cursor => '{cursor}')"),
-                "INVALID_ARGUMENT",
-            );
-        }
-        assert_code(
-            "select kronos.list_jobs('acme', max => 0)",
-            "INVALID_ARGUMENT",
-        );
-        assert_code("select kronos.list_jobs('nobody')", "WORKSPACE_NOT_FOUND");
-    }
-
-    #[pg_test]
-    fn lists_are_filtered() {
-        make_acme();
-        run("select kronos.create_endpoint('acme', 'bus', 'KAFKA')");
-        let job_id = create("'@daily', name => 'daily'");
-        run("select kronos.trigger_cron_job('acme', job_name => 'daily')");
-        run("select kronos.create_immediate_job('acme', 'bus')");
-        run("select kronos.create_delayed_job('acme', 'hook', '2100-01-01')");
-        for (list, rows) in [
-            ("list_jobs('acme')", 3),
-            ("list_jobs('acme', trigger => 'CRON')", 1),
-            ("list_jobs('acme', endpoint => 'bus')", 1),
-            ("list_jobs('acme', status => 'RETIRED')", 0),
-            ("list_executions('acme')", 3),
-            ("list_executions('acme', job_name => 'daily')", 1),
-            ("list_executions('acme', status => 'PENDING')", 1),
-            ("list_executions('acme', origin => 'ONCE')", 2),
-            ("list_executions('acme', endpoint_type => 'KAFKA')", 1),
-            (
-                "list_executions('acme', created_from => now() - interval '1 minute')",
-                3,
-            ),
-            (
-                "list_executions('acme', created_before => now() - interval '1 minute')",
-                0,
-            ),
-        ] {
-            assert_eq!(
-                count(&format!("select count(*) from kronos.{list}")),
-                rows,
-                "{list}"
-            );
-        }
-        run(&format!(
-            "select kronos.update_cron_job('acme', '{job_id}', '@hourly')"
-        ));
-        assert_eq!(
-            count(&format!(
-                "select count(*) from kronos.list_executions('acme', '{job_id}')"
-            )),
-            1,
-            "of all versions"
+            listed(&format!("max => 1, after_cursor => '{cursor}'")),
+            "b"
         );
     }
 
     #[pg_test]
-    fn attempts_and_execution_show_what_was_done() {
+    fn status_of_a_job_counts_the_last_day() {
         make_acme();
-        run(
-            "select kronos.update_endpoint('acme', 'hook', retry_policy => '{\"initial_delay_ms\": 0}')",
-        );
-        run("select kronos.create_immediate_job('acme', 'hook')");
-        let claim = "select execution_id::text from kronos.claim_executions('acme', 'w')";
-        let id = text(claim);
+        let job_id = create("'0 9 * * *', name => 'report'");
+        let status = || {
+            text(
+                "select concat_ws(' ', status, health, waiting, running, total, succeeded, failed, skipped,
+                                  last_execution_status, mean_duration)
+                 from kronos.job_status(job_name => 'report')",
+            )
+        };
+        assert_eq!(status(), "ACTIVE IDLE 0 0 0 0 0 0");
         run(&format!(
-            "select kronos.fail_execution('{id}', 1, 'w', repeat('x', 20000))"
+            "insert into kronos_internal.history (execution_id, workspace_id, endpoint_id, job_id, version, run_at, tick_at, created_at,
+                 started_at, finished_at, priority, attempt, failed_attempts, origin, status, endpoint_type, outcome)
+             select kronos.uuid_v7(), workspace_id, endpoint_id, job_id, 1, now(), now(), now(), now() - interval '4 s', now() - n * interval '1 s',
+                    5, 1, 0, 'TICK', case when n = 1 then 'FAILED' else 'SUCCEEDED' end, 'HTTP',
+                    case when n = 1 then 'FAILED' else 'SUCCEEDED' end
+             from kronos_internal.jobs, generate_series(1, 3) n where job_id = '{job_id}'"
         ));
-        text(claim);
         run(&format!(
-            "select kronos.complete_execution('{id}', 2, 'w', '{{\"done\": true}}')"
+            "insert into kronos_internal.ticks (job_id, tick_at, workspace_id, version, reason)
+             select job_id, now() - n * interval '1 minute', workspace_id, 1, 'skipped'
+             from kronos_internal.jobs, unnest(array[1, 2, 2000]) n where job_id = '{job_id}'"
         ));
-        let attempts = format!(
-            "select string_agg(concat_ws(' ', attempt, worker_id, outcome, output, length(error), duration >= '0'), ', ')
-             from kronos.list_attempts('acme', '{id}')"
-        );
-        assert_eq!(
-            text(&attempts),
-            "1 w FAILED 10008 t, 2 w SUCCEEDED {\"done\": true} t"
-        );
-        let execution = format!(
-            "select concat_ws(' ', status, attempt, failed_attempts, output, duration is not null, started_at is not null)
-             from kronos.get_execution('acme', '{id}')"
-        );
-        assert_eq!(text(&execution), "SUCCESS 2 1 {\"done\": true} t t");
-        assert_code(
-            "select kronos.list_attempts('acme', '00000000-0000-0000-0000-000000000000')",
-            "EXECUTION_NOT_FOUND",
-        );
+        run("select kronos.trigger_cron_job(job_name => 'report')");
+        assert_eq!(status(), "ACTIVE DEGRADED 1 0 4 2 1 2 QUEUED 00:00:02");
+        let ticks = "select string_agg(outcome, ',') from kronos.list_ticks(job_name => 'report', tick_from => now() - interval '1 hour')";
+        assert_eq!(text(ticks), "SKIPPED,SKIPPED");
     }
 
-    /// A job whose last executions ended so, in this order.
+    #[pg_test]
+    fn ticks_are_listed_newest_first_in_pages_that_never_part_a_tick() {
+        make_acme();
+        let job_id = create("'0 9 * * *'");
+        run(&format!(
+            "insert into kronos_internal.ticks (job_id, tick_at, workspace_id, version, execution_id)
+             select job_id, timestamptz '2026-01-01 09:00+00' + n * interval '1 day', workspace_id, 1, kronos.uuid_v7()
+             from kronos_internal.jobs, generate_series(0, 5) n where job_id = '{job_id}'"
+        ));
+        run(&format!(
+            "insert into kronos_internal.dropped_ticks (job_id, from_tick_at, to_tick_at, workspace_id, version, reason)
+             select job_id, '2026-01-02 09:00+00', '2026-01-04 09:00+00', workspace_id, 1, 'down'
+             from kronos_internal.jobs where job_id = '{job_id}'"
+        ));
+        let page = |arguments: &str| {
+            text(&format!(
+                "select string_agg(to_char(tick_at at time zone 'UTC', 'DD') || outcome || ' ' || cursor, ',')
+                 from kronos.list_ticks('{job_id}'{arguments})"
+            ))
+        };
+        let mut seen = vec![];
+        let mut arguments = ", max => 3".to_owned();
+        loop {
+            let rows = page(&arguments);
+            if rows == "null" {
+                break;
+            }
+            for row in rows.split(',') {
+                let (tick, cursor) = row.split_once(' ').unwrap();
+                seen.push(tick.to_owned());
+                arguments = format!(", max => 3, after_cursor => '{cursor}'");
+            }
+        }
+        seen.sort();
+        assert_eq!(
+            seen.join(" "),
+            "01RUN 02RUN 03RUN 04DROPPED 04RUN 05RUN 06RUN"
+        );
+        let some = page(
+            ", outcome => 'RUN', tick_from => '2026-01-03', tick_before => '2026-01-05 09:00+00'",
+        );
+        let days: Vec<&str> = some.split(',').map(|row| &row[..2]).collect();
+        assert_eq!(days, ["04", "03"]);
+    }
+    /// A job whose last executions ended like this, in this order: `s` for success, `f` for failure.
     fn make_job_that_ended(statuses: &str) -> String {
-        run("truncate kronos.executions cascade");
         let job_id = create("'@daily'");
         for status in statuses.chars() {
-            run(&format!(
-                "select kronos.trigger_cron_job('acme', '{job_id}')"
-            ));
+            run(&format!("select kronos.trigger_cron_job('{job_id}')"));
             let end = match status {
                 's' => "complete_execution(execution_id, attempt, 'w')",
                 _ => "fail_execution(execution_id, attempt, 'w', 'no', retryable => false)",
             };
             run(&format!(
-                "select kronos.{end} from kronos.claim_executions('acme', 'w')"
+                "select kronos.{end} from kronos.claim_executions('w')"
             ));
         }
         job_id
@@ -185,7 +163,7 @@ mod tests {
         ] {
             let job_id = make_job_that_ended(statuses);
             let status = text(&format!(
-                "select concat_ws(' ', health, total, succeeded, failed) from kronos.job_status('acme', '{job_id}')"
+                "select concat_ws(' ', health, total, succeeded, failed) from kronos.job_status('{job_id}')"
             ));
             let failed = statuses.matches('f').count();
             let total = statuses.len();
@@ -201,66 +179,25 @@ mod tests {
     fn job_status_counts_what_waits_and_runs_and_how_long_it_took() {
         make_acme();
         let job_id = make_job_that_ended("ss");
-        run("update kronos.attempts set finished_at = started_at + attempt * interval '1 second'");
-        run(
-            "update kronos.attempts set finished_at = started_at + interval '3 seconds'
-             where execution_id = (select max(execution_id::text)::uuid from kronos.executions)",
-        );
+        run("update kronos_internal.history
+             set finished_at = started_at + interval '1 second' * case execution_id when (
+                 select execution_id from kronos_internal.history order by execution_id desc limit 1) then 3 else 1 end");
         for _ in 0..3 {
-            run(&format!(
-                "select kronos.trigger_cron_job('acme', '{job_id}')"
-            ));
+            run(&format!("select kronos.trigger_cron_job('{job_id}')"));
         }
-        run("select kronos.claim_executions('acme', 'w')");
+        run("select kronos.claim_executions('w')");
         let status = text(&format!(
             "select concat_ws(' ', status, waiting, running, last_execution_status, total, mean_duration, p99_duration, next_tick_at > now())
-             from kronos.job_status('acme', '{job_id}')"
+             from kronos.job_status('{job_id}')"
         ));
-        assert_eq!(status, "ACTIVE 2 1 QUEUED 5 00:00:02 00:00:02.98 t");
-        run("update kronos.executions set run_at = now() - interval '1 minute'");
-        let queues = "select concat_ws(' ', workspace, endpoint_type, waiting, delayed, retrying, running, lag >= '0') from kronos.queues";
-        assert_eq!(text(queues), "acme HTTP 2 0 0 1 t");
-    }
-
-    #[pg_test]
-    fn arguments_of_workers_are_checked() {
-        make_acme();
-        run("select kronos.create_immediate_job('acme', 'hook')");
-        for call in [
-            "claim_executions('acme', '')",
-            "claim_executions('acme', 'w', 0)",
-            "claim_executions('acme', 'w', 10001)",
-            "claim_executions('acme', 'w', lease => '0.5 seconds')",
-            "claim_executions('acme', 'w', lease => '25 hours')",
-            "heartbeat_executions('w', '{}')",
-            "heartbeat_executions('w', '[{\"attempt\": 1}]')",
-            "complete_executions('w', '[1]')",
-            "fail_executions('w', '[{\"execution_id\": \"00000000-0000-0000-0000-000000000000\", \"attempt\": 1, \"retry_at\": \"never\"}]')",
-            "prune(0)",
-            "set_retention('acme', executions => '1 hour')",
-        ] {
-            assert_code(&format!("select kronos.{call}"), "INVALID_ARGUMENT");
-        }
-        let id = text("select execution_id::text from kronos.claim_executions('acme', 'w')");
-        assert_code(
-            &format!("select kronos.fail_execution('{id}', 1, 'w', 'no', retry_at => 'infinity')"),
-            "INVALID_ARGUMENT",
+        assert!(
+            status.starts_with("ACTIVE 2 1 ") && status.ends_with(" 5 00:00:02 00:00:02.98 t"),
+            "{status}"
         );
-        let large = format!("to_jsonb(repeat('x', {}))", 262_144);
-        assert_code(
-            &format!("select kronos.complete_execution('{id}', 1, 'w', {large})"),
-            "OUTPUT_TOO_LARGE",
+        run("update kronos_internal.live_executions set run_at = now() - interval '1 minute'");
+        assert_eq!(
+            count("select count(*) from kronos.queues where waiting = 2 and running = 1"),
+            1
         );
-        assert_code(
-            &format!("select kronos.log_execution('{id}', 1, 'w', 'm', data => {large})"),
-            "OUTPUT_TOO_LARGE",
-        );
-        assert_code(
-            &format!("select kronos.log_execution('{id}', 1, 'w', 'm', 'LOUD')"),
-            "INVALID_ARGUMENT",
-        );
-        run(&format!(
-            "select kronos.complete_execution('{id}', 1, 'w', to_jsonb(repeat('x', 262142)))"
-        ));
     }
 }

@@ -7,30 +7,35 @@ mod check;
 mod crontab;
 mod documentation;
 mod endpoints;
+mod enqueue;
+mod execution_lists;
 mod lifecycle;
 mod listing;
 mod names;
-mod once;
+mod payload_specs;
+mod workers;
+mod workspaces;
 
 use crate::sql;
 use pgrx::prelude::*;
 use serde_json::Value;
 
-/// Makes workspace `acme` with endpoint `hook`.
+/// Makes workspace `acme` with endpoint `hook`, and lets further calls name no workspace.
 fn make_acme() {
     run("select kronos.create_workspace('acme')");
-    run("select kronos.create_endpoint('acme', 'hook', 'HTTP', '{}')");
+    run("set local kronos.workspace = 'acme'");
+    run("select kronos.create_endpoint('hook', 'HTTP')");
 }
 
 /// Makes a cron job of these arguments, and returns its id.
 fn create(arguments: &str) -> String {
     text(&format!(
-        "select job_id::text from kronos.create_cron_job('acme', 'hook', {arguments})"
+        "select job_id::text from kronos.create_cron_job('hook', {arguments})"
     ))
 }
 
 fn run(statement: &str) {
-    sql::run(statement, &[]).unwrap();
+    Spi::run(statement).unwrap();
 }
 
 /// A statement's only value, as text.
@@ -53,7 +58,7 @@ struct Told {
 
 /// The error of a statement that must fail.
 fn error_of(statement: &str) -> Told {
-    let failure = match sql::in_subtransaction(|| sql::run(statement, &[])) {
+    let failure = match sql::in_subtransaction(|| Ok(Spi::run(statement)?)) {
         Ok(_) => panic!("it must fail: {statement}"),
         Err(failure) => failure,
     };

@@ -9,46 +9,49 @@ mod tests {
         let first = create("'0 9 * * *', name => 'report'");
         let by_name = |function: &str| {
             text(&format!(
-                "select concat_ws(' ', version, status, name, cron) from kronos.{function}"
+                "select concat_ws(' ', version, status, job_name, cron) from kronos.{function}"
             ))
         };
         assert_eq!(
-            by_name("update_cron_job('acme', job_name => 'report', cron => '1 9 * * *')"),
+            by_name("update_cron_job(job_name => 'report', cron => '1 9 * * *')"),
             "2 ACTIVE report 1 9 * * *"
         );
         assert_eq!(
-            by_name("get_job('acme', job_name => 'report')"),
+            by_name("get_job(job_name => 'report')"),
             "2 ACTIVE report 1 9 * * *"
         );
         assert_eq!(
-            by_name("pause_cron_job('acme', job_name => 'report')"),
+            by_name("pause_cron_job(job_name => 'report')"),
             "2 PAUSED report 1 9 * * *"
         );
         assert_eq!(
-            by_name("resume_cron_job('acme', job_name => 'report')"),
+            by_name("resume_cron_job(job_name => 'report')"),
             "2 ACTIVE report 1 9 * * *"
         );
-        let versions = "select count(*) from kronos.job_versions('acme', job_name => 'report')";
+        let versions = "select count(*) from kronos.list_job_versions(job_name => 'report')";
         assert_eq!(count(versions), 2);
-        run("select kronos.trigger_cron_job('acme', job_name => 'report')");
+        run("select kronos.trigger_cron_job(job_name => 'report')");
         assert_eq!(
-            by_name("update_cron_job('acme', job_name => 'report', name => 'summary')"),
+            by_name("update_cron_job(job_name => 'report', name => 'summary')"),
             "3 ACTIVE summary 1 9 * * *"
         );
+        let names = "select string_agg(job_name || ' ' || name, ',') from kronos.list_job_versions(job_name => 'summary')";
+        assert_eq!(text(names), "summary summary,summary report,summary report");
         assert_code(
-            "select kronos.get_job('acme', job_name => 'report')",
+            "select kronos.get_job(job_name => 'report')",
             "JOB_NOT_FOUND",
         );
         assert_eq!(
-            by_name("cancel_cron_job('acme', job_name => 'summary')"),
+            by_name("cancel_cron_job(job_name => 'summary')"),
             "3 RETIRED summary 1 9 * * *"
         );
-        assert_code(
-            "select kronos.cancel_cron_job('acme', job_name => 'summary')",
+        let told = assert_code(
+            "select kronos.cancel_cron_job(job_name => 'summary')",
             "JOB_NOT_FOUND",
         );
+        assert_eq!(told.detail["job_name"], "summary");
         assert_code(
-            &format!("select kronos.cancel_cron_job('acme', '{first}')"),
+            &format!("select kronos.cancel_cron_job('{first}')"),
             "JOB_RETIRED",
         );
         create("'0 9 * * *', name => 'summary'");
@@ -60,17 +63,19 @@ mod tests {
         create("'0 9 * * *', name => 'report'");
         create("'0 9 * * *', name => 'other'");
         let told = assert_code(
-            "select kronos.create_cron_job('acme', 'hook', '5 5 * * *', name => 'report')",
+            "select kronos.create_cron_job('hook', '5 5 * * *', name => 'report')",
             "JOB_EXISTS",
         );
         assert_eq!(told.detail["job_name"], "report");
         assert_code(
-            "select kronos.update_cron_job('acme', job_name => 'other', name => 'report')",
+            "select kronos.update_cron_job(job_name => 'other', name => 'report')",
             "JOB_EXISTS",
         );
         run("select kronos.create_workspace('bravo')");
-        run("select kronos.create_endpoint('bravo', 'hook', 'HTTP')");
-        run("select kronos.create_cron_job('bravo', 'hook', '0 9 * * *', name => 'report')");
+        run("select kronos.create_endpoint('hook', 'HTTP', workspace => 'bravo')");
+        run(
+            "select kronos.create_cron_job('hook', '0 9 * * *', name => 'report', workspace => 'bravo')",
+        );
     }
 
     #[pg_test]
@@ -83,15 +88,15 @@ mod tests {
             "resume_cron_job",
             "update_cron_job",
             "trigger_cron_job",
+            "backfill_cron_job",
             "get_job",
-            "job_versions",
+            "list_job_versions",
+            "list_ticks",
+            "job_status",
         ] {
+            assert_code(&format!("select kronos.{function}()"), "NULL_ARGUMENT");
             assert_code(
-                &format!("select kronos.{function}('acme')"),
-                "NULL_ARGUMENT",
-            );
-            assert_code(
-                &format!("select kronos.{function}('acme', '{job_id}', job_name => 'report')"),
+                &format!("select kronos.{function}('{job_id}', 'report')"),
                 "INVALID_ARGUMENT",
             );
         }
@@ -102,44 +107,47 @@ mod tests {
         make_acme();
         let next = |job_id: &str| {
             text(&format!(
-                "select to_char(next_tick_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') from kronos.job_details where job_id = '{job_id}'"
+                "select to_char(next_tick_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') from kronos.get_job('{job_id}')"
             ))
         };
-        let job_id = create("'0 9 1 1 *', starts_at => '2100-01-01 09:00+00'");
-        assert_eq!(next(&job_id), "2100-01-01 09:00");
+        let job_id = create("'0 9 1 1 *', starts_at => '2090-01-01 09:00+00'");
+        assert_eq!(next(&job_id), "2090-01-01 09:00");
         run(&format!(
-            "update kronos.jobs set ends_at = '2100-01-01 09:00:00.000001+00' where job_id = '{job_id}'"
+            "update kronos_internal.jobs set ends_at = '2090-01-01 09:00:00.000001+00' where job_id = '{job_id}'"
         ));
-        assert_eq!(next(&job_id), "2100-01-01 09:00");
+        assert_eq!(next(&job_id), "2090-01-01 09:00");
         run(&format!(
-            "update kronos.jobs set starts_at = null, ends_at = now() where job_id = '{job_id}'"
+            "update kronos_internal.jobs set starts_at = null, ends_at = now() where job_id = '{job_id}'"
         ));
         assert_eq!(next(&job_id), "null", "its window is past");
 
         let job_id = create("'0 9 1 1 *'");
         let expected = text(
-            "select to_char(t at time zone 'UTC', 'YYYY-MM-DD HH24:MI') from kronos.next_ticks('0 9 1 1 *', count => 1) t",
+            "select to_char(t at time zone 'UTC', 'YYYY-MM-DD HH24:MI') from kronos.next_ticks('0 9 1 1 *', max => 1) t",
         );
         assert_eq!(next(&job_id), expected);
         run(&format!(
-            "update kronos.jobs set created_at = '2020-01-01', active_since = '2020-01-01' where job_id = '{job_id}'"
+            "update kronos_internal.jobs set created_at = '2020-01-01', active_since = '2020-01-01' where job_id = '{job_id}'"
         ));
         run(
-            "update kronos.schedules set next_tick_at = '2021-01-01 09:00+00', settled_at = '2021-01-01'",
+            "update kronos_internal.schedules set next_tick_at = '2021-01-01 09:00+00', ticked_until = '2021-01-01'",
         );
         assert_eq!(
             next(&job_id),
             "2021-01-01 09:00",
             "due, and not handled yet"
         );
-        run("insert into kronos.executions (workspace_id, job_id, lineage_id, tick_at, origin, endpoint_type, priority, run_at)
-             select workspace_id, job_id, lineage_id, t, 'TICK', 'HTTP', 5, t
-             from kronos.jobs, unnest(array['2020-01-01 09:00+00'::timestamptz, '2022-01-01 09:00+00']) t");
+        run(&format!(
+            "insert into kronos_internal.ticks (job_id, tick_at, workspace_id, version, execution_id)
+             select job_id, t, workspace_id, 1, kronos.uuid_v7()
+             from kronos_internal.jobs, unnest(array['2020-01-01 09:00+00'::timestamptz, '2022-01-01 09:00+00']) t
+             where job_id = '{job_id}'"
+        ));
         let last = format!(
-            "select to_char(last_tick_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') from kronos.get_job('acme', '{job_id}')"
+            "select to_char(last_tick_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') from kronos.get_job('{job_id}')"
         );
         assert_eq!(text(&last), "2022-01-01 09:00");
-        run(&format!("select kronos.pause_cron_job('acme', '{job_id}')"));
+        run(&format!("select kronos.pause_cron_job('{job_id}')"));
         assert_eq!(next(&job_id), "null");
     }
 }

@@ -12,7 +12,7 @@ fn create_that_rolls_back_leaves_nothing() {
 
     let mut transaction = session.transaction().unwrap();
     create(&mut transaction, YEARLY);
-    assert_eq!(count(&mut transaction, "select count(*) from cron.job"), 1);
+    assert_eq!(entries(&mut transaction), 1);
     transaction.rollback().unwrap();
 
     assert_eq!(state(&mut session), before);
@@ -33,7 +33,10 @@ fn create_that_rolls_back_to_a_savepoint_leaves_only_what_came_before_it() {
     transaction.commit().unwrap();
 
     let schedules: Vec<String> = session
-        .query("select schedule from cron.job", &[])
+        .query(
+            "select schedule from cron.job where jobname like 'kronos schedule %'",
+            &[],
+        )
         .unwrap()
         .iter()
         .map(|row| row.get(0))
@@ -76,7 +79,7 @@ fn create_commits_with_the_business_row() {
         ),
         1
     );
-    assert_eq!(count(&mut other, "select count(*) from cron.job"), 1);
+    assert_eq!(entries(&mut other), 1);
     assert_sound(&mut other);
 }
 
@@ -116,9 +119,9 @@ fn update_and_cancel_that_roll_back_leave_everything_as_it_was() {
     let before = state(&mut session);
 
     let mut transaction = session.transaction().unwrap();
-    let next = try_update(&mut transaction, job_id, Some("5 5 5 5 *")).unwrap();
-    try_cancel(&mut transaction, next).unwrap();
-    assert_eq!(count(&mut transaction, "select count(*) from cron.job"), 0);
+    try_update(&mut transaction, job_id, Some("5 5 5 5 *")).unwrap();
+    try_cancel(&mut transaction, job_id).unwrap();
+    assert_eq!(entries(&mut transaction), 0);
     transaction.rollback().unwrap();
 
     assert_eq!(state(&mut session), before);
@@ -132,22 +135,102 @@ fn update_moves_the_pg_cron_entry_and_cancel_of_the_last_job_removes_it() {
     make_acme(&mut session);
     let job_id = create(&mut session, YEARLY);
     let sharing = create(&mut session, YEARLY);
-    assert_eq!(
-        count(&mut session, "select count(*) from cron.job"),
-        1,
-        "jobs share the entry"
-    );
+    assert_eq!(entries(&mut session), 1, "jobs share the entry");
 
-    let next = try_update(&mut session, job_id, Some("5 5 5 5 *")).unwrap();
-    assert_eq!(count(&mut session, "select count(*) from cron.job"), 2);
+    try_update(&mut session, job_id, Some("5 5 5 5 *")).unwrap();
+    assert_eq!(entries(&mut session), 2);
     try_cancel(&mut session, sharing).unwrap();
     let left: String = session
-        .query_one("select schedule from cron.job", &[])
+        .query_one(
+            "select schedule from cron.job where jobname like 'kronos schedule %'",
+            &[],
+        )
         .unwrap()
         .get(0);
     assert_eq!(left, "5 5 5 5 *");
-    try_cancel(&mut session, next).unwrap();
+    try_cancel(&mut session, job_id).unwrap();
 
-    assert_eq!(count(&mut session, "select count(*) from cron.job"), 0);
+    assert_eq!(entries(&mut session), 0);
+    assert_sound(&mut session);
+}
+
+#[test]
+fn list_of_jobs_is_created_with_pg_cron_or_not_at_all() {
+    let server = Server::start();
+    let mut session = server.session();
+    make_acme(&mut session);
+    session
+        .batch_execute(
+            "create function public.refuse() returns trigger language plpgsql as
+               $$ begin if new.schedule like '3%' then raise 'pg_cron fails'; end if; return new; end $$;
+             create trigger refuse before insert on cron.job for each row execute function public.refuse();",
+        )
+        .unwrap();
+    let before = state(&mut session);
+    let list = "select count(*) from kronos.create_cron_jobs((
+                    select jsonb_agg(jsonb_build_object('endpoint', 'hook', 'cron', n || ' 1 1 1 *', 'name', 'job ' || n))
+                    from generate_series(1, 4) n), workspace => 'acme')";
+    assert_code(session.query_one(list, &[]), "PG_CRON_FAILED");
+    assert_eq!(state(&mut session), before, "the third schedule failed");
+
+    session
+        .batch_execute("drop trigger refuse on cron.job")
+        .unwrap();
+    let mut transaction = session.transaction().unwrap();
+    assert_eq!(count(&mut transaction, list), 4);
+    transaction.rollback().unwrap();
+    assert_eq!(state(&mut session), before);
+
+    assert_eq!(count(&mut session, list), 4);
+    assert_eq!(entries(&mut session), 4);
+    assert_sound(&mut session);
+}
+
+#[test]
+fn update_writes_the_tick_that_came_due_for_the_old_version() {
+    let (_server, mut session, job_id) = server_with_job();
+    make_yearly_due(&mut session);
+    try_update(&mut session, job_id, Some("5 5 5 5 *")).unwrap();
+    let versions = "select string_agg(version || ' ' || origin, ',') from kronos.executions";
+    let written: String = session.query_one(versions, &[]).unwrap().get(0);
+    assert_eq!(written, "1 TICK");
+    assert_eq!(
+        run_due(&mut session),
+        0,
+        "the new schedule has no past ticks"
+    );
+    assert_sound(&mut session);
+}
+
+#[test]
+fn job_whose_ticks_cannot_be_written_is_repaired_by_an_update() {
+    let (_server, mut session, job_id) = server_with_job();
+    make_yearly_due(&mut session);
+    session
+        .batch_execute(
+            "create function public.refuse() returns trigger language plpgsql as
+               $$ begin if new.version = 1 then raise 'version 1 is broken'; end if; return new; end $$;
+             create trigger refuse before insert on kronos_internal.live_executions
+             for each row execute function public.refuse();",
+        )
+        .unwrap();
+    assert_eq!(run_due(&mut session), 0);
+    let failing =
+        "select count(*) from kronos.failing_jobs where error like '%version 1 is broken%'";
+    assert_eq!(count(&mut session, failing), 1);
+
+    assert_eq!(try_update(&mut session, job_id, None).unwrap(), 2);
+    session
+        .batch_execute("update kronos_internal.owed set next_try_at = now()")
+        .unwrap();
+    run_due(&mut session);
+    let written: String = session
+        .query_one(
+            "select string_agg(version || ' ' || origin, ',') from kronos.executions",
+            &[],
+        )
+        .unwrap()
+        .get(0);
+    assert_eq!(written, "2 TICK");
     assert_sound(&mut session);
 }

@@ -1,7 +1,7 @@
-//! The declared set of a workspace's jobs, made true in one transaction.
+//! Declared sets of a workspace's jobs, each deployed in one transaction.
 
 use crate::domain::*;
-use crate::server::Server;
+use crate::server::{Server, wait_for};
 use postgres::GenericClient;
 use std::thread;
 
@@ -12,7 +12,8 @@ const DECLARED: &str = r#"[
 
 fn apply(session: &mut impl GenericClient, dry_run: bool) -> Result<Vec<String>, postgres::Error> {
     let statement =
-        "select name || ' ' || action from kronos.apply_crontab('acme', $1::text::jsonb, $2)";
+        "select name || ' ' || action
+                     from kronos.apply_crontab($1::text::jsonb, dry_run => $2, workspace => 'acme')";
     let rows = session.query(statement, &[&DECLARED, &dry_run])?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
@@ -45,12 +46,12 @@ fn apply_crontab_does_all_with_pg_cron_or_nothing() {
         .batch_execute("drop trigger refuse on cron.job")
         .unwrap();
     apply(&mut session, false).unwrap();
-    assert_eq!(count(&mut session, "select count(*) from cron.job"), 3);
+    assert_eq!(entries(&mut session), 3);
     assert_sound(&mut session);
 }
 
 #[test]
-fn deployments_at_once_make_one_set() {
+fn deployments_at_once_deploy_one_set() {
     let server = Server::start();
     let mut session = server.session();
     make_acme(&mut session);
@@ -68,7 +69,7 @@ fn deployments_at_once_make_one_set() {
 }
 
 #[test]
-fn call_by_name_finds_the_version_that_another_session_has_just_made() {
+fn updates_by_name_come_one_after_the_other() {
     let server = Server::start();
     let mut session = server.session();
     make_acme(&mut session);
@@ -78,13 +79,132 @@ fn call_by_name_finds_the_version_that_another_session_has_just_made() {
             let server = &server;
             scope.spawn(move || {
                 let statement = format!(
-                    "select kronos.update_cron_job('acme', job_name => 'a', cron => '{minute} 1 1 1 *')"
+                    "select kronos.update_cron_job(job_name => 'a', cron => '{minute} 1 1 1 *', workspace => 'acme')"
                 );
                 server.session().batch_execute(&statement).unwrap();
             });
         }
     });
-    let versions = "select max(version)::bigint from kronos.job_versions('acme', job_name => 'a')";
+    let versions =
+        "select version::bigint from kronos.get_job(job_name => 'a', workspace => 'acme')";
     assert_eq!(count(&mut session, versions), 9);
+    assert_sound(&mut session);
+}
+
+/// Declares jobs `<prefix> 0` to `<prefix> 39` on 8 schedules, which the sets of all prefixes share.
+fn declared_jobs(prefix: &str, minute: usize) -> String {
+    let job = |n: usize| {
+        format!(
+            r#"{{"name": "{prefix} {n}", "endpoint": "hook", "cron": "{minute} {} 1 1 *"}}"#,
+            n % 8
+        )
+    };
+    let jobs: Vec<String> = (0..40).map(job).collect();
+    format!("[{}]", jobs.join(","))
+}
+
+#[test]
+fn deployments_of_disjoint_sets_and_workspaces_do_not_deadlock() {
+    let server = Server::start();
+    let mut session = server.session();
+    make_acme(&mut session);
+    session
+        .batch_execute(
+            "select kronos.create_workspace('bravo');
+             select kronos.create_endpoint('hook', 'HTTP', workspace => 'bravo');",
+        )
+        .unwrap();
+    let deploy = |workspace: &str, set_name: &str, jobs: &str| {
+        server
+            .session()
+            .execute(
+                "select kronos.apply_crontab($1::text::jsonb, set_name => $2, workspace => $3)",
+                &[&jobs, &set_name, &workspace],
+            )
+            .map(|_| ())
+    };
+    for round in 0..15 {
+        let jobs = declared_jobs("job", round % 4);
+        // In turn both deploy, and both take everything away.
+        let jobs = if round % 2 == 0 { jobs.as_str() } else { "[]" };
+        thread::scope(|scope| {
+            for workspace in ["acme", "bravo"] {
+                scope.spawn(move || deploy(workspace, "default", jobs).unwrap());
+            }
+        });
+    }
+    assert_eq!(entries(&mut session), 16);
+    assert_sound(&mut session);
+}
+
+#[test]
+fn name_that_two_sets_declare_at_once_belongs_to_one_of_them() {
+    let server = Server::start();
+    let mut session = server.session();
+    make_acme(&mut session);
+    let outcomes: Vec<Result<u64, postgres::Error>> = thread::scope(|scope| {
+        let deployments: Vec<_> = (0..4)
+            .map(|n| {
+                let server = &server;
+                scope.spawn(move || {
+                    let set_name = format!("set {n}");
+                    server.session().execute(
+                        "select kronos.apply_crontab($1::text::jsonb, set_name => $2, workspace => 'acme')",
+                        &[&DECLARED, &set_name],
+                    )
+                })
+            })
+            .collect();
+        deployments
+            .into_iter()
+            .map(|deployment| deployment.join().unwrap())
+            .collect()
+    });
+    let (deployed, refused): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
+    assert_eq!(deployed.len(), 1);
+    for outcome in refused {
+        assert_code(outcome, "JOB_EXISTS");
+    }
+    assert_eq!(entries(&mut session), 3);
+    assert_sound(&mut session);
+}
+
+#[test]
+fn job_that_is_changed_by_hand_during_a_deployment_is_deployed_as_declared() {
+    let server = Server::start();
+    let mut session = server.session();
+    make_acme(&mut session);
+    apply(&mut session, false).unwrap();
+    let mut by_hand = server.session();
+    let mut transaction = by_hand.transaction().unwrap();
+    transaction
+        .batch_execute(
+            "select kronos.update_cron_job(job_name => 'a', priority => 1, workspace => 'acme')",
+        )
+        .unwrap();
+    let changed = DECLARED.replace("1 1 1 1 *", "9 1 1 1 *");
+    thread::scope(|scope| {
+        let mut deploying = server.session();
+        let pid = backend_pid(&mut deploying);
+        let deployment = scope.spawn(move || {
+            let row = deploying.query_one(
+                "select string_agg(name || ' ' || action || array_to_string(changed, ' '), ',')
+                 from kronos.apply_crontab($1::text::jsonb, workspace => 'acme')",
+                &[&changed],
+            );
+            row.unwrap().get::<_, String>(0)
+        });
+        wait_for("the deployment to wait for the job", || {
+            is_waiting(&mut session, pid)
+        });
+        transaction.commit().unwrap();
+        assert_eq!(
+            deployment.join().unwrap(),
+            "a UPDATEcron priority,b UNCHANGED,c UNCHANGED"
+        );
+    });
+    let versions =
+        "select version::bigint from kronos.get_job(job_name => 'a', workspace => 'acme')";
+    assert_eq!(count(&mut session, versions), 3);
     assert_sound(&mut session);
 }

@@ -19,7 +19,7 @@ fn judges(server: &Server) -> Client {
              end $$;
              create function public.kronos_takes(cron text) returns boolean language plpgsql as $$
              begin
-                 perform kronos.next_ticks(cron, count => 0);
+                 perform kronos.next_ticks(cron, max => 0);
                  return true;
              exception when invalid_parameter_value or feature_not_supported then
                  return false;

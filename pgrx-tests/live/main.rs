@@ -1,24 +1,31 @@
 //! Live tests: real servers with pg_cron, over several connections.
 
 mod atomicity;
+mod batches;
 mod catchup;
 mod claiming;
+mod clock;
 mod concurrency;
 mod crontab;
 mod dialect;
 mod domain;
 mod dump;
+mod enqueue;
+mod failing_jobs;
 mod failures;
 mod fencing;
 mod firing;
 mod fleet;
 mod isolation;
-mod once;
+mod isolation_of_tenants;
+mod kept_plans;
 mod overlap;
 mod pause;
+mod payload_specs;
 mod readme;
 mod seconds;
 mod server;
 mod ticks;
+mod upkeep;
 mod worker;
 mod zones;

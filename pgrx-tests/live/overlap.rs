@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 fn create_with(session: &mut Client, cron: &str, overlap: &str, jitter: &str) -> Uuid {
     let statement =
-        "select job_id from kronos.create_cron_job('acme', 'hook', $1, catchup_policy => 'all',
-                catchup_window => '1 year', overlap_policy => $2, jitter => $3::text::interval)";
+        "select job_id from kronos.create_cron_job('hook', $1, catchup_policy => 'all', catchup_window => '1 year',
+                overlap_policy => $2, jitter => $3::text::interval, workspace => 'acme')";
     session
         .query_one(statement, &[&cron, &overlap, &jitter])
         .unwrap()
@@ -18,23 +18,27 @@ fn create_with(session: &mut Client, cron: &str, overlap: &str, jitter: &str) ->
 /// Gives a job an execution, triggered by hand, in a state.
 fn give_execution(session: &mut Client, job_id: Uuid, status: &str) {
     session
-        .execute("select kronos.trigger_cron_job('acme', $1)", &[&job_id])
+        .execute(
+            "select kronos.trigger_cron_job($1, workspace => 'acme')",
+            &[&job_id],
+        )
         .unwrap();
-    // The one that is claimed next.
-    let first = "update kronos.executions set priority = 0 where job_id = $1";
+    // It is the one that is claimed next.
+    let first = "update kronos_internal.live_executions set priority = 0 where job_id = $1";
     session.execute(first, &[&job_id]).unwrap();
-    let claimed = "kronos.claim_executions('acme', 'w', lease => '1 day')";
+    let claimed = "kronos.claim_executions('w', lease => '1 day', workspace => 'acme')";
     let moved = match status {
         "QUEUED" => String::new(),
         "PENDING" => "set session_replication_role = replica;
-                      update kronos.executions set status = 'PENDING' where priority = 0 and status = 'QUEUED';
+                      update kronos_internal.live_executions set status = 'PENDING', run_at = now() + interval '1 day'
+                      where priority = 0 and status = 'QUEUED';
                       reset session_replication_role"
             .into(),
         "RUNNING" => format!("select {claimed}"),
         "RETRYING" => {
             format!("select kronos.fail_execution(execution_id, attempt, 'w', 'no') from {claimed}")
         }
-        "SUCCESS" => {
+        "SUCCEEDED" => {
             format!("select kronos.complete_execution(execution_id, attempt, 'w') from {claimed}")
         }
         other => panic!("{other}"),
@@ -42,17 +46,22 @@ fn give_execution(session: &mut Client, job_id: Uuid, status: &str) {
     session.batch_execute(&moved).unwrap();
     session
         .execute(
-            "update kronos.executions set priority = 5 where job_id = $1",
+            "update kronos_internal.live_executions set priority = 5 where job_id = $1",
             &[&job_id],
         )
         .unwrap();
+    assert_eq!(statuses(session, job_id), [status]);
 }
 
-/// The statuses of a job's executions, that of the hand-triggered first, the ticks' in their order.
+/// The statuses of a job's executions, that of the hand-triggered first, the ticks' in their order; SKIPPED for a tick
+/// that has no execution.
 fn statuses(session: &mut Client, job_id: Uuid) -> Vec<String> {
-    let statement =
-        "select status || case when stop_requested_at is null then '' else ' (stop)' end
-                     from kronos.executions where job_id = $1 order by tick_at nulls first";
+    let statement = "select status || case when stop_requested_at is null then '' else ' (stop)' end
+                     from (select tick_at, status, case when status = 'RUNNING' then stop_requested_at end as stop_requested_at
+                           from kronos.executions where job_id = $1
+                           union all
+                           select tick_at, outcome, null from kronos.ticks where job_id = $1 and outcome = 'SKIPPED') t
+                     order by tick_at nulls first";
     let rows = session.query(statement, &[&job_id]).unwrap();
     rows.iter().map(|row| row.get(0)).collect()
 }
@@ -70,17 +79,17 @@ fn overlap_policy_decides_what_a_tick_does_while_an_execution_is_unfinished() {
         ("skip", "QUEUED", ["QUEUED", "SKIPPED"]),
         ("skip", "RUNNING", ["RUNNING", "SKIPPED"]),
         ("skip", "RETRYING", ["RETRYING", "SKIPPED"]),
-        ("skip", "SUCCESS", ["SUCCESS", "QUEUED"]),
+        ("skip", "SUCCEEDED", ["SUCCEEDED", "QUEUED"]),
         ("queue_one", "PENDING", ["PENDING", "SKIPPED"]),
         ("queue_one", "QUEUED", ["QUEUED", "SKIPPED"]),
         ("queue_one", "RUNNING", ["RUNNING", "QUEUED"]),
         ("queue_one", "RETRYING", ["RETRYING", "QUEUED"]),
-        ("queue_one", "SUCCESS", ["SUCCESS", "QUEUED"]),
+        ("queue_one", "SUCCEEDED", ["SUCCEEDED", "QUEUED"]),
         ("replace", "PENDING", ["CANCELLED", "QUEUED"]),
         ("replace", "QUEUED", ["CANCELLED", "QUEUED"]),
         ("replace", "RUNNING", ["RUNNING (stop)", "QUEUED"]),
         ("replace", "RETRYING", ["CANCELLED", "QUEUED"]),
-        ("replace", "SUCCESS", ["SUCCESS", "QUEUED"]),
+        ("replace", "SUCCEEDED", ["SUCCEEDED", "QUEUED"]),
     ]
     .map(|(policy, status, expected)| {
         let job_id = create_with(&mut session, YEARLY, policy, "0");
@@ -99,13 +108,13 @@ fn overlap_policy_decides_what_a_tick_does_while_an_execution_is_unfinished() {
             "{policy} while {status}"
         );
     }
-    let silent = "select count(*) from kronos.executions
-                  where status in ('SKIPPED', 'CANCELLED') and status_reason is null";
+    let silent = "select (select count(*) from kronos.executions where status = 'CANCELLED' and status_reason is null)
+                         + (select count(*) from kronos.ticks where outcome = 'SKIPPED' and reason not like 'overlap_policy %')";
     assert_eq!(count(&mut session, silent), 0);
     assert_sound(&mut session);
-    // The tick is taken: it comes to nothing if it is looked at again, now or later.
+    // The tick is in the ledger: nothing comes of it if it is handled again, now or later.
     make_yearly_due(&mut session);
-    assert_eq!(run_due(&mut session), 0);
+    tick(&mut session);
     for (job_id, policy, status, expected) in cases {
         assert_eq!(
             statuses(&mut session, job_id),
@@ -114,16 +123,12 @@ fn overlap_policy_decides_what_a_tick_does_while_an_execution_is_unfinished() {
         );
     }
     session
-        .batch_execute(
-            "set session_replication_role = replica;
-             update kronos.executions
-             set status = 'SUCCESS', finished_at = now(), worker_id = null, lease_expires_at = null
-             where finished_at is null;
-             reset session_replication_role",
-        )
+        .batch_execute("delete from kronos_internal.live_executions")
         .unwrap();
     make_yearly_due(&mut session);
-    assert_eq!(run_due(&mut session), 0);
+    tick(&mut session);
+    let live = "select count(*) from kronos_internal.live_executions";
+    assert_eq!(count(&mut session, live), 0);
 }
 
 #[test]
@@ -131,10 +136,7 @@ fn of_several_ticks_at_once_overlap_policy_runs_one() {
     let server = Server::start();
     let mut session = server.session();
     make_acme(&mut session);
-    let minute = count(
-        &mut session,
-        "select extract(minute from now() - interval '20 minutes')::bigint",
-    );
+    let minute = minutes_ago(&mut session, 20);
     let jobs = [
         ("allow", ["QUEUED", "QUEUED", "QUEUED"]),
         ("skip", ["QUEUED", "SKIPPED", "SKIPPED"]),
@@ -145,22 +147,17 @@ fn of_several_ticks_at_once_overlap_policy_runs_one() {
         let job_id = create_with(&mut session, &format!("{minute} * * * *"), policy, "0");
         (job_id, policy, expected)
     });
-    session
-        .batch_execute(
-            "update kronos.schedules set next_tick_at = next_tick_at - interval '3 hours',
-                                         settled_at = next_tick_at - interval '4 hours';
-             update kronos.jobs set created_at = created_at - interval '1 day', active_since = active_since - interval '1 day'",
-        )
-        .unwrap();
-    run_due(&mut session);
+    lose_wake_ups(&mut session, 3);
+    tick(&mut session);
     for (job_id, policy, expected) in jobs {
         assert_eq!(statuses(&mut session, job_id), expected, "{policy}");
     }
     assert_sound(&mut session);
 }
 
+// Invariant 10: what a worker's open transaction holds is owed.
 #[test]
-fn tick_that_would_replace_what_a_worker_has_in_hand_waits_and_holds_up_nobody() {
+fn tick_that_would_replace_what_another_session_holds_is_owed_and_holds_up_nobody() {
     let server = Server::start();
     let mut session = server.session();
     make_acme(&mut session);
@@ -168,24 +165,21 @@ fn tick_that_would_replace_what_a_worker_has_in_hand_waits_and_holds_up_nobody()
     let other = create_with(&mut session, YEARLY, "replace", "0");
     give_execution(&mut session, replacing, "QUEUED");
     let mut worker = server.session();
-    let mut claim = worker.transaction().unwrap();
-    claim
-        .execute(
-            "select kronos.claim_executions('acme', 'w', lease => '1 day')",
-            &[],
-        )
-        .unwrap();
+    let mut transaction = worker.transaction().unwrap();
+    assert_eq!(claim_for(&mut transaction, "w", 1, "1 day").len(), 1);
     make_yearly_due(&mut session);
-    assert_eq!(run_due(&mut session), 1);
+    tick_without_waiting(&server);
     assert_eq!(statuses(&mut session, other), ["QUEUED"]);
     assert_eq!(statuses(&mut session, replacing), ["QUEUED"]);
+    assert_eq!(outcomes(&mut session, replacing), ["OWED"]);
     assert_sound(&mut session);
-    claim.commit().unwrap();
-    assert_eq!(run_due(&mut session), 1);
+    transaction.commit().unwrap();
+    tick(&mut session);
     assert_eq!(
         statuses(&mut session, replacing),
         ["RUNNING (stop)", "QUEUED"]
     );
+    assert_eq!(outcomes(&mut session, replacing), ["RUN"]);
     assert_sound(&mut session);
 }
 
@@ -198,14 +192,16 @@ fn jitter_spreads_executions_always_alike() {
         create_with(&mut session, YEARLY, "allow", "10 minutes");
     }
     let run_ats = |session: &mut Client| {
+        forget_ticks(session);
         make_yearly_due(session);
-        assert_eq!(run_due(session), 20);
+        tick(session);
         let rows = session
             .query(
-                "select lineage_id::text || run_at from kronos.executions order by 1",
+                "select job_id::text || run_at from kronos.executions order by 1",
                 &[],
             )
             .unwrap();
+        assert_eq!(rows.len(), 20);
         rows.iter().map(|row| row.get(0)).collect::<Vec<String>>()
     };
     let first = run_ats(&mut session);
@@ -214,9 +210,6 @@ fn jitter_spreads_executions_always_alike() {
     assert_eq!(count(&mut session, outside), 0);
     let spread = "select extract(epoch from max(run_at - tick_at) - min(run_at - tick_at))::bigint from kronos.executions";
     assert!(count(&mut session, spread) > 240);
-    session
-        .batch_execute("truncate kronos.executions cascade")
-        .unwrap();
     assert_eq!(run_ats(&mut session), first);
 }
 
@@ -225,16 +218,18 @@ fn execution_whose_start_is_to_come_is_pending() {
     let server = Server::start();
     let mut session = server.session();
     make_acme(&mut session);
-    create_with(&mut session, "* * * * *", "allow", "1 day");
+    let job_id = create_with(&mut session, "* * * * *", "allow", "1 day");
+    copy_job(&mut session, job_id, 20);
     session
         .batch_execute(
-            "update kronos.jobs set created_at = now() - interval '2 minutes', active_since = now() - interval '2 minutes';
-             update kronos.schedules set next_tick_at = date_trunc('minute', now())",
+            "update kronos_internal.jobs set jitter = '24 hours', active_since = now() - interval '2 minutes';
+             update kronos_internal.schedules
+             set next_tick_at = date_trunc('minute', now()), ticked_until = now() - interval '1 minute'",
         )
         .unwrap();
-    run_due(&mut session);
+    tick(&mut session);
     let rightly =
         "select count(*) from kronos.executions where (status = 'PENDING') = (run_at > created_at)";
-    assert!(count(&mut session, rightly) > 0);
+    assert!(count(&mut session, rightly) >= 21);
     assert_eq!(count(&mut session, rightly), executions(&mut session));
 }

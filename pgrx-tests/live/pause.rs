@@ -1,4 +1,4 @@
-//! Pausing and resuming: atomic with pg_cron as everything else, and never caught up.
+//! Pausing and resuming: atomic with pg_cron, and the ticks of a pause are never caught up.
 
 use crate::domain::*;
 use postgres::{Error, GenericClient};
@@ -7,7 +7,7 @@ use uuid::Uuid;
 fn try_pause(session: &mut impl GenericClient, job_id: Uuid) -> Result<(), Error> {
     session
         .query_one(
-            "select kronos.pause_cron_job('acme', $1, 'month-end')",
+            "select job_id from kronos.pause_cron_job($1, reason => 'month-end', workspace => 'acme')",
             &[&job_id],
         )
         .map(|_| ())
@@ -15,7 +15,10 @@ fn try_pause(session: &mut impl GenericClient, job_id: Uuid) -> Result<(), Error
 
 fn try_resume(session: &mut impl GenericClient, job_id: Uuid) -> Result<(), Error> {
     session
-        .query_one("select kronos.resume_cron_job('acme', $1)", &[&job_id])
+        .query_one(
+            "select job_id from kronos.resume_cron_job($1, workspace => 'acme')",
+            &[&job_id],
+        )
         .map(|_| ())
 }
 
@@ -25,12 +28,12 @@ fn pause_takes_the_pg_cron_entry_away_and_resume_brings_it_back() {
     let before = state(&mut session);
     let mut transaction = session.transaction().unwrap();
     try_pause(&mut transaction, job_id).unwrap();
-    assert_eq!(count(&mut transaction, "select count(*) from cron.job"), 0);
+    assert_eq!(entries(&mut transaction), 0);
     transaction.rollback().unwrap();
     assert_eq!(state(&mut session), before);
 
     try_pause(&mut session, job_id).unwrap();
-    assert_eq!(count(&mut session, "select count(*) from cron.job"), 0);
+    assert_eq!(entries(&mut session), 0);
     assert_sound(&mut session);
     assert_code(try_pause(&mut session, job_id), "JOB_PAUSED");
 
@@ -62,7 +65,7 @@ fn pause_and_resume_fail_with_pg_cron_and_change_nothing() {
     let sharing = create(&mut session, YEARLY);
     try_pause(&mut session, sharing).unwrap();
     session
-        .batch_execute("update cron.job set active = false")
+        .batch_execute("update cron.job set active = false where jobname like 'kronos schedule %'")
         .unwrap();
     session.batch_execute(refuse).unwrap();
     let before = state(&mut session);
@@ -72,7 +75,7 @@ fn pause_and_resume_fail_with_pg_cron_and_change_nothing() {
 }
 
 #[test]
-fn ticks_of_a_pause_are_never_made_good() {
+fn ticks_of_a_pause_are_never_caught_up() {
     let (_server, mut session, job_id) = server_with_job();
     let sharing = create(&mut session, YEARLY);
     make_yearly_due(&mut session);
@@ -80,7 +83,8 @@ fn ticks_of_a_pause_are_never_made_good() {
     assert_eq!(run_due(&mut session), 1, "only the other job's");
     try_resume(&mut session, job_id).unwrap();
     session
-        .batch_execute("update kronos.schedules set next_tick_at = date_trunc('year', now() at time zone 'UTC') at time zone 'UTC'")
+        .batch_execute("update kronos_internal.schedules
+                        set next_tick_at = date_trunc('year', now()), ticked_until = date_trunc('year', now()) - interval '1 day'")
         .unwrap();
     assert_eq!(run_due(&mut session), 0);
     let paused = "select count(*) from kronos.executions where job_id <> $1";
@@ -101,7 +105,7 @@ fn tick_that_waits_while_its_job_is_being_paused_is_dropped() {
     let mut pausing = server.session();
     let mut transaction = pausing.transaction().unwrap();
     try_pause(&mut transaction, job_id).unwrap();
-    // Its schedule is locked with it: nothing else is on it.
+    // Its schedule is locked too: no other job uses it.
     assert_eq!(run_due(&mut session), 0);
     transaction.commit().unwrap();
     assert_eq!(run_due(&mut session), 0);
@@ -113,7 +117,7 @@ fn tick_that_waits_while_its_job_is_being_paused_is_dropped() {
 fn update_of_a_paused_job_leaves_it_paused_and_cancel_retires_it() {
     let (_server, mut session, job_id) = server_with_job();
     try_pause(&mut session, job_id).unwrap();
-    let next = try_update(&mut session, job_id, Some("5 5 5 5 *")).unwrap();
+    try_update(&mut session, job_id, Some("5 5 5 5 *")).unwrap();
     assert_eq!(
         count(
             &mut session,
@@ -121,9 +125,9 @@ fn update_of_a_paused_job_leaves_it_paused_and_cancel_retires_it() {
         ),
         1
     );
-    assert_eq!(count(&mut session, "select count(*) from cron.job"), 0);
+    assert_eq!(entries(&mut session), 0);
     assert_sound(&mut session);
-    try_resume(&mut session, next).unwrap();
+    try_resume(&mut session, job_id).unwrap();
     assert_eq!(
         count(
             &mut session,
@@ -131,8 +135,8 @@ fn update_of_a_paused_job_leaves_it_paused_and_cancel_retires_it() {
         ),
         1
     );
-    try_pause(&mut session, next).unwrap();
-    try_cancel(&mut session, next).unwrap();
-    assert_code(try_resume(&mut session, next), "JOB_RETIRED");
+    try_pause(&mut session, job_id).unwrap();
+    try_cancel(&mut session, job_id).unwrap();
+    assert_code(try_resume(&mut session, job_id), "JOB_RETIRED");
     assert_sound(&mut session);
 }

@@ -1,58 +1,180 @@
-//! The README's tour, and its examples of endpoints and of a deployment, work as printed.
+//! The README's SQL works as printed: the tour, and the examples of payload specs and of a deployment.
 
 use crate::domain::{assert_sound, count};
 use crate::server::{Server, bin};
 
 const README: &str = include_str!("../../README.md");
 
-#[test]
-fn tour_of_the_readme_works_as_printed() {
-    let example = |heading: &str| {
-        let section = README.split(heading).nth(1).unwrap();
-        section
-            .split("```sql\n")
-            .nth(1)
-            .unwrap()
-            .split("```")
-            .next()
-            .unwrap()
-    };
-    let tour = example("## A tour in five minutes");
-    let endpoints = example("## Endpoints and payload specs");
-    let deployment = example("## Jobs from a deployment");
-    let server = Server::start();
-    let file = server.socket_dir().join("tour.sql");
-    std::fs::write(&file, [tour, endpoints, deployment].concat()).unwrap();
+/// The first SQL block of a section.
+fn example(heading: &str) -> &'static str {
+    let (_, section) = README.split_once(&format!("\n## {heading}\n")).unwrap();
+    let (_, block) = section.split_once("```sql\n").unwrap();
+    block.split_once("```").unwrap().0
+}
+
+/// Runs SQL by psql, statement after statement, and returns the errors that the server raised.
+fn errors_of(server: &Server, sql: &str) -> Vec<String> {
+    let file = server.socket_dir().join("example.sql");
+    std::fs::write(&file, sql).unwrap();
     let output = server.run_client(
         &bin("psql"),
         &["-X", "-d", "postgres", "-f", file.to_str().unwrap()],
     );
-
-    let errors = String::from_utf8(output.stderr).unwrap();
-    let raised: Vec<&str> = errors
+    String::from_utf8(output.stderr)
+        .unwrap()
         .lines()
         .filter(|line| line.contains("ERROR:"))
-        .collect();
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn examples_of_the_readme_work_as_printed() {
+    let server = Server::start();
+    let mut session = server.session();
+
+    let errors = errors_of(&server, example("A tour in five minutes"));
     assert_eq!(
-        raised.len(),
+        errors.len(),
         1,
-        "only the one that it means to show: {errors}"
+        "only the one that it means to show: {errors:?}"
     );
     assert!(
-        raised[0].ends_with("\"0 0 30 2 *\" never fires"),
-        "{errors}"
+        errors[0].ends_with("\"0 0 30 2 *\" never fires"),
+        "{errors:?}"
     );
-    let mut session = server.session();
-    assert_eq!(
-        count(
-            &mut session,
-            "select count(*) from kronos.jobs where status = 'RETIRED'"
-        ),
-        2
-    );
-    let one_shot = "select count(*) from kronos.jobs where trigger <> 'CRON' and status = 'ACTIVE'";
-    assert_eq!(count(&mut session, one_shot), 4);
-    let deployed = "select count(*) from kronos.jobs where declared and status = 'ACTIVE'";
+    let tour = "select count(*) from kronos.jobs where job_name = 'invoice 1' and version = 2 and status = 'RETIRED'";
+    assert_eq!(count(&mut session, tour), 1);
+    let triggered = "select count(*) from kronos.executions
+                     where origin = 'TRIGGER' and status = 'SUCCEEDED' and output = '{\"sent\": true}'";
+    assert_eq!(count(&mut session, triggered), 1);
+    let one_shots = "select count(*) from kronos.executions where origin = 'ENQUEUE' and status in ('QUEUED', 'PENDING')";
+    assert_eq!(count(&mut session, one_shots), 2);
+
+    let endpoints = example("Endpoints and payload specs");
+    assert_eq!(errors_of(&server, endpoints), Vec::<String>::new());
+    assert_eq!(count(&mut session, one_shots), 4);
+
+    let deployment = example("Jobs from a deployment");
+    assert_eq!(errors_of(&server, deployment), Vec::<String>::new());
+    let deployed =
+        "select count(*) from kronos.jobs where declared_by = 'billing team' and status = 'ACTIVE'";
     assert_eq!(count(&mut session, deployed), 2);
+
+    session.batch_execute("create role app").unwrap();
+    let grants = example("Install it into your own server");
+    assert_eq!(errors_of(&server, grants), Vec::<String>::new());
+    session.batch_execute("set role app").unwrap();
+    assert_eq!(
+        count(&mut session, "select count(*) from kronos.jobs"),
+        3,
+        "a role that was let in reads the views"
+    );
+    assert_sound(&mut session);
+}
+
+/// What the section about the worker protocol promises of transactions.
+#[test]
+fn effects_of_a_worker_commit_with_its_report_or_not_at_all() {
+    let server = Server::start();
+    let mut worker = server.session();
+    let mut other = server.session();
+    worker
+        .batch_execute(
+            "select kronos.start();
+             select kronos.create_endpoint('sql', 'SQL');
+             select kronos.enqueue_many('[{\"endpoint\": \"sql\"}, {\"endpoint\": \"sql\"}, {\"endpoint\": \"sql\"}]');
+             create table effects (execution_id uuid);",
+        )
+        .unwrap();
+    let claimed = worker
+        .query(
+            "select execution_id::text, attempt from kronos.claim_executions('w', 3)",
+            &[],
+        )
+        .unwrap();
+    let ids: Vec<String> = claimed.iter().map(|row| row.get(0)).collect();
+    let complete = |id: &str| {
+        format!(
+            "insert into effects values ('{id}'); select kronos.complete_execution('{id}', 1, 'w')"
+        )
+    };
+    let heartbeat = |id: &str| {
+        format!(
+            "select kronos.heartbeat_executions('w', '[{{\"execution_id\": \"{id}\", \"attempt\": 1}}]')"
+        )
+    };
+    let effects = |session: &mut postgres::Client, id: &str| {
+        count(
+            session,
+            &format!("select count(*) from effects where execution_id = '{id}'"),
+        )
+    };
+
+    // READ COMMITTED: a heartbeat in between does no harm, and effect and report commit together.
+    worker.batch_execute("begin; select 1").unwrap();
+    other.batch_execute(&heartbeat(&ids[0])).unwrap();
+    worker.batch_execute(&complete(&ids[0])).unwrap();
+    assert_eq!(effects(&mut other, &ids[0]), 0);
+    worker.batch_execute("commit").unwrap();
+    assert_eq!(effects(&mut other, &ids[0]), 1);
+
+    // A worker that has lost its lease leaves no effect.
+    other
+        .batch_execute(&format!(
+            "select kronos.release_execution('{}', 1, 'w')",
+            ids[1]
+        ))
+        .unwrap();
+    worker.batch_execute("begin").unwrap();
+    let refused = worker.batch_execute(&complete(&ids[1]));
+    crate::domain::assert_code(refused, "LEASE_LOST");
+    worker.batch_execute("commit").unwrap();
+    assert_eq!(effects(&mut other, &ids[1]), 0);
+
+    // REPEATABLE READ: after a heartbeat that the snapshot does not show, 40001.
+    worker
+        .batch_execute("begin isolation level repeatable read; select 1")
+        .unwrap();
+    other.batch_execute(&heartbeat(&ids[2])).unwrap();
+    let error = worker.batch_execute(&complete(&ids[2])).unwrap_err();
+    assert_eq!(error.code().map(|code| code.code()), Some("40001"));
+    worker.batch_execute("rollback").unwrap();
+    assert_eq!(effects(&mut other, &ids[2]), 0);
+}
+
+#[test]
+fn transaction_that_enqueues_can_be_prepared_with_notify_off() {
+    let server = Server::start_with(&["max_prepared_transactions = 5"]);
+    let mut session = server.session();
+    session
+        .batch_execute("select kronos.start(); select kronos.create_endpoint('hook', 'HTTP')")
+        .unwrap();
+
+    let refused =
+        session.batch_execute("begin; select kronos.enqueue('hook'); prepare transaction 'loud'");
+    let error = refused.unwrap_err();
+    assert_eq!(
+        error.code().map(|code| code.code()),
+        Some("0A000"),
+        "{error}"
+    );
+    session.batch_execute("rollback").unwrap();
+
+    session
+        .batch_execute(
+            "begin;
+             set local kronos.notify_workers = off;
+             select kronos.enqueue('hook');
+             select kronos.create_cron_job('hook', '0 9 * * *');
+             prepare transaction 'silent'",
+        )
+        .unwrap();
+    session.batch_execute("commit prepared 'silent'").unwrap();
+    assert_eq!(
+        count(&mut session, "select count(*) from kronos.executions"),
+        1
+    );
+    assert_eq!(count(&mut session, "select count(*) from kronos.jobs"), 1);
     assert_sound(&mut session);
 }

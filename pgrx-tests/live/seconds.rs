@@ -10,10 +10,11 @@ fn pg_cron_has_seconds(session: &mut Client) -> bool {
     count(session, knows) == 1
 }
 
+// Design 2 and 9.
 #[test]
 fn schedule_of_seconds_ticks_on_its_grid_or_is_refused_with_the_version_it_needs() {
-    // Schedules of seconds need no slot.
-    let server = Server::start_with(&["kronos.max_alarms = 0"]);
+    // Schedules of seconds have a pool of their own.
+    let server = Server::start_with(&["kronos.max_entries = 0"]);
     let mut session = server.session();
     make_acme(&mut session);
     if !pg_cron_has_seconds(&mut session) {
@@ -32,16 +33,51 @@ fn schedule_of_seconds_ticks_on_its_grid_or_is_refused_with_the_version_it_needs
     let entry = "select count(*) from cron.job where schedule = '2 seconds'";
     assert_eq!(count(&mut session, entry), 1);
     wait_for("five ticks", || executions(&mut session) >= 5);
-    let off_grid = "select count(*) from kronos.executions where extract(epoch from tick_at)::numeric % 2 <> 0";
+    let off_grid =
+        "select count(*) from kronos.ticks where extract(epoch from tick_at)::numeric % 2 <> 0";
     assert_eq!(count(&mut session, off_grid), 0);
     let missing = "select count(*)
-                   from (select tick_at - lag(tick_at) over (order by tick_at) as step from kronos.executions) steps
+                   from (select tick_at - lag(tick_at) over (order by tick_at) as step from kronos.ticks) steps
                    where step <> interval '2 seconds'";
     assert_eq!(count(&mut session, missing), 0);
-    let first = "select count(*) from kronos.jobs
-                 where (select min(tick_at) from kronos.executions) <= active_since + interval '2 seconds'";
+    let first = "select count(*) from kronos_internal.jobs
+                 where (select min(tick_at) from kronos.ticks) <= active_since + interval '2 seconds'";
     assert_eq!(count(&mut session, first), 1);
     assert_sound(&mut session);
     try_cancel(&mut session, job_id).unwrap();
-    assert_eq!(count(&mut session, "select count(*) from cron.job"), 0);
+    assert_eq!(entries(&mut session), 0);
+}
+
+// Invariant 2: the pool of sixty is bounded, and a create that finds none free says so and changes nothing.
+#[test]
+fn sixty_schedules_of_seconds_have_entries_and_the_next_is_refused() {
+    let server = Server::start();
+    let mut session = server.session();
+    if !pg_cron_has_seconds(&mut session) {
+        return;
+    }
+    session.batch_execute("select kronos.start()").unwrap();
+    for workspace in ["acme", "other"] {
+        make_workspace(&mut session, workspace);
+    }
+    for seconds in 1..=30 {
+        for workspace in ["acme", "other"] {
+            let name = seconds.to_string();
+            create_named(
+                &mut session,
+                workspace,
+                &name,
+                &format!("{seconds} seconds"),
+            );
+        }
+    }
+    assert_eq!(entries(&mut session), 60);
+    let before = state(&mut session);
+    let refused = try_create(&mut session, "31 seconds");
+    assert_eq!(assert_code(refused, "TOO_MANY_ENTRIES"), "53400");
+    assert_eq!(state(&mut session), before);
+    // A job on a schedule that exists needs no entry.
+    create(&mut session, "30 seconds");
+    create(&mut session, YEARLY);
+    assert_sound(&mut session);
 }

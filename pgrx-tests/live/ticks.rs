@@ -1,8 +1,8 @@
-//! Invariants 4 to 7 and 10: every tick's executions, under double wake-ups, crashes, changes and failures.
+//! Invariants 4 to 7: every tick once, under double wake-ups, crashes and changes.
 
 use crate::domain::*;
 use crate::server::{Server, wait_for};
-use postgres::Client;
+use postgres::{Client, Transaction};
 use std::thread;
 use uuid::Uuid;
 
@@ -15,212 +15,385 @@ fn server_with_due_jobs(jobs: usize) -> (Server, Client, Vec<Uuid>) {
     (server, session, ids)
 }
 
-fn executions_of(session: &mut Client, job_id: Uuid) -> i64 {
-    session
-        .query_one(
-            "select count(*) from kronos.executions where job_id = $1",
-            &[&job_id],
-        )
-        .unwrap()
-        .get(0)
+/// The version that each of a job's ticks was written for.
+fn versions(session: &mut Client, job_id: Uuid) -> Vec<i32> {
+    let statement = "select version from kronos.ticks where job_id = $1 order by tick_at";
+    let rows = session.query(statement, &[&job_id]).unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
 }
 
+/// Pretends that a change in progress was called before this year's tick came due: what it wrote of the tick goes, and the
+/// instant of the change is set back.
+fn predate_change(transaction: &mut Transaction, job_id: Uuid) {
+    let statement = "update kronos_internal.jobs
+                     set version_since = date_trunc('year', now()) - interval '1 hour',
+                         active_since = least(active_since, date_trunc('year', now()) - interval '1 hour')
+                     where job_id = $1";
+    transaction
+        .batch_execute(
+            "set local timezone = 'UTC';
+             delete from kronos_internal.ticks;
+             delete from kronos_internal.live_executions",
+        )
+        .unwrap();
+    transaction.execute(statement, &[&job_id]).unwrap();
+}
+
+// Invariant 4.
 #[test]
 fn tick_that_is_woken_twice_has_one_execution_per_job() {
     let (_server, mut session, _) = server_with_due_jobs(20);
-    assert_eq!(run_due(&mut session), 20);
-    assert_eq!(run_due(&mut session), 0);
+    tick(&mut session);
+    assert_eq!(ticks(&mut session, "RUN"), 20);
+    tick(&mut session);
     // Also if the first wake-up's bookkeeping were lost.
     make_yearly_due(&mut session);
     assert_eq!(run_due(&mut session), 0);
+    make_yearly_due(&mut session);
+    tick(&mut session);
     assert_eq!(executions(&mut session), 20);
+    assert_ledger_matches_executions(&mut session);
     assert_sound(&mut session);
 }
 
+// Invariant 4.
 #[test]
 fn tick_that_is_woken_by_eight_sessions_at_once_has_one_execution_per_job() {
     let (server, mut session, _) = server_with_due_jobs(200);
+    let mut wakers: Vec<Client> = (0..8).map(|_| server.session()).collect();
     for _ in 0..10 {
-        session
-            .batch_execute("truncate kronos.executions cascade")
-            .unwrap();
+        forget_ticks(&mut session);
         make_yearly_due(&mut session);
-        let written: i64 = thread::scope(|scope| {
-            let wakers: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| run_due(&mut server.session())))
-                .collect();
-            wakers.into_iter().map(|waker| waker.join().unwrap()).sum()
+        thread::scope(|scope| {
+            for waker in &mut wakers {
+                scope.spawn(|| tick(waker));
+            }
         });
-        assert_eq!(written, 200);
+        assert_eq!(ticks(&mut session, "RUN"), 200);
         assert_eq!(executions(&mut session), 200);
+        assert_ledger_matches_executions(&mut session);
         assert_sound(&mut session);
     }
 }
 
+// Invariant 4: procedure and function share what is due.
 #[test]
-fn tick_whose_run_due_is_killed_midway_has_one_execution_per_job_after_recovery() {
+fn tick_that_tick_and_run_due_handle_at_once_has_one_execution_per_job() {
+    let (server, mut session, ids) = server_with_due_jobs(1);
+    copy_job(&mut session, ids[0], 3000);
+    thread::scope(|scope| {
+        for waker in 0..4 {
+            let server = &server;
+            scope.spawn(move || {
+                let mut waking = server.session();
+                if waker % 2 == 0 {
+                    tick(&mut waking);
+                } else {
+                    run_due(&mut waking);
+                }
+            });
+        }
+    });
+    tick(&mut session);
+    assert_eq!(executions(&mut session), 3001);
+    assert_ledger_matches_executions(&mut session);
+    assert_sound(&mut session);
+}
+
+// Invariant 4: a crash.
+#[test]
+fn tick_whose_wake_up_is_killed_midway_has_one_execution_per_job_after_recovery() {
     let (server, mut session, _) = server_with_due_jobs(50);
-    kill_run_due_midway(&server, &mut session);
+    kill_tick_midway(&server, &mut session);
 
     let mut session = server.session_after_crash();
     assert_eq!(executions(&mut session), 0);
-    assert_eq!(run_due(&mut session), 50);
-    assert_eq!(run_due(&mut session), 0);
+    tick(&mut session);
+    tick(&mut session);
+    assert_eq!(executions(&mut session), 50);
+    assert_ledger_matches_executions(&mut session);
     assert_sound(&mut session);
 }
 
+// Invariant 5.
 #[test]
 fn tick_due_before_an_update_belongs_to_the_old_version_though_nothing_had_woken() {
-    for cron in [None, Some("5 5 5 5 *")] {
-        let (_server, mut session, ids) = server_with_due_jobs(1);
-        let next = try_update(&mut session, ids[0], cron).unwrap();
+    let (_server, mut session, ids) = server_with_due_jobs(3);
+    let changes = [None, Some("5 5 5 5 *"), None];
+    for (job_id, cron) in ids.iter().zip(changes) {
+        assert_eq!(try_update(&mut session, *job_id, cron).unwrap(), 2);
         assert_eq!(
-            executions_of(&mut session, ids[0]),
-            1,
-            "the update materialises it"
+            versions(&mut session, *job_id),
+            [1],
+            "the update writes the tick"
         );
-        run_due(&mut session);
-        assert_eq!(executions_of(&mut session, ids[0]), 1);
-        assert_eq!(executions_of(&mut session, next), 0);
-        assert_sound(&mut session);
     }
+    tick(&mut session);
+    for job_id in ids {
+        assert_eq!(versions(&mut session, job_id), [1]);
+    }
+    assert_ledger_matches_executions(&mut session);
+    assert_sound(&mut session);
 }
 
+// Invariant 5.
 #[test]
 fn tick_after_an_update_belongs_to_the_new_version() {
     let (_server, mut session, ids) = server_with_due_jobs(1);
-    let next = try_update(&mut session, ids[0], None).unwrap();
-    session
-        .batch_execute("truncate kronos.executions cascade")
-        .unwrap();
+    try_update(&mut session, ids[0], None).unwrap();
+    forget_ticks(&mut session);
     // The update took place before the tick.
-    session
-        .batch_execute("update kronos.jobs set retired_at = date_trunc('year', now()) - interval '1 day' where status = 'RETIRED'")
-        .unwrap();
     make_yearly_due(&mut session);
-    session
-        .batch_execute("update kronos.jobs set created_at = created_at - interval '9 days', active_since = active_since - interval '9 days' where status = 'RETIRED'")
-        .unwrap();
-    assert_eq!(run_due(&mut session), 1);
-    assert_eq!(executions_of(&mut session, next), 1);
+    tick(&mut session);
+    assert_eq!(versions(&mut session, ids[0]), [2]);
     assert_sound(&mut session);
 }
 
+// Invariant 4.
 #[test]
-fn tick_due_before_a_job_was_created_is_not_its_own() {
+fn tick_due_before_a_job_was_created_is_not_the_jobs() {
     let (_server, mut session, _) = server_with_due_jobs(1);
     let late = create(&mut session, YEARLY);
-    assert_eq!(run_due(&mut session), 1);
+    tick(&mut session);
+    assert_eq!(ticks(&mut session, "RUN"), 1);
     assert_eq!(executions_of(&mut session, late), 0);
     assert_sound(&mut session);
 }
 
+/// What an open transaction does to a job while its tick comes due, and what then becomes of the tick.
+const CHANGES: [(&str, &str, bool, &str); 9] = [
+    (
+        "update",
+        "select kronos.update_cron_job($1, priority => 3, workspace => 'acme')",
+        true,
+        "RUN",
+    ),
+    (
+        "an update that is rolled back",
+        "select kronos.update_cron_job($1, cron => '5 5 5 5 *', workspace => 'acme')",
+        false,
+        "RUN",
+    ),
+    (
+        "an update to another schedule",
+        "select kronos.update_cron_job($1, cron => '5 5 5 5 *', workspace => 'acme')",
+        true,
+        "RUN",
+    ),
+    (
+        "cancel",
+        "select kronos.cancel_cron_job($1, workspace => 'acme')",
+        true,
+        "SKIPPED",
+    ),
+    (
+        "a cancel that is rolled back",
+        "select kronos.cancel_cron_job($1, workspace => 'acme')",
+        false,
+        "RUN",
+    ),
+    (
+        "pause",
+        "select kronos.pause_cron_job($1, workspace => 'acme')",
+        true,
+        "SKIPPED",
+    ),
+    (
+        "pause and resume",
+        "select kronos.pause_cron_job($1, workspace => 'acme'), kronos.resume_cron_job($1, workspace => 'acme')",
+        true,
+        "SKIPPED",
+    ),
+    (
+        "trigger",
+        "select kronos.trigger_cron_job($1, workspace => 'acme')",
+        true,
+        "RUN",
+    ),
+    (
+        "backfill",
+        "select kronos.backfill_cron_job($1, tick_from => date_trunc('year', now(), 'UTC') - interval '1 day', workspace => 'acme')",
+        true,
+        "RUN",
+    ),
+];
+
+// Invariant 4; C8 (an open backfill), C18: a change in progress holds up nobody, and loses no tick.
 #[test]
-fn job_in_an_open_transaction_holds_up_neither_the_tick_of_others_nor_loses_its_own() {
-    for outcome in ["roll back", "update", "cancel"] {
-        let (server, mut session, ids) = server_with_due_jobs(10);
+fn job_in_an_open_transaction_neither_holds_up_the_ticks_of_others_nor_loses_its_own() {
+    let (server, mut session, _) = server_with_due_jobs(1);
+    for (change, statement, is_committed, expected) in CHANGES {
+        forget_ticks(&mut session);
+        let job_id = create(&mut session, YEARLY);
+        let other = create(&mut session, YEARLY);
+        make_yearly_due(&mut session);
         let mut changing = server.session();
         let mut transaction = changing.transaction().unwrap();
-        match outcome {
-            "roll back" => try_cancel(&mut transaction, ids[0]).unwrap(),
-            "cancel" => try_cancel(&mut transaction, ids[0]).unwrap(),
-            _ => drop(try_update(&mut transaction, ids[0], None).unwrap()),
-        }
-        assert_eq!(run_due(&mut session), 9, "the others, without waiting");
-        match outcome {
-            "roll back" => transaction.rollback().unwrap(),
-            _ => transaction.commit().unwrap(),
-        }
-        run_due(&mut session);
-        let expected = if outcome == "cancel" { 0 } else { 1 };
-        assert_eq!(executions_of(&mut session, ids[0]), expected, "{outcome}");
-        assert_eq!(executions(&mut session), 9 + expected);
-        assert_eq!(
-            count(&mut session, "select count(*) from kronos.pending_ticks"),
-            0
-        );
+        transaction.query(statement, &[&job_id]).unwrap();
+
+        tick_without_waiting(&server);
+        assert_eq!(outcomes(&mut session, other), ["RUN"], "{change}");
+        // A trigger does not lock its job against ticks; the others do.
+        let meanwhile = if change == "trigger" { "RUN" } else { "OWED" };
+        assert_eq!(outcomes(&mut session, job_id), [meanwhile], "{change}");
         assert_sound(&mut session);
+        if is_committed {
+            transaction.commit().unwrap();
+        } else {
+            transaction.rollback().unwrap();
+        }
+        tick(&mut session);
+        assert_eq!(outcomes(&mut session, job_id), [expected], "{change}");
+        if expected == "RUN" {
+            assert_eq!(versions(&mut session, job_id), [1], "{change}");
+        }
+        assert_eq!(ticks(&mut session, "OWED"), 0, "{change}");
+        assert_ledger_matches_executions(&mut session);
+        assert_sound(&mut session);
+        for id in [job_id, other] {
+            let _ = try_cancel(&mut session, id);
+        }
     }
 }
 
+// Invariant 4: a resume that is open.
 #[test]
-fn job_uncommitted_during_a_tick_gets_it_with_the_next_wake_up() {
-    let (server, mut session, _) = server_with_due_jobs(3);
-    let mut joining = server.session();
-    let mut transaction = joining.transaction().unwrap();
-    // With the default policy: the tick was not missed, however late it is seen to be the job's.
-    let late: Uuid = transaction
-        .query_one(
-            "select job_id from kronos.create_cron_job('acme', 'hook', $1)",
-            &[&YEARLY],
-        )
-        .unwrap()
-        .get(0);
-    // As if the transaction had begun before the tick came due.
-    transaction
-        .execute(
-            "update kronos.jobs set active_since = date_trunc('year', now() at time zone 'UTC') at time zone 'UTC' - interval '1 hour',
-                                    created_at = date_trunc('year', now() at time zone 'UTC') at time zone 'UTC' - interval '1 hour'
-             where job_id = $1",
-            &[&late],
-        )
-        .unwrap();
-    assert_eq!(run_due(&mut session), 3);
+fn job_that_is_being_resumed_holds_up_nobody_and_has_only_ticks_after_its_resume() {
+    let (server, mut session, ids) = server_with_due_jobs(2);
+    let pause = "select kronos.pause_cron_job($1, workspace => 'acme')";
+    session.query(pause, &[&ids[0]]).unwrap();
+    let mut resuming = server.session();
+    let mut transaction = resuming.transaction().unwrap();
+    let resume = "select kronos.resume_cron_job($1, workspace => 'acme')";
+    transaction.query(resume, &[&ids[0]]).unwrap();
+    tick_without_waiting(&server);
+    assert_eq!(outcomes(&mut session, ids[1]), ["RUN"]);
     transaction.commit().unwrap();
-    assert_eq!(executions_of(&mut session, late), 0);
-
-    assert_eq!(run_due(&mut session), 1, "though no tick is due");
-    assert_eq!(executions_of(&mut session, late), 1);
-    assert_eq!(run_due(&mut session), 0);
+    tick(&mut session);
+    assert!(outcomes(&mut session, ids[0]).is_empty());
+    // The next one is its own.
+    forget_ticks(&mut session);
+    make_yearly_due(&mut session);
+    tick(&mut session);
+    assert_eq!(outcomes(&mut session, ids[0]), ["RUN"]);
     assert_sound(&mut session);
 }
 
+// Invariant 4: a tick between an update's instant and its commit is the new version's, if its schedule has the tick.
 #[test]
-fn job_that_a_wake_up_in_repeatable_read_cannot_see_gets_its_tick_from_the_next() {
-    let (server, mut session, _) = server_with_due_jobs(1);
-    let mut waking = server.session();
-    let mut transaction = waking
-        .build_transaction()
-        .isolation_level(postgres::IsolationLevel::RepeatableRead)
-        .start()
-        .unwrap();
-    transaction.query("select from kronos.jobs", &[]).unwrap();
-    let unseen = create(&mut session, YEARLY);
-    session
-        .batch_execute(
-            "update kronos.jobs set active_since = date_trunc('year', now() at time zone 'UTC') at time zone 'UTC' - interval '1 hour',
-                                    created_at = date_trunc('year', now() at time zone 'UTC') at time zone 'UTC' - interval '1 hour'
-             where created_at > now() - interval '1 hour'",
-        )
-        .unwrap();
-    assert_eq!(run_due(&mut transaction), 1);
-    transaction.commit().unwrap();
-    assert_eq!(run_due(&mut session), 1);
-    assert_eq!(executions_of(&mut session, unseen), 1);
+fn tick_due_between_an_update_and_its_commit_is_the_new_versions_if_it_has_it() {
+    let (server, mut session, ids) = server_with_due_jobs(3);
+    let changes = [
+        (ids[0], None, vec![2]),
+        // The tick of 5 May that the new schedule has is not one that was handled while the job was on it.
+        (ids[1], Some("5 5 5 5 *"), vec![]),
+    ];
+    for (job_id, cron, expected) in changes {
+        forget_ticks(&mut session);
+        make_yearly_due(&mut session);
+        let mut updating = server.session();
+        let mut transaction = updating.transaction().unwrap();
+        try_update(&mut transaction, job_id, cron).unwrap();
+        predate_change(&mut transaction, job_id);
+        tick_without_waiting(&server);
+        assert_eq!(outcomes(&mut session, job_id), ["OWED"]);
+        transaction.commit().unwrap();
+        tick(&mut session);
+        assert_eq!(versions(&mut session, job_id), expected);
+        assert_eq!(ticks(&mut session, "OWED"), 0);
+        assert_ledger_matches_executions(&mut session);
+    }
+}
+
+// Invariant 4.
+#[test]
+fn owed_tick_of_a_job_that_is_then_updated_is_written_by_the_update_for_the_old_version() {
+    let (server, mut session, ids) = server_with_due_jobs(2);
+    let mut holding = server.session();
+    let mut transaction = holding.transaction().unwrap();
+    let lock = "select from kronos_internal.jobs where job_id = $1 for no key update";
+    transaction.query(lock, &[&ids[0]]).unwrap();
+    tick_without_waiting(&server);
+    assert_eq!(outcomes(&mut session, ids[0]), ["OWED"]);
+    transaction.rollback().unwrap();
+    try_update(&mut session, ids[0], None).unwrap();
+    assert_eq!(outcomes(&mut session, ids[0]), ["RUN"]);
+    tick(&mut session);
+
+    assert_eq!(versions(&mut session, ids[0]), [1]);
+    assert_eq!(ticks(&mut session, "OWED"), 0);
+    assert_ledger_matches_executions(&mut session);
     assert_sound(&mut session);
 }
 
+// Invariants 9 and 11: a call that finds more owed ticks than a batch retries, all of them held, ends all the same.
 #[test]
-fn tick_of_a_schedule_that_is_locked_by_a_cancel_comes_when_the_cancel_has_failed() {
+fn wake_up_ends_though_another_session_holds_thousands_of_jobs() {
+    let (server, mut session, ids) = server_with_due_jobs(1);
+    copy_job(&mut session, ids[0], 2999);
+    let mut holding = server.session();
+    let mut transaction = holding.transaction().unwrap();
+    let lock = "select from kronos_internal.jobs for no key update";
+    transaction.query(lock, &[]).unwrap();
+    tick_without_waiting(&server);
+    tick_without_waiting(&server);
+    assert_eq!(ticks(&mut session, "OWED"), 3000);
+    transaction.rollback().unwrap();
+    tick(&mut session);
+    assert_eq!(ticks(&mut session, "RUN"), 3000);
+    assert_ledger_matches_executions(&mut session);
+    assert_sound(&mut session);
+}
+
+// Invariant 6: the ledger says what became of the tick.
+#[test]
+fn owed_tick_of_a_job_that_is_then_cancelled_or_paused_is_skipped_with_the_reason() {
+    let (server, mut session, ids) = server_with_due_jobs(3);
+    let mut holding = server.session();
+    let mut transaction = holding.transaction().unwrap();
+    let lock = "select from kronos_internal.jobs where job_id = any ($1) for no key update";
+    transaction.query(lock, &[&&ids[..2]]).unwrap();
+    tick_without_waiting(&server);
+    assert_eq!(ticks(&mut session, "OWED"), 2);
+    transaction.rollback().unwrap();
+    try_cancel(&mut session, ids[0]).unwrap();
+    let pause = "select kronos.pause_cron_job($1, workspace => 'acme')";
+    session.query(pause, &[&ids[1]]).unwrap();
+    tick(&mut session);
+
+    assert_eq!(outcomes(&mut session, ids[0]), ["SKIPPED"]);
+    assert!(reason(&mut session, ids[0]).contains("retired"));
+    assert_eq!(outcomes(&mut session, ids[1]), ["SKIPPED"]);
+    assert!(reason(&mut session, ids[1]).contains("paused"));
+    assert_eq!(executions(&mut session), 1);
+    assert_sound(&mut session);
+}
+
+// Invariant 4: nothing else is on the schedule, so the cancel holds the schedule itself.
+#[test]
+fn tick_of_a_schedule_that_a_cancel_has_locked_comes_when_the_cancel_is_rolled_back() {
     let (server, mut session, ids) = server_with_due_jobs(1);
     let mut cancelling = server.session();
     let mut transaction = cancelling.transaction().unwrap();
     try_cancel(&mut transaction, ids[0]).unwrap();
-    assert_eq!(run_due(&mut session), 0, "without waiting");
+    tick_without_waiting(&server);
+    assert_eq!(executions(&mut session), 0);
     transaction.rollback().unwrap();
-    assert_eq!(run_due(&mut session), 1);
+    tick(&mut session);
+    assert_eq!(executions(&mut session), 1);
     assert_sound(&mut session);
 }
 
+// Invariant 6.
 #[test]
-fn no_tick_is_materialised_after_a_cancel_has_committed() {
+fn no_tick_is_written_after_a_cancel_has_committed() {
     let (server, mut session, ids) = server_with_due_jobs(2);
     hold_executions(&mut session);
     thread::scope(|scope| {
         let mut waker = server.session();
         let waker_pid = backend_pid(&mut waker);
-        let woken = scope.spawn(move || run_due(&mut waker));
-        wait_for("run_due to be in the middle of its insert", || {
+        let woken = scope.spawn(move || tick(&mut waker));
+        wait_for("the wake-up to be in the middle of its insert", || {
             is_waiting(&mut session, waker_pid)
         });
 
@@ -237,50 +410,47 @@ fn no_tick_is_materialised_after_a_cancel_has_committed() {
         session
             .batch_execute("select pg_advisory_unlock(77)")
             .unwrap();
-        assert_eq!(woken.join().unwrap(), 2);
+        woken.join().unwrap();
         assert_eq!(
             cancelled.join().unwrap(),
             1,
-            "the tick was materialised before the cancel, not after it"
+            "the tick was written before the cancel, not after it"
         );
     });
+    assert_sound(&mut session);
+    forget_ticks(&mut session);
     make_yearly_due(&mut session);
-    session
-        .batch_execute("truncate kronos.executions cascade")
-        .unwrap();
-    assert_eq!(run_due(&mut session), 1, "only the other job's");
+    tick(&mut session);
+    assert_eq!(executions(&mut session), 1, "only the other job's");
     assert_eq!(executions_of(&mut session, ids[0]), 0);
 }
 
+// Invariant 7.
 #[test]
-fn only_ticks_within_the_window_are_materialised() {
+fn only_ticks_within_the_window_are_written() {
     let (_server, mut session, ids) = server_with_due_jobs(4);
-    session
-        .execute("update kronos.jobs set starts_at = date_trunc('year', now()) + interval '1 us' where job_id = $1", &[&ids[0]])
-        .unwrap();
-    session
-        .execute(
-            "update kronos.jobs set starts_at = date_trunc('year', now()) where job_id = $1",
-            &[&ids[1]],
-        )
-        .unwrap();
-    session
-        .execute(
-            "update kronos.jobs set ends_at = date_trunc('year', now()) where job_id = $1",
-            &[&ids[2]],
-        )
-        .unwrap();
-    session
-        .execute("update kronos.jobs set ends_at = date_trunc('year', now()) + interval '1 us' where job_id = $1", &[&ids[3]])
-        .unwrap();
-    assert_eq!(run_due(&mut session), 2);
+    let bounds = [
+        ("starts_at", "interval '1 us'"),
+        ("starts_at", "interval '0'"),
+        ("ends_at", "interval '0'"),
+        ("ends_at", "interval '1 us'"),
+    ];
+    for (job_id, (bound, after)) in ids.iter().zip(bounds) {
+        let set = format!(
+            "update kronos_internal.jobs set {bound} = date_trunc('year', now()) + {after} where job_id = $1"
+        );
+        session.execute(&set, &[job_id]).unwrap();
+    }
+    tick(&mut session);
     let counts = [0, 1, 2, 3].map(|job| executions_of(&mut session, ids[job]));
     assert_eq!(counts, [0, 1, 0, 1]);
+    assert_eq!(ticks(&mut session, "RUN"), 2, "no row for the others");
     assert_sound(&mut session);
 }
 
+// Invariant 4: three jobs, ten ticks each.
 #[test]
-fn every_tick_of_a_downtime_is_materialised_once() {
+fn every_tick_of_a_downtime_is_written_once() {
     let server = Server::start();
     let mut session = server.session();
     make_acme(&mut session);
@@ -290,124 +460,107 @@ fn every_tick_of_a_downtime_is_materialised_once() {
     session
         .batch_execute(
             "set timezone = 'UTC';
-             update kronos.jobs set created_at = date_trunc('day', now()) - interval '9 days 1 hour', active_since = date_trunc('day', now()) - interval '9 days 1 hour';
-             update kronos.schedules set next_tick_at = date_trunc('day', now()) - interval '9 days',
-                                         settled_at = date_trunc('day', now()) - interval '9 days 1 hour'",
+             update kronos_internal.jobs
+             set created_at = date_trunc('day', now()) - interval '9 days 1 hour',
+                 version_since = date_trunc('day', now()) - interval '9 days 1 hour',
+                 active_since = date_trunc('day', now()) - interval '9 days 1 hour';
+             update kronos_internal.schedules
+             set next_tick_at = date_trunc('day', now()) - interval '9 days',
+                 ticked_until = date_trunc('day', now()) - interval '9 days 1 hour'",
         )
         .unwrap();
-    assert_eq!(run_due(&mut session), 30);
-    assert_eq!(run_due(&mut session), 0);
-    assert_eq!(
-        count(
-            &mut session,
-            "select count(distinct tick_at) from kronos.executions"
-        ),
-        10
-    );
+    tick(&mut session);
+    tick(&mut session);
+    assert_eq!(executions(&mut session), 30);
+    let instants = "select count(distinct tick_at) from kronos.ticks";
+    assert_eq!(count(&mut session, instants), 10);
+    assert_ledger_matches_executions(&mut session);
     assert_sound(&mut session);
 }
 
-#[test]
-fn pending_tick_of_a_job_that_is_then_replaced_stays_the_old_versions() {
-    let (server, mut session, ids) = server_with_due_jobs(2);
-    let mut holding = server.session();
-    let mut transaction = holding.transaction().unwrap();
-    transaction
-        .query(
-            "select from kronos.jobs where job_id = $1 for no key update",
-            &[&ids[0]],
-        )
-        .unwrap();
-    assert_eq!(run_due(&mut session), 1);
-    transaction.rollback().unwrap();
-    let next = try_update(&mut session, ids[0], None).unwrap();
-
-    assert_eq!(run_due(&mut session), 1);
-    assert_eq!(executions_of(&mut session, ids[0]), 1);
-    assert_eq!(executions_of(&mut session, next), 0);
-    assert_sound(&mut session);
-}
-
-#[test]
-fn tick_due_between_an_update_and_its_commit_belongs_to_the_new_version() {
-    let (server, mut session, ids) = server_with_due_jobs(2);
-    let mut updating = server.session();
-    let mut transaction = updating.transaction().unwrap();
-    let next = try_update(&mut transaction, ids[0], None).unwrap();
-    // As if the update had been called before the tick came due.
-    transaction
-        .batch_execute(
-            "delete from kronos.executions;
-             update kronos.jobs set retired_at = date_trunc('year', now()) - interval '1 hour' where status = 'RETIRED';
-             update kronos.jobs set created_at = date_trunc('year', now()) - interval '1 hour', active_since = date_trunc('year', now()) - interval '1 hour' where version = 2",
-        )
-        .unwrap();
-    assert_eq!(run_due(&mut session), 1);
-    transaction.commit().unwrap();
-    assert_eq!(run_due(&mut session), 1);
-    assert_eq!(executions_of(&mut session, ids[0]), 0);
-    assert_eq!(executions_of(&mut session, next), 1);
-    assert_sound(&mut session);
-}
-
-#[test]
-fn pending_tick_of_a_job_that_is_then_cancelled_is_dropped() {
-    let (server, mut session, ids) = server_with_due_jobs(2);
-    let mut cancelling = server.session();
-    let mut transaction = cancelling.transaction().unwrap();
-    try_cancel(&mut transaction, ids[0]).unwrap();
-    assert_eq!(run_due(&mut session), 1);
-    assert_eq!(
-        count(&mut session, "select count(*) from kronos.pending_ticks"),
-        1
-    );
-    transaction.commit().unwrap();
-    assert_eq!(run_due(&mut session), 0);
-    assert_eq!(
-        count(&mut session, "select count(*) from kronos.pending_ticks"),
-        0
-    );
-    assert_sound(&mut session);
-}
-
-#[test]
-fn job_that_cannot_be_materialised_holds_up_no_other_and_is_made_good_later() {
-    let (_server, mut session, ids) = server_with_due_jobs(40);
+/// Pretends that all that is recorded is so many days older.
+fn age_by_days(session: &mut Client, days: i32) {
     session
         .batch_execute(&format!(
-            "create function public.refuse() returns trigger language plpgsql as
-               $$ begin
-                    if new.job_id in ('{}', '{}') then raise exception 'no room for %', new.job_id using errcode = '23514'; end if;
-                    return new;
-                  end $$;
-             create trigger refuse before insert on kronos.executions for each row execute function public.refuse();",
-            ids[7], ids[8]
+            "update kronos_internal.ticks set recorded_at = recorded_at - interval '{days} days';
+             update kronos_internal.history
+             set created_at = created_at - interval '{days} days', finished_at = finished_at - interval '{days} days'"
         ))
         .unwrap();
-    assert_eq!(run_due(&mut session), 38);
-    let seen = session.query("select detail->>'job_id', detail->>'sqlstate', detail->>'error' from kronos.check() where invariant = 10", &[]);
-    let mut seen: Vec<(String, String, String)> = seen
-        .unwrap()
-        .iter()
-        .map(|row| (row.get(0), row.get(1), row.get(2)))
-        .collect();
-    seen.sort();
-    let expected = [ids[7], ids[8]].map(|id| {
-        (
-            id.to_string(),
-            "23514".to_owned(),
-            format!("no room for {id}"),
-        )
-    });
-    assert_eq!(seen, expected);
+}
 
+// Invariant 4; C3: a tick that ran and was pruned runs again.
+#[test]
+fn tick_that_was_pruned_never_runs_again() {
+    let server = Server::start();
+    let mut session = server.session();
+    make_acme(&mut session);
     session
         .batch_execute(
-            "drop trigger refuse on kronos.executions;
-             update kronos.pending_ticks set tried_at = tried_at - interval '1 hour'",
+            "select kronos.set_retention(execution_retention => '1 day', workspace => 'acme')",
         )
         .unwrap();
-    assert_eq!(run_due(&mut session), 2);
-    assert_eq!(executions(&mut session), 40);
+    let job_id = create(&mut session, "0 * * * *");
+    // The ticks of two days and more ago run and are completed.
+    lose_wake_ups(&mut session, 60);
+    tick(&mut session);
+    let written = executions(&mut session);
+    assert!((59..=61).contains(&written), "{written}");
+    for held in claim(&mut session, "w", 100) {
+        complete(&mut session, "w", held).unwrap();
+    }
+    let old = "select count(*) from kronos.ticks where tick_at < now() - interval '1 day'";
+    let pruned = count(&mut session, old);
+    assert!(pruned >= 35, "{pruned}");
+    age_by_days(&mut session, 2);
+    // A part of them was recorded just now, by a wake-up that was late: it stays.
+    let recent = "update kronos_internal.ticks set recorded_at = now() where tick_at > now() - interval '1 day'";
+    session.execute(recent, &[]).unwrap();
+    session.batch_execute("select kronos.prune()").unwrap();
+    assert_eq!(count(&mut session, old), 0);
+    let kept = ticks(&mut session, "RUN");
+    assert_eq!(kept, written - pruned);
+    assert_sound(&mut session);
+
+    // The schedule is taken back, as a transaction left prepared for days or a restored row might do: none of its ticks
+    // runs again, neither by a wake-up nor by an update nor by a backfill.
+    lose_wake_ups(&mut session, 60);
+    tick(&mut session);
+    assert_eq!(ticks(&mut session, "RUN"), kept);
+    lose_wake_ups(&mut session, 60);
+    try_update(&mut session, job_id, Some("0 * * * *")).unwrap();
+    assert_eq!(ticks(&mut session, "RUN"), kept);
+    let backfilled = "select count(*) from kronos.backfill_cron_job($1, tick_from => now() - interval '60 hours',
+                                                                    workspace => 'acme') b where action = 'CREATE'";
+    let created: i64 = session.query_one(backfilled, &[&job_id]).unwrap().get(0);
+    assert_eq!(created, 0);
+    tick(&mut session);
+    assert_eq!(count(&mut session, old), 0);
+    assert_sound(&mut session);
+}
+
+// Invariant 4; C3: the ledger of every job of a schedule is pruned whole.
+#[test]
+fn jobs_whose_whole_ledger_was_pruned_never_run_its_ticks_again() {
+    let (_server, mut session, ids) = server_with_due_jobs(30);
+    session
+        .batch_execute(
+            "select kronos.set_retention(execution_retention => '1 day', workspace => 'acme')",
+        )
+        .unwrap();
+    tick(&mut session);
+    assert_eq!(ticks(&mut session, "RUN"), 30);
+    session
+        .batch_execute("delete from kronos_internal.live_executions")
+        .unwrap();
+    age_by_days(&mut session, 9);
+    let before = "update kronos_internal.jobs set created_at = now() - interval '400 days'";
+    session.execute(before, &[]).unwrap();
+    session.batch_execute("select kronos.prune()").unwrap();
+    assert_eq!(ticks(&mut session, "RUN"), 0);
+    make_yearly_due(&mut session);
+    tick(&mut session);
+    assert_eq!(ticks(&mut session, "RUN"), 0);
+    assert_eq!(executions_of(&mut session, ids[0]), 0);
     assert_sound(&mut session);
 }

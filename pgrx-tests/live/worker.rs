@@ -217,10 +217,9 @@ impl Scene {
         let target = Target::answering(answers);
         let spec = json!({ "url": target.url, "headers": { "X-Team": "blue" } });
         let policy = json!({ "max_attempts": 3, "initial_delay_ms": 0 });
-        let update =
-            "select kronos.update_endpoint('acme', 'hook', spec => $1, retry_policy => $2)";
+        let update = "select kronos.update_endpoint('hook', spec => $1, retry_policy => $2, workspace => 'acme')";
         session.execute(update, &[&spec, &policy]).unwrap();
-        make_one_shots(&mut session, 1);
+        enqueue(&mut session, 1);
         Scene {
             program,
             server,
@@ -273,7 +272,7 @@ impl Scene {
 
     fn set_timeout(&mut self, timeout: &str) {
         let update = format!(
-            "select kronos.update_endpoint('acme', 'hook', attempt_timeout => '{timeout}')"
+            "select kronos.update_endpoint('hook', attempt_timeout => '{timeout}', workspace => 'acme')"
         );
         self.session.batch_execute(&update).unwrap();
     }
@@ -281,7 +280,8 @@ impl Scene {
     /// The execution: its status, failed attempts, and the outcomes of all attempts.
     fn execution(&mut self) -> (String, i32, String) {
         let statement = "select x.status, x.failed_attempts, coalesce(string_agg(a.outcome, ' ' order by a.attempt), '')
-                         from kronos.executions x left join kronos.attempts a using (execution_id) group by x.execution_id";
+                         from kronos.executions x left join kronos.attempts a using (execution_id)
+                         group by x.execution_id, x.status, x.failed_attempts";
         let row = self.session.query_one(statement, &[]).unwrap();
         (row.get(0), row.get(1), row.get(2))
     }
@@ -310,7 +310,7 @@ fn worker_tries_again_after_a_server_error_and_hands_on_the_same_key() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Status(500), Answer::Status(200)]);
         let _worker = scene.worker(0);
-        scene.assert_ended("SUCCESS", 1, "FAILED SUCCEEDED");
+        scene.assert_ended("SUCCEEDED", 1, "FAILED SUCCEEDED");
         let row = scene
             .session
             .query_one(
@@ -356,7 +356,7 @@ fn worker_does_not_try_again_what_it_cannot_send() {
             json!({ "url": "http://localhost", "headers": ["X"] }),
         ] {
             let mut scene = Scene::new(program, &[Answer::Status(200)]);
-            let update = "select kronos.update_endpoint('acme', 'hook', spec => $1)";
+            let update = "select kronos.update_endpoint('hook', spec => $1, workspace => 'acme')";
             scene.session.execute(update, &[&spec]).unwrap();
             let _worker = scene.worker(0);
             scene.assert_ended("FAILED", 1, "FAILED");
@@ -372,7 +372,7 @@ fn worker_ends_a_request_that_hangs_by_the_deadline_and_tries_again() {
         let mut scene = Scene::new(program, &[Answer::Hang, Answer::Status(200)]);
         scene.set_timeout("5 seconds");
         let _worker = scene.worker(0);
-        scene.assert_ended("SUCCESS", 1, "FAILED SUCCEEDED");
+        scene.assert_ended("SUCCEEDED", 1, "FAILED SUCCEEDED");
         wait_for("the request to be given up", || {
             scene.target.requests()[0].given_up
         });
@@ -384,7 +384,7 @@ fn worker_tries_again_when_the_target_dies_in_the_middle_of_its_response() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Die, Answer::Status(200)]);
         let _worker = scene.worker(0);
-        scene.assert_ended("SUCCESS", 1, "FAILED SUCCEEDED");
+        scene.assert_ended("SUCCEEDED", 1, "FAILED SUCCEEDED");
     }
 }
 
@@ -426,7 +426,7 @@ fn terminated_worker_gives_back_what_runs_and_exits_cleanly() {
         assert_eq!(worker.wait_for_exit().code(), Some(0), "{program:?}");
         assert_eq!(scene.execution(), ("QUEUED".into(), 0, "RELEASED".into()));
         let _other = scene.worker(0);
-        scene.assert_ended("SUCCESS", 0, "RELEASED SUCCEEDED");
+        scene.assert_ended("SUCCEEDED", 0, "RELEASED SUCCEEDED");
     }
 }
 
@@ -451,7 +451,7 @@ fn worker_gives_up_what_it_is_asked_to_stop() {
         scene
             .session
             .batch_execute(
-                "select kronos.cancel_execution('acme', execution_id, request_stop => true) from kronos.executions",
+                "select kronos.cancel_execution(execution_id, request_stop => true, workspace => 'acme') from kronos.executions",
             )
             .unwrap();
         scene.assert_ended("CANCELLED", 0, "RELEASED");
@@ -464,14 +464,14 @@ fn worker_gives_up_what_it_is_asked_to_stop() {
 }
 
 #[test]
-fn killed_worker_is_made_good_by_another_after_the_lease() {
+fn executions_of_a_killed_worker_are_run_by_another_after_the_lease() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Hang, Answer::Status(200)]);
         let mut killed = scene.worker(0);
         scene.target.wait_for_requests(1);
         let _other = scene.worker(0);
         killed.kill();
-        scene.assert_ended("SUCCESS", 1, "LOST SUCCEEDED");
+        scene.assert_ended("SUCCEEDED", 1, "LOST SUCCEEDED");
         let requests = scene.target.requests();
         let keys = requests.iter().map(|r| r.header("idempotency-key"));
         assert_eq!(keys.collect::<std::collections::HashSet<_>>().len(), 1);
@@ -482,14 +482,14 @@ fn killed_worker_is_made_good_by_another_after_the_lease() {
 fn rust_worker_serves_all_workspaces_and_outlives_its_connection() {
     let mut scene = Scene::new(Program::Rust, &[Answer::Status(200)]);
     let mut worker = scene.worker_serving(None, 0);
-    scene.assert_ended("SUCCESS", 0, "SUCCEEDED");
+    scene.assert_ended("SUCCEEDED", 0, "SUCCEEDED");
     let ended = "select count(*) from (select pg_terminate_backend(pid) from pg_stat_activity
                  where query like '%next_wakeup%' and pid <> pg_backend_pid()) t";
     wait_for("the worker to sleep", || {
         count(&mut scene.session, ended) == 1
     });
-    make_one_shots(&mut scene.session, 1);
-    let succeeded = "select count(*) from kronos.executions where status = 'SUCCESS'";
+    enqueue(&mut scene.session, 1);
+    let succeeded = "select count(*) from kronos.executions where status = 'SUCCEEDED'";
     wait_for("the second execution", || {
         count(&mut scene.session, succeeded) == 2
     });

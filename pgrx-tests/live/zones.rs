@@ -1,64 +1,87 @@
-//! Alarms of schedules in other zones than pg_cron's, on a real pg_cron.
+//! Entries of schedules in other zones than pg_cron's, on a real pg_cron.
 
 use crate::domain::*;
 use crate::server::Server;
 use postgres::Client;
 
 fn create_in(session: &mut Client, cron: &str, timezone: &str) {
-    let statement = "select from kronos.create_cron_job('acme', 'hook', $1, $2)";
+    let statement =
+        "select from kronos.create_cron_job('hook', $1, timezone => $2, workspace => 'acme')";
     session.query_one(statement, &[&cron, &timezone]).unwrap();
 }
 
-fn entries(session: &mut Client) -> Vec<String> {
-    let rows = session
-        .query("select schedule from cron.job order by schedule", &[])
-        .unwrap();
+/// The expressions of the schedules' entries.
+fn expressions(session: &mut Client) -> Vec<String> {
+    let statement =
+        "select schedule from cron.job where jobname like 'kronos schedule %' order by schedule";
+    let rows = session.query(statement, &[]).unwrap();
     rows.iter().map(|row| row.get(0)).collect()
 }
 
+fn renewed(session: &mut Client) -> i64 {
+    upkeep(session);
+    let last =
+        "select renewed_entries from kronos_internal.upkeep_runs order by started_at desc limit 1";
+    count(session, last)
+}
+
+// Invariant 1.
 #[test]
-fn pg_cron_entries_cover_the_zones_ticks_and_schedules_of_one_alarm_share_it() {
+fn pg_cron_entries_cover_the_ticks_of_their_zones() {
     let server = Server::start();
     let mut session = server.session();
     make_acme(&mut session);
     create_in(&mut session, "15 9 * * *", "Europe/Berlin");
     create_in(&mut session, "15 9 * * *", "europe/paris");
     create_in(&mut session, "15 9 * * *", "Asia/Kolkata");
-    assert_eq!(entries(&mut session), ["15 7,8 * * *", "45 3 * * *"]);
     assert_eq!(
-        count(
-            &mut session,
-            "select count(*) from kronos.schedules where timezone = 'Europe/Paris'"
-        ),
-        1
+        expressions(&mut session),
+        ["15 7,8 * * *", "15 7,8 * * *", "45 3 * * *"]
     );
+    let paris = "select count(*) from kronos.jobs where timezone = 'Europe/Paris'";
+    assert_eq!(count(&mut session, paris), 1);
     assert_sound(&mut session);
 }
 
+// Design 9: the names of UTC are one zone, so their jobs share a schedule.
 #[test]
-fn alarm_that_no_longer_covers_its_schedule_is_seen_and_replaced() {
+fn jobs_in_the_zones_that_are_utc_share_a_schedule() {
+    let server = Server::start();
+    let mut session = server.session();
+    make_acme(&mut session);
+    for zone in ["UTC", "GMT", "etc/utc", "Zulu", "GMT-0"] {
+        create_in(&mut session, "15 9 * * *", zone);
+    }
+    assert_eq!(expressions(&mut session), ["15 9 * * *"]);
+    assert_sound(&mut session);
+}
+
+// Invariant 1: an entry that the zone's rules have outgrown.
+#[test]
+fn entry_that_no_longer_covers_its_schedule_is_seen_by_check_and_renewed_by_upkeep() {
     let server = Server::start();
     let mut session = server.session();
     make_acme(&mut session);
     create_in(&mut session, "15 9 * * *", "Europe/Berlin");
-    // As if the rules had been others when the alarm was made.
+    // As if the rules had been others when the entry was made.
     session
         .batch_execute(
-            "update kronos.alarms set cron = '15 8 * * *';
-             select cron.alter_job(jobid, schedule => '15 8 * * *') from cron.job;",
+            "update kronos_internal.schedules set entry_cron = '15 8 * * *';
+             select cron.alter_job(jobid, schedule => '15 8 * * *') from cron.job where jobname like 'kronos schedule %';",
         )
         .unwrap();
-    let seen = "select count(*) from kronos.check() where invariant = 1 and problem like 'an alarm does not cover%'";
+    let seen = "select count(*) from kronos.check() where invariant = 1 and problem like '%does not cover%'";
     assert_eq!(count(&mut session, seen), 1);
 
-    assert_eq!(count(&mut session, "select kronos.realign_alarms()"), 1);
-    assert_eq!(entries(&mut session), ["15 7,8 * * *"]);
+    assert_eq!(renewed(&mut session), 1);
+    assert_eq!(expressions(&mut session), ["15 7,8 * * *"]);
     assert_sound(&mut session);
-    assert_eq!(count(&mut session, "select kronos.realign_alarms()"), 0);
+    assert_eq!(renewed(&mut session), 0);
 }
 
+// Invariant 1.
 #[test]
-fn change_of_pg_crons_own_zone_is_seen_and_made_good() {
+fn change_of_pg_crons_own_zone_is_set_right_by_upkeep() {
     let server = Server::start();
     let mut session = server.session();
     make_acme(&mut session);
@@ -76,7 +99,7 @@ fn change_of_pg_crons_own_zone_is_seen_and_made_good() {
         assert_sound(&mut session);
         return;
     }
-    assert_eq!(count(&mut session, "select kronos.realign_alarms()"), 2);
-    assert_eq!(entries(&mut session), ["15 4,5 * * *", "15 9 * * *"]);
+    assert_eq!(renewed(&mut session), 2);
+    assert_eq!(expressions(&mut session), ["15 4,5 * * *", "15 9 * * *"]);
     assert_sound(&mut session);
 }

@@ -1,13 +1,13 @@
-//! Lists by pages. A page goes on behind a cursor, which stands for the key of a row: what is inserted or deleted
-//! meanwhile neither repeats nor hides other rows.
+//! Lists by pages. A page follows a cursor, which stands for the key of a row: rows inserted or deleted meanwhile
+//! neither repeat nor hide others.
 
-use super::needed;
-use crate::error::{self, KronosError, Result};
+use crate::args::{needed, range};
+use crate::error::{Result, invalid_argument};
 use crate::sql;
+use chrono::{DateTime, Utc};
 use pgrx::Uuid;
-use serde_json::json;
 
-/// What a list returns of all its rows: at most `max`, behind the one with the key `after`.
+/// What a list returns of all its rows: at most `max`, after the one with the key `after`.
 pub struct Page<K> {
     pub max: i64,
     pub after: Option<K>,
@@ -33,35 +33,36 @@ pub fn numbered_page(max: Option<i32>, after_cursor: Option<&str>) -> Result<Pag
     })
 }
 
+/// A page of a list by time.
+///
+/// # Errors
+/// `INVALID_ARGUMENT`.
+pub fn timed_page(max: Option<i32>, after_cursor: Option<&str>) -> Result<Page<DateTime<Utc>>> {
+    page_by(max, after_cursor, |bytes| {
+        let micros = i64::from_be_bytes(bytes.try_into().ok()?);
+        DateTime::from_timestamp_micros(micros.checked_add(946_684_800_000_000)?)
+    })
+}
+
 fn page_by<K>(
     max: Option<i32>,
     after_cursor: Option<&str>,
     key: impl Fn(&[u8]) -> Option<K>,
 ) -> Result<Page<K>> {
-    let max = needed("max", max)?;
-    if !(1..=10_000).contains(&max) {
-        return Err(KronosError::new(
-            &error::INVALID_ARGUMENT,
-            "max must be from 1 to 10000",
-            json!({ "argument": "max", "max": max }),
-        ));
-    }
-    let after = after_cursor.map(|cursor| read(cursor).and_then(|bytes| key(&bytes)));
-    match after {
-        Some(None) => Err(KronosError::new(
-            &error::INVALID_ARGUMENT,
-            "after_cursor must be the cursor of a row of this list",
-            json!({ "argument": "after_cursor" }),
-        )),
-        after => Ok(Page {
-            max: max.into(),
-            after: after.flatten(),
-        }),
-    }
+    let max = i64::from(needed("max", max)?);
+    range("max", max, 1..=10_000)?;
+    let after =
+        match after_cursor {
+            None => None,
+            Some(cursor) => Some(decode(cursor).and_then(|bytes| key(&bytes)).ok_or_else(
+                || invalid_argument("after_cursor", "must be the cursor of a row of this list"),
+            )?),
+        };
+    Ok(Page { max, after })
 }
 
 /// The bytes of a cursor, which PostgreSQL has written as base64.
-fn read(cursor: &str) -> Option<Vec<u8>> {
+fn decode(cursor: &str) -> Option<Vec<u8>> {
     let decode = || {
         sql::row(
             "select decode($1, 'base64') as bytes",

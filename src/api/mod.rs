@@ -1,6 +1,13 @@
 //! What SQL sees: one file per noun. Each function reads its arguments, calls the domain, and returns the row.
 
+#![allow(
+    clippy::result_large_err,
+    clippy::type_complexity,
+    reason = "pgrx raises an ErrorReport as it is, and reads a table's columns from the return type"
+)]
+
 mod endpoint;
+mod enqueue;
 mod execution;
 mod job;
 mod listing;
@@ -10,21 +17,7 @@ mod upkeep;
 mod worker;
 mod workspace;
 
-use crate::error::{KronosError, Result};
-use crate::sql;
-use pgrx::datum::DatumWithOid;
-use pgrx::heap_tuple::PgHeapTuple;
-use pgrx::pgbox::AllocatedByRust;
+use pgrx::pg_sys::panic::ErrorReport;
 
-/// A row of one of Kronos's tables, as SQL gets it.
-type TableRow = PgHeapTuple<'static, AllocatedByRust>;
-
-/// An argument that must not be NULL.
-fn needed<T>(argument: &str, value: Option<T>) -> Result<T> {
-    value.ok_or_else(|| KronosError::null_argument(argument))
-}
-
-/// The row that a function returns, by a statement that yields it as one composite column.
-fn fetch(statement: &str, args: &[DatumWithOid]) -> Result<TableRow> {
-    sql::composite(statement, args)?.ok_or_else(|| pgrx::spi::Error::InvalidPosition.into())
-}
+/// The result of a function that SQL calls. pgrx raises the error as PostgreSQL's own.
+type Result<T> = std::result::Result<T, ErrorReport>;

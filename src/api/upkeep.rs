@@ -1,62 +1,123 @@
-//! What operators call.
+//! What pg_cron and operators call.
 
-use super::needed;
-use crate::error::{self, or_raise};
-use crate::{execution, sql, upkeep};
+use super::Result;
+use crate::args::{needed, range};
+use crate::tick::{self, Procedure};
+use crate::{error, execution, sql, upkeep};
 use pgrx::JsonB;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
 
-/// One row per violated invariant; see [`upkeep::check`].
-#[pg_extern(security_definer, requires = ["tables"])]
-#[search_path(pg_catalog, kronos, pg_temp)]
-fn check() -> TableIterator<
-    'static,
-    (
-        name!(invariant, i32),
-        name!(problem, String),
-        name!(detail, JsonB),
-    ),
-> {
-    let violations = or_raise(upkeep::check());
-    TableIterator::new(
-        violations
-            .into_iter()
-            .map(|found| (found.invariant, found.problem, found.detail)),
-    )
+/// Creates what CREATE EXTENSION cannot; see [`upkeep::start`].
+#[pg_extern(security_definer, requires = ["views"])]
+#[search_path(pg_catalog, pg_temp)]
+fn start() -> Result<()> {
+    Ok(upkeep::start()?)
 }
 
-/// Deletes old history; see [`upkeep::prune`].
+/// Materialises every tick that has come due; see [`tick::tick`].
+#[pg_extern(
+    requires = ["views"],
+    sql = "create procedure kronos.tick() language c as 'MODULE_PATHNAME', 'tick_wrapper';"
+)]
+fn tick(fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
+    // SAFETY: this is what CALL has invoked.
+    let procedure = unsafe { Procedure::of_call(fcinfo) }?;
+    Ok(procedure.run(|| tick::tick(&procedure))?)
+}
+
+/// Keeps Kronos in order; see [`upkeep::upkeep`].
+#[pg_extern(
+    name = "upkeep",
+    requires = ["views"],
+    sql = "create procedure kronos.upkeep() language c as 'MODULE_PATHNAME', 'run_upkeep_wrapper';"
+)]
+fn run_upkeep(fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
+    // SAFETY: this is what CALL has invoked.
+    let procedure = unsafe { Procedure::of_call(fcinfo) }?;
+    Ok(procedure.run(|| upkeep::upkeep(&procedure))?)
+}
+
+/// One batch of what is due; see [`tick::run_due`].
 #[pg_extern(security_definer, requires = ["views"])]
-#[search_path(pg_catalog, kronos, pg_temp)]
-fn prune(
-    max_rows: default!(Option<i64>, "10000"),
-) -> TableIterator<
-    'static,
-    (
-        name!(executions, i64),
-        name!(jobs, i64),
-        name!(endpoints, i64),
-        name!(pg_cron_runs, i64),
-    ),
+#[search_path(pg_catalog, pg_temp)]
+fn run_due() -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(schedules, i64),
+            name!(executions, i64),
+            name!(skipped, i64),
+        ),
+    >,
 > {
-    let pruned = or_raise(needed("max_rows", max_rows).and_then(upkeep::prune));
-    TableIterator::once((
+    let outcome = tick::run_due()?;
+    let written = outcome.written;
+    Ok(TableIterator::once((
+        outcome.schedules,
+        written.executions,
+        written.skipped,
+    )))
+}
+
+/// Fails the attempts of expired leases; see [`execution::expire_leases`].
+#[pg_extern(security_definer, requires = ["views"])]
+#[search_path(pg_catalog, pg_temp)]
+fn expire_leases(max: default!(Option<i64>, "1000")) -> Result<i64> {
+    let max = needed("max", max)?;
+    range("max", max, 1..=1_000_000)?;
+    Ok(execution::expire_leases(max)?)
+}
+
+/// Deletes what is no longer kept; see [`upkeep::prune`].
+#[pg_extern(security_definer, requires = ["views"])]
+#[search_path(pg_catalog, pg_temp)]
+fn prune(
+    max: default!(Option<i64>, "10000"),
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(executions, i64),
+            name!(ticks, i64),
+            name!(jobs, i64),
+            name!(endpoints, i64),
+            name!(idempotency_keys, i64),
+            name!(pg_cron_runs, i64),
+        ),
+    >,
+> {
+    let pruned = upkeep::prune(needed("max", max)?, None)?;
+    Ok(TableIterator::once((
         pruned.executions,
+        pruned.ticks,
         pruned.jobs,
         pruned.endpoints,
+        pruned.idempotency_keys,
         pruned.pg_cron_runs,
-    ))
+    )))
 }
 
-/// Takes up expired leases; see [`execution::reap`].
+/// One row per violated invariant; see [`upkeep::check`].
 #[pg_extern(security_definer, requires = ["views"])]
-#[search_path(pg_catalog, kronos, pg_temp)]
-fn reap_expired_leases(max: default!(Option<i64>, "1000")) -> i64 {
-    or_raise(needed("max", max).and_then(|max| execution::reap(max.max(0))))
+#[search_path(pg_catalog, pg_temp)]
+fn check() -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(invariant, i32),
+            name!(problem, String),
+            name!(detail, JsonB),
+        ),
+    >,
+> {
+    let violations = upkeep::check()?;
+    Ok(TableIterator::new(violations.into_iter().map(|found| {
+        (found.invariant, found.problem, found.detail)
+    })))
 }
 
-/// Kronos's error codes, as the README has them.
+/// Kronos's error codes.
 #[pg_extern(immutable, parallel_safe)]
 fn error_codes() -> TableIterator<
     'static,

@@ -1,166 +1,132 @@
 //! What workers call.
 
-use super::execution::execution_row;
-use super::{TableRow, needed};
-use crate::error::{self, KronosError, Result, or_raise};
-use crate::execution::{self, Claimed, Ending, Lease, Line, Report, Wanted};
-use crate::job;
+use super::Result;
+use crate::args::{self, needed, range};
+use crate::execution::{self, AttemptKey, Ending, Line, Wanted};
+use crate::sql::{Composite, Jsonb};
+use crate::workspace;
+use pgrx::Uuid;
 use pgrx::datum::{Interval, TimestampWithTimeZone};
 use pgrx::iter::SetOfIterator;
 use pgrx::prelude::*;
-use pgrx::{JsonB, Uuid};
-use serde_json::json;
 
 /// The most executions that one call claims.
-const MAX_CLAIM: i32 = 10_000;
+const MAX_CLAIM: i64 = 10_000;
 
-fn claimed(
-    workspace_id: Option<Uuid>,
+fn worker(worker_id: Option<&str>) -> Result<&str> {
+    let worker_id = needed("worker_id", worker_id)?;
+    args::length("worker_id", worker_id, 200)?;
+    Ok(worker_id)
+}
+
+/// Endpoint types, sorted and distinct.
+fn types(endpoint_types: Option<Vec<Option<String>>>) -> Option<Vec<String>> {
+    endpoint_types.map(|types| {
+        let mut types: Vec<String> = types.into_iter().flatten().collect();
+        types.sort_unstable();
+        types.dedup();
+        types
+    })
+}
+
+fn wanted(
     worker_id: Option<&str>,
     max: Option<i32>,
     lease: Option<Interval>,
     endpoint_types: Option<Vec<Option<String>>>,
-) -> Result<Vec<Claimed>> {
-    let worker_id = needed("worker_id", worker_id)?;
-    job::check_length("worker_id", worker_id, 200)?;
+) -> Result<Wanted<'_>> {
     let max = needed("max", max)?;
-    if !(1..=MAX_CLAIM).contains(&max) {
-        return Err(KronosError::new(
-            &error::INVALID_ARGUMENT,
-            format!("max must be from 1 to {MAX_CLAIM}"),
-            json!({ "argument": "max", "max": max }),
-        ));
-    }
-    let wanted = Wanted {
-        worker_id,
+    range("max", max.into(), 1..=MAX_CLAIM)?;
+    Ok(Wanted {
+        worker_id: worker(worker_id)?,
         max: max as usize,
-        lease: Lease::new(needed("lease", lease)?)?,
+        lease: execution::lease(&needed("lease", lease)?)?,
         endpoint_types: types(endpoint_types),
-    };
-    execution::claim(workspace_id, &wanted)
+    })
 }
 
-fn types(endpoint_types: Option<Vec<Option<String>>>) -> Option<Vec<String>> {
-    endpoint_types.map(|types| types.into_iter().flatten().collect())
-}
-
-/// Takes executions of one workspace; see [`execution::claim`].
+/// Claims executions of one workspace; see [`execution::claim`].
 #[pg_extern(security_definer, requires = ["views"])]
-#[search_path(pg_catalog, kronos, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn claim_executions(
-    workspace: Option<&str>,
     worker_id: Option<&str>,
     max: default!(Option<i32>, "1"),
     lease: default!(Option<Interval>, "'1 minute'"),
     endpoint_types: default!(Option<Vec<Option<String>>>, "NULL"),
-) -> SetOfIterator<'static, pgrx::composite_type!('static, "kronos.claimed_execution")> {
-    SetOfIterator::new(or_raise((|| {
-        let workspace_id = job::find_workspace(needed("workspace", workspace)?)?;
-        claimed(Some(workspace_id), worker_id, max, lease, endpoint_types)
-    })()))
+    workspace: default!(Option<&str>, "NULL"),
+) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.claimed_execution")>> {
+    let wanted = wanted(worker_id, max, lease, endpoint_types)?;
+    let workspace = workspace::find(workspace)?;
+    let claimed = execution::claim(Some(workspace.workspace_id), &wanted)?;
+    Ok(SetOfIterator::new(claimed))
 }
 
-/// Takes executions of all workspaces; see [`execution::claim`].
+/// Claims executions of all workspaces; see [`execution::claim`].
 #[pg_extern(security_definer, requires = ["views"])]
-#[search_path(pg_catalog, kronos, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn claim_any_executions(
     worker_id: Option<&str>,
     max: default!(Option<i32>, "1"),
     lease: default!(Option<Interval>, "'1 minute'"),
     endpoint_types: default!(Option<Vec<Option<String>>>, "NULL"),
-) -> SetOfIterator<'static, pgrx::composite_type!('static, "kronos.claimed_execution")> {
-    SetOfIterator::new(or_raise(claimed(
-        None,
-        worker_id,
-        max,
-        lease,
-        endpoint_types,
-    )))
+) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.claimed_execution")>> {
+    let wanted = wanted(worker_id, max, lease, endpoint_types)?;
+    Ok(SetOfIterator::new(execution::claim(None, &wanted)?))
 }
 
 /// When an idle worker should look again; see [`execution::next_wakeup`].
 #[pg_extern(security_definer, requires = ["views"])]
-#[search_path(pg_catalog, kronos, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn next_wakeup(
-    workspace: default!(Option<&str>, "NULL"),
     endpoint_types: default!(Option<Vec<Option<String>>>, "NULL"),
-) -> Option<TimestampWithTimeZone> {
-    or_raise((|| {
-        let workspace_id = workspace.map(job::find_workspace).transpose()?;
-        execution::next_wakeup(workspace_id, types(endpoint_types))
-    })())
+    all_workspaces: default!(Option<bool>, "false"),
+    workspace: default!(Option<&str>, "NULL"),
+) -> Result<Option<TimestampWithTimeZone>> {
+    let workspace_id = if needed("all_workspaces", all_workspaces)? {
+        None
+    } else {
+        Some(workspace::find(workspace)?.workspace_id)
+    };
+    Ok(execution::next_wakeup(workspace_id, types(endpoint_types))?)
 }
 
 /// Extends leases; see [`execution::heartbeat`].
 #[pg_extern(security_definer, requires = ["views"])]
-#[search_path(pg_catalog, kronos, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn heartbeat_executions(
     worker_id: Option<&str>,
-    executions: Option<JsonB>,
+    executions: Option<Jsonb>,
     lease: default!(Option<Interval>, "'1 minute'"),
-) -> SetOfIterator<'static, pgrx::composite_type!('static, "kronos.execution_report")> {
-    SetOfIterator::new(or_raise((|| {
-        execution::heartbeat(
-            needed("worker_id", worker_id)?,
-            needed("executions", executions)?,
-            Lease::new(needed("lease", lease)?)?,
-        )
-    })()))
+) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.execution_report")>> {
+    let lease = execution::lease(&needed("lease", lease)?)?;
+    let executions = needed("executions", executions)?;
+    let reports = execution::heartbeat(worker(worker_id)?, executions, lease)?;
+    Ok(SetOfIterator::new(reports))
 }
 
-fn key(execution_id: Option<Uuid>, attempt: Option<i32>) -> Result<(Uuid, i32)> {
-    Ok((
-        needed("execution_id", execution_id)?,
-        needed("attempt", attempt)?,
-    ))
+fn key(execution_id: Option<Uuid>, attempt: Option<i32>) -> Result<AttemptKey> {
+    Ok(AttemptKey {
+        execution_id: needed("execution_id", execution_id)?,
+        attempt: needed("attempt", attempt)?,
+    })
 }
 
-fn finished(
-    ending: Ending,
-    key: (Uuid, i32),
-    worker_id: Option<&str>,
-    execution: serde_json::Value,
-) -> Result<TableRow> {
-    execution::finish_one(ending, needed("worker_id", worker_id)?, execution, key)?;
-    execution_row(key.0)
-}
-
-fn finished_all(
-    ending: Ending,
-    worker_id: Option<&str>,
-    executions: Option<JsonB>,
-) -> Result<Vec<Report>> {
-    execution::finish(
-        ending,
-        needed("worker_id", worker_id)?,
-        needed("executions", executions)?,
-    )
-}
-
-/// Ends an attempt in success; see [`execution::finish_one`].
+/// Ends an attempt in success; see [`execution::complete`].
 #[pg_extern(security_definer, requires = ["views"])]
-#[search_path(pg_catalog, kronos, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn complete_execution(
     execution_id: Option<Uuid>,
     attempt: Option<i32>,
     worker_id: Option<&str>,
-    output: default!(Option<JsonB>, "NULL"),
-) -> pgrx::composite_type!('static, "kronos.execution_details") {
-    or_raise((|| {
-        let key = key(execution_id, attempt)?;
-        let output = output.map(|output| output.0);
-        finished(
-            Ending::Complete,
-            key,
-            worker_id,
-            json!({ "output": output }),
-        )
-    })())
+    output: default!(Option<Jsonb>, "NULL"),
+) -> Result<pgrx::composite_type!('static, "kronos.execution_report")> {
+    let key = key(execution_id, attempt)?;
+    Ok(execution::complete(worker(worker_id)?, key, output)?)
 }
 
-/// Ends an attempt in failure; see [`execution::finish_one`].
+/// Ends an attempt in failure; see [`execution::fail`].
 #[pg_extern(security_definer, requires = ["views"])]
-#[search_path(pg_catalog, kronos, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn fail_execution(
     execution_id: Option<Uuid>,
     attempt: Option<i32>,
@@ -168,88 +134,90 @@ fn fail_execution(
     error: Option<&str>,
     retryable: default!(Option<bool>, "true"),
     retry_at: default!(Option<TimestampWithTimeZone>, "NULL"),
-) -> pgrx::composite_type!('static, "kronos.execution_details") {
-    or_raise((|| {
-        let key = key(execution_id, attempt)?;
-        let execution = json!({
-            "error": needed("error", error)?,
-            "retryable": needed("retryable", retryable)?,
-            "retry_at": retry_at.map(|at| at.to_iso_string()),
-        });
-        finished(Ending::Fail, key, worker_id, execution)
-    })())
+) -> Result<pgrx::composite_type!('static, "kronos.execution_report")> {
+    let key = key(execution_id, attempt)?;
+    let error = needed("error", error)?;
+    let retryable = needed("retryable", retryable)?;
+    Ok(execution::fail(
+        worker(worker_id)?,
+        key,
+        error,
+        retryable,
+        retry_at,
+    )?)
 }
 
-/// Gives an attempt back; see [`execution::finish_one`].
+/// Gives an attempt back; see [`execution::release`].
 #[pg_extern(security_definer, requires = ["views"])]
-#[search_path(pg_catalog, kronos, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn release_execution(
     execution_id: Option<Uuid>,
     attempt: Option<i32>,
     worker_id: Option<&str>,
-) -> pgrx::composite_type!('static, "kronos.execution_details") {
-    or_raise((|| {
-        let key = key(execution_id, attempt)?;
-        finished(Ending::Release, key, worker_id, json!({}))
-    })())
+) -> Result<pgrx::composite_type!('static, "kronos.execution_report")> {
+    let key = key(execution_id, attempt)?;
+    Ok(execution::release(worker(worker_id)?, key)?)
 }
 
-/// Ends attempts in success; see [`execution::finish`].
+/// Ends attempts in success; see [`execution::complete_many`].
 #[pg_extern(security_definer, requires = ["views"])]
-#[search_path(pg_catalog, kronos, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn complete_executions(
     worker_id: Option<&str>,
-    executions: Option<JsonB>,
-) -> SetOfIterator<'static, pgrx::composite_type!('static, "kronos.execution_report")> {
-    SetOfIterator::new(or_raise(finished_all(
-        Ending::Complete,
-        worker_id,
-        executions,
-    )))
+    executions: Option<Jsonb>,
+) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.execution_report")>> {
+    let executions = needed("executions", executions)?;
+    let reports = execution::complete_many(worker(worker_id)?, executions)?;
+    Ok(SetOfIterator::new(reports))
 }
 
-/// Ends attempts in failure; see [`execution::finish`].
+fn end_many(
+    ending: Ending,
+    worker_id: Option<&str>,
+    executions: Option<Jsonb>,
+) -> Result<Vec<Composite>> {
+    let executions = needed("executions", executions)?;
+    Ok(execution::end_many(ending, worker(worker_id)?, executions)?)
+}
+
+/// Ends attempts in failure; see [`execution::end_many`].
 #[pg_extern(security_definer, requires = ["views"])]
-#[search_path(pg_catalog, kronos, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn fail_executions(
     worker_id: Option<&str>,
-    executions: Option<JsonB>,
-) -> SetOfIterator<'static, pgrx::composite_type!('static, "kronos.execution_report")> {
-    SetOfIterator::new(or_raise(finished_all(Ending::Fail, worker_id, executions)))
+    executions: Option<Jsonb>,
+) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.execution_report")>> {
+    let reports = end_many(Ending::Fail, worker_id, executions)?;
+    Ok(SetOfIterator::new(reports))
 }
 
-/// Gives attempts back; see [`execution::finish`].
+/// Gives attempts back; see [`execution::end_many`].
 #[pg_extern(security_definer, requires = ["views"])]
-#[search_path(pg_catalog, kronos, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn release_executions(
     worker_id: Option<&str>,
-    executions: Option<JsonB>,
-) -> SetOfIterator<'static, pgrx::composite_type!('static, "kronos.execution_report")> {
-    SetOfIterator::new(or_raise(finished_all(
-        Ending::Release,
-        worker_id,
-        executions,
-    )))
+    executions: Option<Jsonb>,
+) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.execution_report")>> {
+    let reports = end_many(Ending::Release, worker_id, executions)?;
+    Ok(SetOfIterator::new(reports))
 }
 
 /// Appends a line to an execution's log; see [`execution::append_log`].
 #[pg_extern(security_definer, requires = ["views"])]
-#[search_path(pg_catalog, kronos, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn log_execution(
     execution_id: Option<Uuid>,
     attempt: Option<i32>,
     worker_id: Option<&str>,
     message: Option<&str>,
     level: default!(Option<&str>, "'INFO'"),
-    data: default!(Option<JsonB>, "NULL"),
-) -> i32 {
-    or_raise((|| {
-        let key = key(execution_id, attempt)?;
-        let line = Line {
-            level: needed("level", level)?,
-            message: needed("message", message)?,
-            data,
-        };
-        execution::append_log(needed("worker_id", worker_id)?, key, line)
-    })())
+    data: default!(Option<Jsonb>, "NULL"),
+) -> Result<i32> {
+    let key = key(execution_id, attempt)?;
+    let line = Line {
+        level: needed("level", level)?,
+        message: needed("message", message)?,
+        data,
+    };
+    Ok(execution::append_log(worker(worker_id)?, key, line)?)
 }

@@ -1,70 +1,55 @@
 //! Workspaces.
 
-use super::{TableRow, fetch, needed};
-use crate::error::{self, KronosError, Result, or_raise};
-use crate::{job, sql};
+use super::Result;
+use super::listing::{Page, page};
+use crate::args::needed;
+use crate::workspace;
 use pgrx::datum::Interval;
+use pgrx::iter::SetOfIterator;
 use pgrx::prelude::*;
-use serde_json::json;
 
-/// Makes a workspace.
-#[pg_extern(security_definer, requires = ["tables"])]
-#[search_path(pg_catalog, kronos, pg_temp)]
-fn create_workspace(name: Option<&str>) -> pgrx::composite_type!('static, "kronos.workspaces") {
-    or_raise(create(name))
-}
-
-fn create(name: Option<&str>) -> Result<TableRow> {
+/// Creates a workspace.
+#[pg_extern(security_definer, requires = ["views"])]
+#[search_path(pg_catalog, pg_temp)]
+fn create_workspace(
+    name: Option<&str>,
+    if_not_exists: default!(Option<bool>, "false"),
+) -> Result<pgrx::composite_type!('static, "kronos.workspaces")> {
     let name = needed("name", name)?;
-    job::check_length("name", name, 200)?;
-    sql::composite(
-        "insert into kronos.workspaces as w (name) values ($1) on conflict (name) do nothing returning w",
-        &[name.into()],
-    )?
-    .ok_or_else(|| {
-        KronosError::new(
-            &error::WORKSPACE_EXISTS,
-            format!("workspace {name:?} exists already"),
-            json!({ "workspace": name }),
-        )
-    })
+    let if_not_exists = needed("if_not_exists", if_not_exists)?;
+    Ok(workspace::row(workspace::create(name, if_not_exists)?)?)
 }
 
-/// Sets for how long a workspace keeps its history.
-#[pg_extern(security_definer, requires = ["tables"])]
-#[search_path(pg_catalog, kronos, pg_temp)]
+/// One workspace.
+#[pg_extern(security_definer, requires = ["views"])]
+#[search_path(pg_catalog, pg_temp)]
+fn get_workspace(
+    name: Option<&str>,
+) -> Result<pgrx::composite_type!('static, "kronos.workspaces")> {
+    let found = workspace::find(Some(needed("name", name)?))?;
+    Ok(workspace::row(found.workspace_id)?)
+}
+
+/// The workspaces, newest first.
+#[pg_extern(security_definer, requires = ["views"])]
+#[search_path(pg_catalog, pg_temp)]
+fn list_workspaces(
+    max: default!(Option<i32>, "100"),
+    after_cursor: default!(Option<&str>, "NULL"),
+) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.workspaces")>> {
+    let Page { max, after } = page(max, after_cursor)?;
+    Ok(SetOfIterator::new(workspace::list(max, after)?))
+}
+
+/// Sets for how long a workspace keeps its history; see [`workspace::set_retention`].
+#[pg_extern(security_definer, requires = ["views"])]
+#[search_path(pg_catalog, pg_temp)]
 fn set_retention(
-    workspace: Option<&str>,
-    executions: default!(Option<Interval>, "NULL"),
-    jobs: default!(Option<Interval>, "NULL"),
-) -> pgrx::composite_type!('static, "kronos.workspaces") {
-    or_raise((|| {
-        let workspace_id = job::find_workspace(needed("workspace", workspace)?)?;
-        sql::convert_errors(
-            || {
-                fetch(
-                    SET_RETENTION,
-                    &[workspace_id.into(), executions.into(), jobs.into()],
-                )
-            },
-            |report| {
-                let refused = report
-                    .message()
-                    .contains("workspaces_retention_at_least_a_day");
-                refused.then(|| {
-                    KronosError::new(
-                        &error::INVALID_ARGUMENT,
-                        "executions and jobs must be at least 1 day",
-                        json!({ "argument": "executions, jobs" }),
-                    )
-                })
-            },
-        )
-    })())
+    execution_retention: default!(Option<Interval>, "NULL"),
+    job_retention: default!(Option<Interval>, "NULL"),
+    workspace: default!(Option<&str>, "NULL"),
+) -> Result<pgrx::composite_type!('static, "kronos.workspaces")> {
+    let workspace_id = workspace::find_or_create_default(workspace)?.workspace_id;
+    workspace::set_retention(workspace_id, execution_retention, job_retention)?;
+    Ok(workspace::row(workspace_id)?)
 }
-
-const SET_RETENTION: &str = "
-update kronos.workspaces w
-set execution_retention = coalesce($2, execution_retention), job_retention = coalesce($3, job_retention)
-where workspace_id = $1
-returning w";

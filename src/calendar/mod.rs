@@ -1,21 +1,22 @@
 //! When a schedule ticks: pg_cron's dialect, zones, and the ticks that follow from both. Knows nothing of tables.
 
-mod alarm;
 mod cache;
 mod clock;
 mod describe;
+mod entry;
 mod expr;
 mod fields;
 mod zone;
 
-pub use alarm::alarm_for;
 pub use cache::{Refused, timing};
 pub use describe::describe;
+pub use entry::entry_for;
 pub use expr::{CronExpr, ParseError, ParseErrorKind, Rule};
 pub use zone::Zone;
 
 use chrono::{DateTime, Duration, Utc};
 use clock::Clock;
+use std::ops::Range;
 
 /// The instant at which a schedule comes due.
 pub type Tick = DateTime<Utc>;
@@ -78,6 +79,20 @@ impl Timing {
     pub fn ticks(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> impl Iterator<Item = Tick> {
         std::iter::successors(self.next_after(after), |tick| self.next_after(*tick))
             .take_while(move |tick| *tick <= until)
+    }
+
+    /// The first tick at or after an instant.
+    pub fn next_at_or_after(&self, instant: DateTime<Utc>) -> Option<Tick> {
+        let before = instant.checked_sub_signed(Duration::microseconds(1));
+        self.next_after(before.unwrap_or(instant))
+    }
+
+    /// The ticks of a half-open range.
+    pub fn ticks_in(&self, range: Range<DateTime<Utc>>) -> impl Iterator<Item = Tick> {
+        std::iter::successors(self.next_at_or_after(range.start), |tick| {
+            self.next_after(*tick)
+        })
+        .take_while(move |tick| *tick < range.end)
     }
 
     /// The last tick after `after`, up to and including `until`. It looks into the hour before `until`, and back from

@@ -1,274 +1,181 @@
-//! The life of an endpoint: create, find, update, delete.
+//! The life of an endpoint: create, update, delete.
 
-use super::retry_policy;
-use super::{payload_spec, schema};
-use crate::error::{self, KronosError, Result};
-use crate::job::{check_length, find_workspace};
-use crate::sql::{self, Row};
+use super::lookup::{self, endpoint_exists};
+use super::payload_spec;
+use super::retry_policy::RetryPolicy;
+use crate::args;
+use crate::error::{self, KronosError, Result, endpoint_not_found, invalid_argument};
+use crate::sql::{self, Jsonb};
+use crate::workspace::Workspace;
 use pgrx::datum::Interval;
-use pgrx::{JsonB, Uuid};
-use serde_json::{Value, json};
+use pgrx::{PgSqlErrorCode, Uuid};
+use serde_json::json;
 
-/// An endpoint to be made.
+/// An endpoint to be created.
 pub struct NewEndpoint<'a> {
-    pub workspace: &'a str,
     pub name: &'a str,
-    pub kind: &'a str,
-    pub spec: JsonB,
-    pub retry_policy: JsonB,
+    pub endpoint_type: &'a str,
+    pub spec: Jsonb,
+    pub retry_policy: Jsonb,
     pub attempt_timeout: Option<Interval>,
     /// The name of a payload spec.
     pub payload_spec: Option<&'a str>,
 }
 
-const INSERT: &str = "
-insert into kronos.endpoints (workspace_id, name, type, spec, retry_policy, attempt_timeout, payload_spec_id)
-values ($1, $2, $3, $4, $5, $6, $7)
-on conflict (workspace_id, name) where deleted_at is null do nothing
-returning endpoint_id";
-
-/// Makes an endpoint, and returns its id.
+/// Creates an endpoint and returns its id. With `if_not_exists` an endpoint of that name is left as it is.
 ///
 /// # Errors
-/// `WORKSPACE_NOT_FOUND`, `PAYLOAD_SPEC_NOT_FOUND`, `INVALID_ARGUMENT`, `ENDPOINT_EXISTS`.
-pub fn create(new: NewEndpoint) -> Result<Uuid> {
-    check_length("name", new.name, 200)?;
-    check_length("type", new.kind, 100)?;
-    check_spec(&new.spec)?;
-    check_timeout(new.attempt_timeout, "interval '0' < $1")?;
-    let retry_policy = retry_policy::complete(new.retry_policy)?;
-    let workspace_id = find_workspace(new.workspace)?;
-    let payload_spec_id = match new.payload_spec {
-        Some(name) => Some(payload_spec::find(workspace_id, new.workspace, name)?),
-        None => None,
-    };
+/// `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`, `PAYLOAD_SPEC_NOT_FOUND`; `ENDPOINT_EXISTS` unless `if_not_exists`.
+pub fn create(workspace: &Workspace, new: NewEndpoint, if_not_exists: bool) -> Result<Uuid> {
+    args::length("name", new.name, 200)?;
+    args::length("endpoint_type", new.endpoint_type, 100)?;
+    check_spec(new.spec)?;
+    let attempt_timeout = new
+        .attempt_timeout
+        .map(|timeout| read_timeout(&timeout, 1))
+        .transpose()?;
+    let policy = RetryPolicy::read(new.retry_policy)?;
+    let payload_spec_id = new
+        .payload_spec
+        .map(|name| payload_spec::find(workspace, name))
+        .transpose()?;
     let args = [
-        workspace_id.into(),
+        workspace.workspace_id.into(),
         new.name.into(),
-        new.kind.into(),
+        new.endpoint_type.into(),
         new.spec.into(),
-        retry_policy.into(),
-        new.attempt_timeout.into(),
+        policy.max_attempts.into(),
+        policy.backoff.into(),
+        policy.initial_delay_ms.into(),
+        policy.max_delay_ms.into(),
+        policy.jitter.into(),
+        attempt_timeout.into(),
         payload_spec_id.into(),
     ];
-    sql::row(INSERT, &args, |row| sql::get(row, "endpoint_id"))?.ok_or_else(|| {
-        KronosError::new(
-            &error::ENDPOINT_EXISTS,
-            format!(
-                "endpoint {:?} exists already in workspace {:?}",
-                new.name, new.workspace
-            ),
-            json!({ "workspace": new.workspace, "endpoint": new.name }),
-        )
-    })
-}
-
-fn check_spec(spec: &JsonB) -> Result<()> {
-    if spec.0.is_object() {
-        return Ok(());
-    }
-    Err(KronosError::new(
-        &error::INVALID_ARGUMENT,
-        "spec must be a JSON object",
-        json!({ "argument": "spec" }),
-    ))
-}
-
-fn check_timeout(timeout: Option<Interval>, lower: &str) -> Result<()> {
-    let statement = format!("select where $1 is null or {lower} and $1 <= interval '30 days'");
-    if sql::exists(&statement, &[timeout.into()])? {
-        return Ok(());
-    }
-    Err(KronosError::new(
-        &error::INVALID_ARGUMENT,
-        "attempt_timeout must be more than 0 and at most 30 days",
-        json!({ "argument": "attempt_timeout" }),
-    ))
-}
-
-/// What creating a job needs to know of its endpoint.
-pub struct Endpoint {
-    pub endpoint_id: Uuid,
-    pub name: String,
-    payload_spec: Option<(String, Uuid)>,
-}
-
-impl Endpoint {
-    /// Fails unless an input satisfies the endpoint's payload spec, if it has one.
-    ///
-    /// # Errors
-    /// `INPUT_INVALID`.
-    pub fn check_input(&self, input: &Value) -> Result<()> {
-        let Some((name, revision_id)) = &self.payload_spec else {
-            return Ok(());
-        };
-        let schema = || {
-            sql::row(
-                "select schema from kronos.payload_specs where revision_id = $1",
-                &[(*revision_id).into()],
-                |row| Ok(sql::get::<JsonB>(row, "schema")?.0),
-            )?
-            .ok_or_else(crate::schedule::concurrent_change)
-        };
-        schema::check_input(name, *revision_id, schema, input)
-    }
-}
-
-const FIND: &str = "
-select e.endpoint_id, e.name, p.name as payload_spec, p.revision_id
-from kronos.endpoints e left join kronos.payload_specs p using (payload_spec_id)
-where e.workspace_id = $1 and e.name = any ($2::text[]) and e.deleted_at is null";
-
-fn read(row: &Row) -> Result<Endpoint> {
-    let name: Option<String> = sql::get_opt(row, "payload_spec")?;
-    Ok(Endpoint {
-        endpoint_id: sql::get(row, "endpoint_id")?,
-        name: sql::get(row, "name")?,
-        payload_spec: match name {
-            Some(name) => Some((name, sql::get(row, "revision_id")?)),
-            None => None,
+    let statement = include_str!("insert_endpoint.sql");
+    match sql::row(statement, &args, |row| sql::get(row, "endpoint_id"))? {
+        Some(endpoint_id) => Ok(endpoint_id),
+        None if if_not_exists => match lookup::find_many(workspace, &[new.name])?.pop() {
+            Some(existing) => Ok(existing.endpoint_id),
+            None => Err(error::concurrent_change()),
         },
-    })
+        None => Err(endpoint_exists(&workspace.name, new.name)),
+    }
 }
 
-/// A workspace's endpoints of these names; one that is missing is no error here.
-pub fn find_many(workspace_id: Uuid, names: &[&str]) -> Result<Vec<Endpoint>> {
-    sql::rows(FIND, &[workspace_id.into(), names.to_vec().into()], read)
+fn check_spec(spec: Jsonb) -> Result<()> {
+    args::json_size("spec", spec, args::MAX_SPEC_BYTES)?;
+    if spec.text().starts_with('{') {
+        return Ok(());
+    }
+    Err(invalid_argument("spec", "must be a JSON object"))
 }
 
-/// A workspace's endpoint.
-///
-/// # Errors
-/// `ENDPOINT_NOT_FOUND`.
-pub fn find(workspace_id: Uuid, workspace: &str, name: &str) -> Result<Endpoint> {
-    find_many(workspace_id, &[name])?
-        .pop()
-        .ok_or_else(|| not_found(workspace, name))
-}
-
-/// The error for an endpoint that is not there.
-pub fn not_found(workspace: &str, name: &str) -> KronosError {
-    KronosError::new(
-        &error::ENDPOINT_NOT_FOUND,
-        format!("endpoint {name:?} does not exist in workspace {workspace:?}"),
-        json!({ "workspace": workspace, "endpoint": name }),
+/// A timeout from `shortest` microseconds to 30 days.
+fn read_timeout(timeout: &Interval, shortest: i64) -> Result<Interval> {
+    args::duration(
+        "attempt_timeout",
+        timeout,
+        shortest..=30 * args::DAY,
+        "must be more than 0 and at most 30 days",
     )
 }
 
-/// The endpoint with an id, also a deleted one.
-pub fn find_by_id(endpoint_id: Uuid) -> Result<Endpoint> {
-    let statement = "
-select e.endpoint_id, e.name, p.name as payload_spec, p.revision_id
-from kronos.endpoints e left join kronos.payload_specs p using (payload_spec_id)
-where e.endpoint_id = $1";
-    sql::row(statement, &[endpoint_id.into()], read)?
-        .ok_or_else(|| pgrx::spi::Error::InvalidPosition.into())
-}
-
-/// What is to change; None keeps the old value.
+/// What an update changes; None keeps the old value.
 pub struct Changes<'a> {
     pub name: Option<&'a str>,
-    pub spec: Option<JsonB>,
-    pub retry_policy: Option<JsonB>,
-    /// 0 takes the bound away.
+    pub spec: Option<Jsonb>,
+    /// A policy in full: a field that it leaves out has its default.
+    pub retry_policy: Option<Jsonb>,
+    /// 0 clears the timeout.
     pub attempt_timeout: Option<Interval>,
-    /// The empty name takes it away.
+    /// The empty name clears the payload spec.
     pub payload_spec: Option<&'a str>,
 }
 
-const UPDATE: &str = "
-update kronos.endpoints
-set name = coalesce($2, name), spec = coalesce($3, spec), retry_policy = coalesce($4, retry_policy),
-    attempt_timeout = nullif(coalesce($5, attempt_timeout), interval '0'),
-    payload_spec_id = case when $6 then $7 else payload_spec_id end,
-    updated_at = clock_timestamp()
-where endpoint_id = $1";
-
-/// Changes an endpoint, for all executions that are not finished too, and returns its id.
+/// Changes an endpoint and returns its id. Unfinished executions use the endpoint as it is when a worker claims them.
 ///
 /// # Errors
-/// Those of [`create`], `ENDPOINT_NOT_FOUND`.
-pub fn update(workspace: &str, name: &str, changes: Changes) -> Result<Uuid> {
-    let workspace_id = find_workspace(workspace)?;
-    let endpoint_id = find(workspace_id, workspace, name)?.endpoint_id;
+/// `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`, `ENDPOINT_NOT_FOUND`, `ENDPOINT_EXISTS`, `PAYLOAD_SPEC_NOT_FOUND`.
+pub fn update(workspace: &Workspace, name: &str, changes: Changes) -> Result<Uuid> {
     if let Some(name) = changes.name {
-        check_length("new_name", name, 200)?;
+        args::length("new_name", name, 200)?;
     }
-    if let Some(spec) = &changes.spec {
-        check_spec(spec)?;
-    }
-    check_timeout(changes.attempt_timeout, "interval '0' <= $1")?;
-    let retry_policy = changes
-        .retry_policy
-        .map(retry_policy::complete)
+    changes.spec.map(check_spec).transpose()?;
+    let attempt_timeout = changes
+        .attempt_timeout
+        .map(|timeout| read_timeout(&timeout, 0))
         .transpose()?;
+    let policy = changes.retry_policy.map(RetryPolicy::read).transpose()?;
     let payload_spec_id = match changes.payload_spec {
         None | Some("") => None,
-        Some(name) => Some(payload_spec::find(workspace_id, workspace, name)?),
+        Some(payload_spec) => Some(payload_spec::find(workspace, payload_spec)?),
     };
     let args = [
-        endpoint_id.into(),
+        workspace.workspace_id.into(),
+        name.into(),
         changes.name.into(),
         changes.spec.into(),
-        retry_policy.into(),
-        changes.attempt_timeout.into(),
+        policy.as_ref().map(|policy| policy.max_attempts).into(),
+        policy.as_ref().map(|policy| policy.backoff.clone()).into(),
+        policy.as_ref().map(|policy| policy.initial_delay_ms).into(),
+        policy.as_ref().map(|policy| policy.max_delay_ms).into(),
+        policy.as_ref().map(|policy| policy.jitter).into(),
+        attempt_timeout.into(),
         changes.payload_spec.is_some().into(),
         payload_spec_id.into(),
     ];
-    let (workspace, new_name) = (
-        workspace.to_owned(),
+    let (workspace_name, new_name) = (
+        workspace.name.clone(),
         changes.name.unwrap_or(name).to_owned(),
     );
     sql::convert_errors(
-        || sql::run(UPDATE, &args),
+        || {
+            sql::row(include_str!("update_endpoint.sql"), &args, |row| {
+                sql::get(row, "endpoint_id")
+            })
+        },
         move |report| {
-            let taken = report
-                .message()
-                .contains("endpoints_name_unique_in_workspace");
-            taken.then(|| {
+            error::violates(
+                report,
+                PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION,
+                "endpoints_name_unique_in_workspace",
+            )
+            .then(|| endpoint_exists(&workspace_name, &new_name))
+        },
+    )?
+    .ok_or_else(|| endpoint_not_found(&workspace.name, name))
+}
+
+/// Deletes an endpoint and returns its id. Its row stays for the history and for executions that are left to run.
+///
+/// # Errors
+/// `ENDPOINT_NOT_FOUND`; `ENDPOINT_IN_USE` while a live job uses it.
+pub fn delete(workspace: &Workspace, name: &str) -> Result<Uuid> {
+    let args = [workspace.workspace_id.into(), name.into()];
+    let (workspace_name, endpoint) = (workspace.name.clone(), name.to_owned());
+    sql::convert_errors(
+        || {
+            sql::row(include_str!("delete_endpoint.sql"), &args, |row| {
+                sql::get(row, "endpoint_id")
+            })
+        },
+        move |report| {
+            error::violates(
+                report,
+                PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION,
+                "jobs_live_job_has_live_endpoint",
+            )
+            .then(|| {
                 KronosError::new(
-                    &error::ENDPOINT_EXISTS,
-                    format!("endpoint {new_name:?} exists already in workspace {workspace:?}"),
-                    json!({ "workspace": workspace, "endpoint": new_name }),
+                    &error::ENDPOINT_IN_USE,
+                    format!(
+                        "endpoint {endpoint:?} of workspace {workspace_name:?} is used by live jobs"
+                    ),
+                    json!({ "workspace": workspace_name, "endpoint": endpoint }),
                 )
             })
         },
-    )?;
-    Ok(endpoint_id)
-}
-
-const DELETE: &str = "
-update kronos.endpoints
-set deleted_at = clock_timestamp(), payload_spec_id = null
-where endpoint_id = $1 and deleted_at is null";
-
-/// Deletes an endpoint, and returns its id; PostgreSQL's foreign key refuses it while a live job uses it. Its row stays for
-/// the history, and for executions of retired jobs that are left to run.
-///
-/// # Errors
-/// `WORKSPACE_NOT_FOUND`, `ENDPOINT_NOT_FOUND`, `ENDPOINT_IN_USE`.
-pub fn delete(workspace: &str, name: &str) -> Result<Uuid> {
-    let endpoint_id = find(find_workspace(workspace)?, workspace, name)?.endpoint_id;
-    let (workspace, name) = (workspace.to_owned(), name.to_owned());
-    let in_use = {
-        let (workspace, name) = (workspace.clone(), name.clone());
-        move || {
-            KronosError::new(
-                &error::ENDPOINT_IN_USE,
-                format!("endpoint {name:?} of workspace {workspace:?} is used by live jobs"),
-                json!({ "workspace": workspace, "endpoint": name }),
-            )
-        }
-    };
-    let deleted = sql::convert_errors(
-        || sql::run(DELETE, &[endpoint_id.into()]),
-        move |report| {
-            let used = report.message().contains("jobs_live_job_has_live_endpoint");
-            used.then(&in_use)
-        },
-    )?;
-    match deleted {
-        0 => Err(not_found(&workspace, &name)),
-        _ => Ok(endpoint_id),
-    }
+    )?
+    .ok_or_else(|| endpoint_not_found(&workspace.name, name))
 }

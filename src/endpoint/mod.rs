@@ -1,13 +1,20 @@
-//! Endpoints, where executions are delivered, and the payload specs that the inputs of their jobs must satisfy.
+//! Endpoints, where executions run, and the payload specs that inputs must satisfy.
 
+pub mod counted;
 mod life;
+mod list;
+mod lookup;
+pub mod meter;
 mod payload_spec;
 mod retry_policy;
-mod schema;
+pub mod schema;
+pub mod schema_bounds;
+pub mod validator;
+mod violations;
 
-pub use life::{
-    Changes, NewEndpoint, create, delete, find, find_by_id, find_many, not_found, update,
-};
+pub use life::{Changes, NewEndpoint, create, delete, update};
+pub use list::{list, list_payload_specs, payload_spec_row, row};
+pub use lookup::{Endpoint, find, find_by_id, find_many};
 pub use payload_spec::{
     create as create_payload_spec, delete as delete_payload_spec, find as find_payload_spec,
     update as update_payload_spec,

@@ -1,91 +1,108 @@
 //! Payload specs: named JSON Schemas of a workspace.
 
-use super::schema::check_schema;
+use super::schema;
+use crate::args;
 use crate::error::{self, KronosError, Result};
-use crate::job::{check_length, find_workspace};
-use crate::sql;
-use pgrx::{JsonB, Uuid};
+use crate::sql::{self, Jsonb};
+use crate::workspace::Workspace;
+use pgrx::{PgSqlErrorCode, Uuid};
 use serde_json::json;
 
 const INSERT: &str = "
-insert into kronos.payload_specs (workspace_id, name, schema)
+insert into kronos_internal.payload_specs (workspace_id, name, schema)
 values ($1, $2, $3)
 on conflict (workspace_id, name) do nothing
 returning payload_spec_id";
 
-/// Makes a payload spec, and returns its id.
+/// Creates a payload spec and returns its id. With `if_not_exists` a payload spec of that name is left as it is.
 ///
 /// # Errors
-/// `WORKSPACE_NOT_FOUND`, `INVALID_ARGUMENT`, `INVALID_PAYLOAD_SPEC`, `PAYLOAD_SPEC_EXISTS`.
-pub fn create(workspace: &str, name: &str, schema: JsonB) -> Result<Uuid> {
-    check_length("name", name, 200)?;
-    let workspace_id = find_workspace(workspace)?;
-    check_schema(&schema.0)?;
-    let args = [workspace_id.into(), name.into(), schema.into()];
-    sql::row(INSERT, &args, |row| sql::get(row, "payload_spec_id"))?.ok_or_else(|| {
-        KronosError::new(
+/// `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`, `INVALID_PAYLOAD_SPEC`; `PAYLOAD_SPEC_EXISTS` unless `if_not_exists`.
+pub fn create(
+    workspace: &Workspace,
+    name: &str,
+    schema: Jsonb,
+    if_not_exists: bool,
+) -> Result<Uuid> {
+    args::length("name", name, 200)?;
+    schema::check_schema(schema)?;
+    let args = [workspace.workspace_id.into(), name.into(), schema.into()];
+    match sql::row(INSERT, &args, |row| sql::get(row, "payload_spec_id"))? {
+        Some(payload_spec_id) => Ok(payload_spec_id),
+        None if if_not_exists => find_id(workspace, name)?.ok_or_else(error::concurrent_change),
+        None => Err(KronosError::new(
             &error::PAYLOAD_SPEC_EXISTS,
-            format!("payload spec {name:?} exists already in workspace {workspace:?}"),
-            json!({ "workspace": workspace, "payload_spec": name }),
-        )
-    })
+            format!(
+                "payload spec {name:?} exists already in workspace {:?}",
+                workspace.name
+            ),
+            json!({ "workspace": workspace.name, "payload_spec": name }),
+        )),
+    }
+}
+
+const FIND: &str = "
+select payload_spec_id from kronos_internal.payload_specs where workspace_id = $1 and name = $2";
+
+fn find_id(workspace: &Workspace, name: &str) -> Result<Option<Uuid>> {
+    let args = [workspace.workspace_id.into(), name.into()];
+    sql::row(FIND, &args, |row| sql::get(row, "payload_spec_id"))
 }
 
 /// The id of a workspace's payload spec.
 ///
 /// # Errors
 /// `PAYLOAD_SPEC_NOT_FOUND`.
-pub fn find(workspace_id: Uuid, workspace: &str, name: &str) -> Result<Uuid> {
-    sql::row(
-        "select payload_spec_id from kronos.payload_specs where workspace_id = $1 and name = $2",
-        &[workspace_id.into(), name.into()],
-        |row| sql::get(row, "payload_spec_id"),
-    )?
-    .ok_or_else(|| {
-        KronosError::new(
-            &error::PAYLOAD_SPEC_NOT_FOUND,
-            format!("payload spec {name:?} does not exist in workspace {workspace:?}"),
-            json!({ "workspace": workspace, "payload_spec": name }),
-        )
-    })
+pub fn find(workspace: &Workspace, name: &str) -> Result<Uuid> {
+    find_id(workspace, name)?.ok_or_else(|| not_found(workspace, name))
+}
+
+fn not_found(workspace: &Workspace, name: &str) -> KronosError {
+    KronosError::new(
+        &error::PAYLOAD_SPEC_NOT_FOUND,
+        format!(
+            "payload spec {name:?} does not exist in workspace {:?}",
+            workspace.name
+        ),
+        json!({ "workspace": workspace.name, "payload_spec": name }),
+    )
 }
 
 const UPDATE: &str = "
-update kronos.payload_specs
-set schema = $2, revision_id = kronos.uuid_v7(), updated_at = clock_timestamp()
-where payload_spec_id = $1";
+update kronos_internal.payload_specs
+set schema = $3, revision_id = kronos.uuid_v7(), updated_at = clock_timestamp()
+where workspace_id = $1 and name = $2
+returning payload_spec_id";
 
-/// Gives a payload spec another schema, and returns its id. Inputs that are there already are left alone; those that come
-/// after the commit, in any session, must satisfy it.
+/// Gives a payload spec another schema and returns its id. Inputs that are stored already are left alone; inputs that
+/// arrive after the commit, in any session, must satisfy the new schema.
 ///
 /// # Errors
-/// `WORKSPACE_NOT_FOUND`, `PAYLOAD_SPEC_NOT_FOUND`, `INVALID_PAYLOAD_SPEC`.
-pub fn update(workspace: &str, name: &str, schema: JsonB) -> Result<Uuid> {
-    let payload_spec_id = find(find_workspace(workspace)?, workspace, name)?;
-    check_schema(&schema.0)?;
-    sql::run(UPDATE, &[payload_spec_id.into(), schema.into()])?;
-    Ok(payload_spec_id)
+/// `VALUE_TOO_LARGE`, `INVALID_PAYLOAD_SPEC`, `PAYLOAD_SPEC_NOT_FOUND`.
+pub fn update(workspace: &Workspace, name: &str, schema: Jsonb) -> Result<Uuid> {
+    schema::check_schema(schema)?;
+    let args = [workspace.workspace_id.into(), name.into(), schema.into()];
+    sql::row(UPDATE, &args, |row| sql::get(row, "payload_spec_id"))?
+        .ok_or_else(|| not_found(workspace, name))
 }
 
-/// Deletes a payload spec; PostgreSQL's foreign key refuses it while an endpoint uses it.
+const DELETE: &str = "delete from kronos_internal.payload_specs where payload_spec_id = $1";
+
+/// Deletes a payload spec.
 ///
 /// # Errors
-/// `WORKSPACE_NOT_FOUND`, `PAYLOAD_SPEC_NOT_FOUND`, `PAYLOAD_SPEC_IN_USE`.
-pub fn delete(workspace: &str, name: &str) -> Result<()> {
-    let payload_spec_id = find(find_workspace(workspace)?, workspace, name)?;
-    let (workspace, name) = (workspace.to_owned(), name.to_owned());
+/// `PAYLOAD_SPEC_IN_USE` while an endpoint uses it.
+pub fn delete(workspace: &Workspace, name: &str, payload_spec_id: Uuid) -> Result<()> {
+    let (workspace, name) = (workspace.name.clone(), name.to_owned());
     sql::convert_errors(
-        || {
-            sql::run(
-                "delete from kronos.payload_specs where payload_spec_id = $1",
-                &[payload_spec_id.into()],
-            )
-        },
+        || sql::run(DELETE, &[payload_spec_id.into()]),
         move |report| {
-            let used = report
-                .message()
-                .contains("endpoints_payload_spec_in_same_workspace");
-            used.then(|| {
+            error::violates(
+                report,
+                PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION,
+                "endpoints_payload_spec_in_same_workspace",
+            )
+            .then(|| {
                 KronosError::new(
                     &error::PAYLOAD_SPEC_IN_USE,
                     format!(

@@ -1,12 +1,13 @@
-//! What becomes of an execution whose attempt fails.
+//! Retry policies: whether and when a failed execution is tried again.
 
-use crate::error::{self, KronosError, Result};
-use pgrx::JsonB;
-use serde_json::{Map, Value, json};
+use crate::error::{KronosError, Result, invalid_argument};
+use crate::sql::Jsonb;
+use serde_json::Value;
 
-const DAY_MS: f64 = 86_400_000.0;
+/// The longest delay, 30 days.
+const MAX_DELAY_MS: i64 = 30 * 86_400_000;
 
-/// A retry policy in full: what is given, with the defaults of what is not.
+/// A retry policy, as the columns of an endpoint store it.
 ///
 /// | field | values | default |
 /// | --- | --- | --- |
@@ -15,62 +16,85 @@ const DAY_MS: f64 = 86_400_000.0;
 /// | `initial_delay_ms` | 0 to 30 days | 1000 |
 /// | `max_delay_ms` | 0 to 30 days | 3600000 |
 /// | `jitter` | 0 to 1: the share of a delay that chance may take off (1 is the "full jitter" of AWS's article on backoff) | 0.1 |
-///
-/// # Errors
-/// `INVALID_ARGUMENT`, with the field in DETAIL.
-pub fn complete(given: JsonB) -> Result<JsonB> {
-    let Value::Object(mut given) = given.0 else {
-        return Err(refuse(None, "retry_policy must be a JSON object"));
-    };
-    let mut policy = Map::new();
-    let mut take = |field: &str, default: Value, check: &dyn Fn(&Value) -> bool, rule: &str| {
-        let value = given.remove(field).unwrap_or(default);
-        if !check(&value) {
-            let message = format!("retry_policy: {field} must be {rule}");
-            return Err(refuse(Some(field), &message));
+pub struct RetryPolicy {
+    pub max_attempts: i32,
+    pub backoff: String,
+    pub initial_delay_ms: i64,
+    pub max_delay_ms: i64,
+    pub jitter: f64,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        RetryPolicy {
+            max_attempts: 5,
+            backoff: "exponential".into(),
+            initial_delay_ms: 1000,
+            max_delay_ms: 3_600_000,
+            jitter: 0.1,
         }
-        policy.insert(field.into(), value);
-        Ok(())
-    };
-    let whole = |value: &Value, from: u64, to: f64| {
-        value.as_u64().is_some_and(|n| n >= from && n as f64 <= to)
-    };
-    take(
-        "max_attempts",
-        json!(5),
-        &|value| whole(value, 1, 1000.0),
-        "a whole number from 1 to 1000",
-    )?;
-    take(
-        "backoff",
-        json!("exponential"),
-        &|value| ["fixed", "linear", "exponential"].contains(&value.as_str().unwrap_or_default()),
-        "one of fixed, linear, exponential",
-    )?;
-    for (field, default) in [("initial_delay_ms", 1000), ("max_delay_ms", 3_600_000)] {
-        take(
-            field,
-            json!(default),
-            &|value| whole(value, 0, 30.0 * DAY_MS),
-            "a whole number of milliseconds from 0 to 2592000000 (30 days)",
-        )?;
-    }
-    take(
-        "jitter",
-        json!(0.1),
-        &|value| value.as_f64().is_some_and(|n| (0.0..=1.0).contains(&n)),
-        "a number from 0 to 1",
-    )?;
-    match given.keys().next() {
-        Some(field) => Err(refuse(
-            Some(field),
-            &format!("retry_policy has no field {field:?}"),
-        )),
-        None => Ok(JsonB(Value::Object(policy))),
     }
 }
 
-fn refuse(field: Option<&str>, message: &str) -> KronosError {
-    let detail = json!({ "argument": "retry_policy", "field": field });
-    KronosError::new(&error::INVALID_ARGUMENT, message, detail)
+impl RetryPolicy {
+    /// Reads a policy; a field that is left out has its default.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT`, with the field in DETAIL.
+    pub fn read(given: Jsonb) -> Result<RetryPolicy> {
+        let Value::Object(fields) = given.parse("retry_policy")? else {
+            return Err(invalid_argument("retry_policy", "must be a JSON object"));
+        };
+        let mut policy = RetryPolicy::default();
+        for (field, value) in &fields {
+            policy.set(field, value)?;
+        }
+        Ok(policy)
+    }
+
+    fn set(&mut self, field: &str, value: &Value) -> Result<()> {
+        match field {
+            "max_attempts" => {
+                let attempts = whole(value, 1, 1000)
+                    .ok_or_else(|| refuse(field, "a whole number from 1 to 1000"))?;
+                self.max_attempts = attempts as i32;
+            }
+            "backoff" => {
+                self.backoff = value
+                    .as_str()
+                    .filter(|backoff| ["fixed", "linear", "exponential"].contains(backoff))
+                    .ok_or_else(|| refuse(field, "one of fixed, linear, exponential"))?
+                    .to_owned();
+            }
+            "initial_delay_ms" => self.initial_delay_ms = delay(field, value)?,
+            "max_delay_ms" => self.max_delay_ms = delay(field, value)?,
+            "jitter" => {
+                // Both arms compare with NaN as false.
+                self.jitter = value
+                    .as_f64()
+                    .filter(|jitter| (0.0..=1.0).contains(jitter))
+                    .ok_or_else(|| refuse(field, "a number from 0 to 1"))?;
+            }
+            _ => {
+                return Err(
+                    invalid_argument("retry_policy", &format!("has no field {field:?}"))
+                        .with("field", field),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+fn delay(field: &str, value: &Value) -> Result<i64> {
+    let rule = "a whole number of milliseconds from 0 to 2592000000 (30 days)";
+    whole(value, 0, MAX_DELAY_MS).ok_or_else(|| refuse(field, rule))
+}
+
+fn whole(value: &Value, low: i64, high: i64) -> Option<i64> {
+    value.as_i64().filter(|n| (low..=high).contains(n))
+}
+
+fn refuse(field: &str, rule: &str) -> KronosError {
+    invalid_argument("retry_policy", &format!("needs {field} to be {rule}")).with("field", field)
 }

@@ -1,21 +1,28 @@
-//! Executions: writing the runs that ticks call for, and the workers' side of them: claim, heartbeat, finish.
+//! Executions: enqueuing, and the workers' side: claim, heartbeat, finish.
 
 mod cancel;
 mod claim;
-mod due;
+mod ending;
+mod enqueue;
+mod enqueue_many;
+mod expire;
+mod fair_turns;
 mod finish;
-mod lease;
+mod front;
+mod heartbeat;
+mod held;
 mod log;
-mod materialise;
-mod pending;
+mod read;
 mod wakeup;
 
 pub use cancel::cancel;
-pub use claim::{Claimed, Wanted, claim};
-pub use due::{DueTick, Horizon, Missed, due_ticks, handled_ticks, horizons};
-pub use finish::{Ending, Report, execution_not_found, finish, finish_one, reap};
-pub use lease::{Lease, heartbeat};
-pub use log::{Line, append as append_log};
-pub use materialise::{Written, busy, materialise, materialise_or_raise};
-pub use pending::{record_locked, retry_pending};
-pub use wakeup::next_wakeup;
+pub use claim::{Wanted, claim};
+pub use enqueue::{OneShot, enqueue};
+pub use enqueue_many::enqueue_many;
+pub use expire::expire_leases;
+pub use finish::{Ending, complete, complete_many, end_many, fail, release};
+pub use heartbeat::{heartbeat, lease};
+pub use held::AttemptKey;
+pub use log::{Line, append_log};
+pub use read::{Filter, get, list, list_attempts, list_logs};
+pub use wakeup::{next_wakeup, notify_workers};

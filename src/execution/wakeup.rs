@@ -1,72 +1,65 @@
-//! Until when an idle worker may sleep.
+//! When workers look for work: notifications, and until when an idle worker may sleep.
 
-use super::claim::{IN_TURN, WAITING};
 use crate::error::Result;
-use crate::sql;
+use crate::{settings, sql};
+use chrono::{DateTime, Duration, Utc};
 use pgrx::Uuid;
-use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
+use pgrx::datum::TimestampWithTimeZone;
+use std::collections::HashMap;
 
-/// The earliest of: now, if something may start now; the run_at of what waits for it; the end of a lease. The first two
-/// are one step in the index for each queue (workspace, type, priority).
-const NEXT_WAKEUP: &str = "
-with recursive queues (workspace_id, endpoint_type, priority) as (
-    (select x.workspace_id, x.endpoint_type, x.priority
-     from kronos.executions x
-     where {SCOPE} and {WAITING}
-     order by x.workspace_id, x.endpoint_type, x.priority
-     limit 1)
-    union all
-    select n.*
-    from queues q
-    cross join lateral (
-        select x.workspace_id, x.endpoint_type, x.priority
-        from kronos.executions x
-        where (x.workspace_id, x.endpoint_type, x.priority) > (q.workspace_id, q.endpoint_type, q.priority)
-          and {SCOPE} and {WAITING}
-        order by x.workspace_id, x.endpoint_type, x.priority
-        limit 1) n
-)
-select least(
-    (select min(n.run_at)
-     from queues q
-     cross join lateral (
-         (select x.run_at
-          from kronos.executions x
-          where (x.workspace_id, x.endpoint_type, x.priority) = (q.workspace_id, q.endpoint_type, q.priority)
-            and x.run_at > $3 and {WAITING}
-          order by x.run_at
-          limit 1)
-         union all
-         (select $3
-          from kronos.executions x
-          where (x.workspace_id, x.endpoint_type, x.priority) = (q.workspace_id, q.endpoint_type, q.priority)
-            and x.run_at <= $3 and {WAITING} and {IN_TURN}
-          limit 1)) n (run_at)
-     where $2::text[] is null or q.endpoint_type = any ($2)),
-    (select min(x.lease_expires_at)
-     from kronos.executions x
-     where {SCOPE} and x.status = 'RUNNING' and ($2::text[] is null or x.endpoint_type = any ($2)))
-) as wakeup_at";
+/// The longest that an idle worker sleeps without a notification.
+const LONGEST_SLEEP: Duration = Duration::minutes(1);
+
+/// Tells the workers of a workspace, when the transaction commits, that an execution is due at `run_at`: at once or
+/// within the minute that an idle worker may sleep. Later ones are found by its next poll.
+pub fn notify_workers(workspace_id: Uuid, run_at: DateTime<Utc>) {
+    if settings::notify_workers() && run_at <= sql::now() + LONGEST_SLEEP {
+        sql::notify(c"kronos_executions", &workspace_id.to_string());
+    }
+}
+
+/// The executions that a statement lets start, by workspace: when the first of them is due.
+#[derive(Default)]
+pub struct Startable(HashMap<Uuid, DateTime<Utc>>);
+
+impl Startable {
+    /// Notes an execution of a workspace; None is none.
+    pub fn add(&mut self, workspace_id: Uuid, run_at: Option<TimestampWithTimeZone>) {
+        if let Some(run_at) = run_at.map(sql::from_pg) {
+            let earliest = self.0.entry(workspace_id).or_insert(run_at);
+            *earliest = run_at.min(*earliest);
+        }
+    }
+
+    /// Notifies the workers of each workspace once.
+    pub fn notify(self) {
+        for (workspace_id, run_at) in self.0 {
+            notify_workers(workspace_id, run_at);
+        }
+    }
+}
 
 /// When a worker of a workspace (of all, if None) that has found nothing should look again, if no notification comes
 /// before; None if nothing is to come.
+///
+/// # Errors
+/// Fails only if SQL does.
 pub fn next_wakeup(
     workspace_id: Option<Uuid>,
     endpoint_types: Option<Vec<String>>,
 ) -> Result<Option<TimestampWithTimeZone>> {
-    let scope = match workspace_id {
-        Some(_) => "x.workspace_id = $1",
-        None => "$1::uuid is null",
-    };
-    let statement = NEXT_WAKEUP
-        .replace("{SCOPE}", scope)
-        .replace("{WAITING}", WAITING)
-        .replace("{IN_TURN}", IN_TURN);
-    let args: Vec<DatumWithOid> = vec![
-        workspace_id.into(),
+    let first = workspace_id.unwrap_or(Uuid::from_bytes([0; 16]));
+    let last = workspace_id.unwrap_or(Uuid::from_bytes([255; 16]));
+    let args = [
+        first.into(),
+        last.into(),
         endpoint_types.into(),
-        sql::to_pg(sql::now()).into(),
+        sql::now_pg().into(),
     ];
-    let at = sql::row(&statement, &args, |row| sql::get_opt(row, "wakeup_at"))?;
+    let at = sql::by_index(|| {
+        sql::row(include_str!("next_wakeup.sql"), &args, |row| {
+            sql::get_opt(row, "wakeup_at")
+        })
+    })?;
     Ok(at.flatten())
 }

@@ -1,196 +1,207 @@
 //! Creating a cron job.
 
-use super::read::find_workspace;
-use super::rules::{Policies, Window, check_fires, check_input, check_length, check_priority};
+use super::definition::{Definition, Request, Terms};
+use super::error::{job_exists, job_not_found, job_retired, translate_constraints};
+use super::find::{JobRef, find_named};
+use crate::args;
+use crate::calendar::Tick;
 use crate::endpoint;
-use crate::error::{self, KronosError, Result};
-use crate::schedule::{self, parse_timing};
-use crate::sql;
-use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
-use pgrx::{JsonB, Uuid};
-use serde_json::json;
+use crate::error::{
+    KronosError, Result, concurrent_change, endpoint_not_found, idempotency_conflict,
+    invalid_argument,
+};
+use crate::sql::{self, Composite, Jsonb};
+use crate::workspace::Workspace;
+use crate::{idempotency, schedule};
+use chrono::{DateTime, Utc};
+use pgrx::Uuid;
+use pgrx::datum::TimestampWithTimeZone;
 
-/// A cron job to be made.
-pub struct NewCronJob<'a> {
-    pub workspace: &'a str,
+/// A cron job to be created.
+pub struct NewJob<'a> {
     pub endpoint: &'a str,
-    pub name: Option<&'a str>,
-    pub cron: &'a str,
-    pub timezone: &'a str,
-    pub input: JsonB,
-    pub starts_at: Option<TimestampWithTimeZone>,
-    pub ends_at: Option<TimestampWithTimeZone>,
-    /// All given.
-    pub policies: Policies<'a>,
-    /// 0 (most urgent) to 9.
-    pub priority: i32,
+    pub input: Jsonb,
+    pub metadata: Jsonb,
+    pub request: Request<'a>,
     pub idempotency_key: Option<&'a str>,
-    /// Whether apply_crontab makes it.
-    pub declared: bool,
+    pub if_not_exists: bool,
 }
 
-const INSERT_JOB: &str = "
-insert into kronos.jobs (job_id, lineage_id, workspace_id, endpoint_id, trigger, cron, timezone, schedule_id,
-                         input, starts_at, ends_at, catchup_policy, catchup_window, overlap_policy, jitter, name,
-                         idempotency_key, declared, priority)
-select id, id, $1, $2, 'CRON', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 from kronos.uuid_v7() as id
-on conflict (endpoint_id, idempotency_key) do nothing
-returning job_id";
+/// The scope of its idempotency keys.
+pub const SCOPE: &str = "create_cron_job";
 
-/// Makes a cron job, its schedule and its alarm, and returns the job's id; with an idempotency key that was used
-/// before for the same arguments, the id of the job that it made.
+/// Creates a cron job, its schedule and its pg_cron entry. A request with an idempotency key that was used before for the
+/// same arguments finds the job that it created; with `if_not_exists` a live job of that name is left as it is.
 ///
 /// # Errors
-/// All of [`schedule::join`] and the checks of arguments; `IDEMPOTENCY_CONFLICT`, `JOB_EXISTS`.
-pub fn create(new: NewCronJob) -> Result<Uuid> {
-    let workspace_id = find_workspace(new.workspace)?;
-    let endpoint = endpoint::find(workspace_id, new.workspace, new.endpoint)?;
-    let endpoint_id = endpoint.endpoint_id;
-    let (timing, timezone) = parse_timing(new.cron, new.timezone)?;
-    check_input(&new.input.0)?;
-    new.policies.check()?;
-    check_priority(new.priority)?;
-    if let Some(name) = new.name {
-        check_length("name", name, 200)?;
+/// The checks of arguments; all of [`schedule::join`]; `JOB_EXISTS`, `IDEMPOTENCY_CONFLICT`, `JOB_RETIRED` for a job that
+/// the key created and that is retired.
+pub fn create(workspace: &Workspace, new: NewJob) -> Result<Composite> {
+    let endpoint = endpoint::find(workspace, new.endpoint)?;
+    args::metadata(new.metadata)?;
+    let terms = new.request.check()?;
+    if new.if_not_exists
+        && let Some(job_id) = find_named(workspace, name_of(&terms)?)?
+    {
+        return existing(job_id);
     }
-    if let Some(key) = new.idempotency_key {
-        check_length("idempotency_key", key, 200)?;
-        // Sessions with the same key come one after the other; the later ones find what the first has made.
-        schedule::lock_name(&format!("idempotency key {endpoint_id} {key}"))?;
-        if let Some(job_id) = find_repeated(endpoint_id, key, timing.expr.text(), &timezone, &new)?
-        {
-            return Ok(job_id);
-        }
+    let job_id = sql::uuid_v7();
+    if let Some(key) = new.idempotency_key
+        && let Some(made_id) =
+            idempotency::reserve(workspace.workspace_id, SCOPE, key, job_id, None)?
+    {
+        check_repeat(
+            workspace,
+            key,
+            made_id,
+            &terms,
+            endpoint.endpoint_id,
+            new.input,
+            new.metadata,
+        )?;
+        return existing(made_id);
     }
-    endpoint.check_input(&new.input.0)?;
-    let window = Window::new(new.starts_at, new.ends_at)?;
-    check_fires(&timing, &window)?;
-    let schedule_id = schedule::join(&timing, &timezone)?;
+    endpoint.check_input(new.input)?;
+    let first_tick = terms.first_tick()?;
+    let schedule_id = schedule::join(workspace.workspace_id, &terms.timing, &terms.timezone)?;
+    let (instant, first_tick) = begin(&terms, first_tick)?;
     let args = [
-        workspace_id.into(),
-        endpoint_id.into(),
-        timing.expr.text().into(),
-        timezone.as_str().into(),
+        job_id.into(),
+        workspace.workspace_id.into(),
+        terms.name.into(),
+        endpoint.endpoint_id.into(),
+        endpoint.endpoint_type.as_str().into(),
+        terms.cron().into(),
+        terms.timezone.as_str().into(),
         schedule_id.into(),
         new.input.into(),
-        window.starts_at.into(),
-        window.ends_at.into(),
-        new.policies.catchup_policy.into(),
-        new.policies.catchup_window.into(),
-        new.policies.overlap_policy.into(),
-        new.policies.jitter.into(),
-        new.name.into(),
-        new.idempotency_key.into(),
-        new.declared.into(),
-        new.priority.into(),
+        new.metadata.into(),
+        terms.window.starts_at.into(),
+        terms.window.ends_at.into(),
+        terms.catchup_policy.into(),
+        terms.catchup_window.into(),
+        terms.overlap_policy.into(),
+        terms.jitter.into(),
+        terms.priority.into(),
+        sql::to_pg(instant).into(),
+        sql::to_pg(first_tick).into(),
     ];
-    keep_constraints(new.workspace, new.name, new.endpoint, || {
-        sql::row(INSERT_JOB, &args, |row| sql::get(row, "job_id"))
-    })?
-    .ok_or_else(schedule::concurrent_change)
-}
-
-/// The names of the arguments ([`differing_args`], $1 to $11) in which a row of kronos.jobs differs from a request.
-pub const DIFFERING: &str = "
-array_remove(array[
-    case when trigger <> 'CRON' then 'trigger' end,
-    case when cron <> $1 then 'cron' end,
-    case when timezone <> $2 then 'timezone' end,
-    case when input <> $3 then 'input' end,
-    case when starts_at is distinct from nullif($4, '-infinity') then 'starts_at' end,
-    case when ends_at is distinct from nullif($5, 'infinity') then 'ends_at' end,
-    case when catchup_policy <> $6 then 'catchup_policy' end,
-    case when catchup_window <> $7 then 'catchup_window' end,
-    case when overlap_policy <> $8 then 'overlap_policy' end,
-    case when jitter <> $9 then 'jitter' end,
-    case when name is distinct from $10 then 'name' end,
-    case when priority <> $11 then 'priority' end
-], null)";
-
-/// The arguments of [`DIFFERING`]; `cron` and `timezone` as they are stored.
-pub fn differing_args<'a>(
-    new: &NewCronJob<'a>,
-    cron: &'a str,
-    timezone: &'a str,
-) -> Vec<DatumWithOid<'a>> {
-    vec![
-        cron.into(),
-        timezone.into(),
-        JsonB(new.input.0.clone()).into(),
-        new.starts_at.into(),
-        new.ends_at.into(),
-        new.policies.catchup_policy.into(),
-        new.policies.catchup_window.into(),
-        new.policies.overlap_policy.into(),
-        new.policies.jitter.into(),
-        new.name.into(),
-        new.priority.into(),
-    ]
-}
-
-/// The job that a request with the same key has made before, if it asked for the same.
-fn find_repeated(
-    endpoint_id: Uuid,
-    key: &str,
-    cron: &str,
-    timezone: &str,
-    new: &NewCronJob,
-) -> Result<Option<Uuid>> {
-    let mut args = differing_args(new, cron, timezone);
-    args.extend([endpoint_id.into(), key.into()]);
-    let statement = format!(
-        "select job_id, {DIFFERING} as differing
-         from kronos.jobs where endpoint_id = $12 and idempotency_key = $13"
-    );
-    let found = sql::row(&statement, &args, |row| {
-        Ok((
-            sql::get::<Uuid>(row, "job_id")?,
-            sql::get::<Vec<String>>(row, "differing")?,
-        ))
+    let gone = || endpoint_not_found(&workspace.name, new.endpoint);
+    let created = translate_endpoint_deleted(gone, || {
+        sql::composite(include_str!("insert_job.sql"), &args)
     })?;
-    match found {
-        Some((job_id, differing)) if !differing.is_empty() => {
-            Err(idempotency_conflict(key, job_id, &differing))
+    match created {
+        Some(job) => Ok(job),
+        None if new.if_not_exists => {
+            // Another session has created a job of that name meanwhile, and a key must not stand for a job that is not.
+            let found =
+                find_named(workspace, name_of(&terms)?)?.filter(|_| new.idempotency_key.is_none());
+            schedule::release(schedule_id)?;
+            existing(found.ok_or_else(concurrent_change)?)
         }
-        found => Ok(found.map(|(job_id, _)| job_id)),
+        None => Err(job_exists(&workspace.name, terms.name.unwrap_or_default())),
     }
 }
 
-/// The error for a key that was used for a job with other arguments.
-pub fn idempotency_conflict(key: &str, job_id: Uuid, differing: &[String]) -> KronosError {
-    KronosError::new(
-        &error::IDEMPOTENCY_CONFLICT,
-        format!(
-            "idempotency key {key:?} was used for job {job_id} with another {}",
-            differing.join(", ")
-        ),
-        json!({ "idempotency_key": key, "job_id": job_id.to_string(), "differing": differing }),
-    )
+impl Terms<'_> {
+    /// The first tick to come.
+    ///
+    /// # Errors
+    /// `INVALID_WINDOW` for a window that is past, `NEVER_FIRES`.
+    pub fn first_tick(&self) -> Result<Tick> {
+        self.window.first_tick(&self.timing, sql::now())
+    }
 }
 
-/// Runs the statement that writes a job; constraints decide whether its name is free and its endpoint still there.
-///
-/// # Errors
-/// `JOB_EXISTS`, `ENDPOINT_NOT_FOUND`.
-pub fn keep_constraints<T>(
-    workspace: &str,
-    name: Option<&str>,
-    endpoint: &str,
+/// The instant at which a job begins, after all that it may have waited for, and its first tick from then on.
+pub fn begin(terms: &Terms, first_tick: Tick) -> Result<(DateTime<Utc>, Tick)> {
+    let instant = sql::now();
+    if first_tick > instant {
+        return Ok((instant, first_tick));
+    }
+    Ok((instant, terms.window.first_tick(&terms.timing, instant)?))
+}
+
+/// Runs the statement that inserts jobs. Where another session has deleted an endpoint meanwhile, it fails with `gone`.
+pub fn translate_endpoint_deleted<T>(
+    gone: impl Fn() -> KronosError,
     write: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
-    let [workspace, name, endpoint] =
-        [workspace, name.unwrap_or_default(), endpoint].map(str::to_owned);
-    sql::convert_errors(write, move |report| {
-        let violates = |constraint: &str| report.message().contains(constraint);
-        if violates("jobs_one_live_job_per_name") {
-            return Some(KronosError::new(
-                &error::JOB_EXISTS,
-                format!("job {name:?} exists already in workspace {workspace:?}"),
-                json!({ "workspace": workspace, "job_name": name }),
-            ));
+    // A name that is taken is no violation here: the statements leave such jobs out.
+    translate_constraints(write, concurrent_change, gone)
+}
+
+/// The name that a request with `if_not_exists` needs.
+///
+/// # Errors
+/// `INVALID_ARGUMENT`.
+pub fn name_of<'a>(terms: &Terms<'a>) -> Result<&'a str> {
+    terms
+        .name
+        .ok_or_else(|| invalid_argument("if_not_exists", "needs a name"))
+}
+
+const EXISTING: &str = "
+select row(j.job_id, j.job_name, j.version, j.status, j.cron, j.timezone, j.next_tick_at, false)::kronos.created_job
+from kronos.jobs j
+where j.job_id = $1";
+
+/// The row of a job that was there.
+fn existing(job_id: Uuid) -> Result<Composite> {
+    sql::by_index(|| sql::composite(EXISTING, &[job_id.into()]))?.ok_or_else(concurrent_change)
+}
+
+/// Fails unless a request with an idempotency key that was used before asks for the job that it created, and that job is
+/// live.
+///
+/// # Errors
+/// `IDEMPOTENCY_CONFLICT`, `JOB_RETIRED`; `JOB_NOT_FOUND` for a retired job that prune() has deleted.
+pub fn check_repeat(
+    workspace: &Workspace,
+    key: &str,
+    made_id: Uuid,
+    terms: &Terms,
+    endpoint_id: Uuid,
+    input: Jsonb,
+    metadata: Jsonb,
+) -> Result<()> {
+    struct First {
+        differing: Vec<String>,
+        retired: Option<KronosError>,
+    }
+    let args = [made_id.into(), input.into(), metadata.into()];
+    let first = sql::by_index(|| {
+        sql::row(include_str!("find_first_version.sql"), &args, |row| {
+            let same_input = sql::get(row, "same_input")?;
+            let same_metadata = sql::get(row, "same_metadata")?;
+            let retired_at: Option<TimestampWithTimeZone> = sql::get_opt(row, "retired_at")?;
+            Ok(First {
+                differing: Definition::read(row)?.differences(
+                    terms,
+                    endpoint_id,
+                    same_input,
+                    same_metadata,
+                ),
+                retired: match retired_at {
+                    Some(at) => Some(job_retired(
+                        made_id,
+                        at,
+                        &sql::get::<String>(row, "retired_reason")?,
+                    )),
+                    None => None,
+                },
+            })
+        })
+    })?;
+    match first {
+        None => Err(job_not_found(workspace, JobRef::Id(made_id))),
+        Some(first) if !first.differing.is_empty() => {
+            Err(idempotency_conflict(key, made_id, &first.differing))
         }
-        // It was deleted while this session waited for its row.
-        violates("jobs_live_job_has_live_endpoint")
-            .then(|| endpoint::not_found(&workspace, &endpoint))
-    })
+        Some(First {
+            retired: Some(retired),
+            ..
+        }) => Err(retired),
+        Some(_) => Ok(()),
+    }
 }

@@ -1,278 +1,210 @@
-//! The declared set of a workspace's cron jobs, made true.
+//! The declared sets of a workspace's cron jobs: apply_crontab().
 
-use super::create::{DIFFERING, NewCronJob, create, differing_args};
-use super::read::{JobRef, find_workspace};
-use super::rules::{DEFAULT_PRIORITY, Policies};
-use super::update::{Changes, update};
-use super::{cancel, resume};
-use crate::endpoint;
-use crate::error::{self, KronosError, Result};
-use crate::schedule::{lock_name, parse_timing};
-use crate::sql;
-use chrono::{DateTime, Utc};
-use pgrx::datum::{DatumWithOid, Interval, TimestampWithTimeZone};
-use pgrx::{FromDatum, IntoDatum, JsonB, Uuid};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use super::cancel::retire;
+use super::declared::{Declared, Step, Steps, decide, find_live};
+use super::error::job_exists;
+use super::insert::{NewRow, Schedules, insert_jobs, release_all};
+use super::listed::{Listed, at, find_endpoints, read_declared};
+use super::pause::write_resumed;
+use super::update::{Version, write_version};
+use crate::args;
+use crate::error::Result;
+use crate::sql::{self, Jsonb};
+use crate::workspace::Workspace;
+use pgrx::Uuid;
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// What is done about one job.
 pub struct Planned {
     pub name: String,
-    /// `CREATE`, `UPDATE`, `RESUME`, `RETIRE` or `UNCHANGED`.
+    /// `CREATE`, `UPDATE`, `RESUME`, `RETIRE`, `UNCHANGED` or `ENDED`.
     pub action: &'static str,
-    /// The version that is live afterwards, or was the last; None for one that a dry run would make.
+    /// None for a job that a dry run would create, and for one whose ends_at is past and that does not exist.
     pub job_id: Option<Uuid>,
     /// What an update changes; `status` if it also resumes the job.
     pub changed: Vec<String>,
 }
 
-/// A job as it is declared: what is left out has its default, not its old value.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Declaration {
-    name: String,
-    endpoint: String,
-    cron: String,
-    timezone: Option<String>,
-    input: Option<Value>,
-    starts_at: Option<String>,
-    ends_at: Option<String>,
-    catchup_policy: Option<String>,
-    catchup_window: Option<String>,
-    overlap_policy: Option<String>,
-    jitter: Option<String>,
-    priority: Option<i32>,
-}
-
-/// Makes the cron jobs of a workspace that come from declarations be those declared: creates them, updates those that
-/// differ, resumes those that are paused, and retires those that are declared no longer. A dry run does all of it, pg_cron
-/// included, and takes it back.
+/// Makes the jobs that a set declares exactly those of an array: creates them, updates those that differ, resumes those
+/// that are paused, and retires those that the array no longer has. A declared job whose ends_at is past is not created,
+/// and retires if it is live. A dry run does all of it, pg_cron included, and rolls it back.
 ///
 /// # Errors
-/// Those of create, update, resume and cancel, with the job's name in DETAIL; `INVALID_ARGUMENT` for what is no
-/// declaration; `JOB_EXISTS` for a name that a live job has which was not made here.
-pub fn apply(workspace: &str, jobs: JsonB, dry_run: bool) -> Result<Vec<Planned>> {
-    let declared = read(jobs.0)?;
+/// Those of create, update, resume and cancel, with the job's place and name in DETAIL; `JOB_EXISTS` for the name of a live
+/// job that does not belong to the set.
+pub fn apply(
+    workspace: &Workspace,
+    jobs: Jsonb,
+    set_name: &str,
+    dry_run: bool,
+) -> Result<Vec<Planned>> {
+    args::length("set_name", set_name, 200)?;
+    let listed = read_declared(jobs)?;
     if !dry_run {
-        return make_true(workspace, &declared);
+        return deploy(workspace, &listed, set_name);
     }
-    let mut plan = None;
-    let taken_back = sql::in_subtransaction(|| -> Result<()> {
-        plan = Some(make_true(workspace, &declared)?);
-        Err(KronosError::new(
-            &error::INTERNAL_ERROR,
-            "dry run",
-            json!({}),
-        ))
-    });
-    match (plan, taken_back) {
-        (Some(mut plan), _) => {
-            for planned in &mut plan {
-                if ["CREATE", "UPDATE"].contains(&planned.action) {
-                    planned.job_id = None;
-                }
-            }
-            Ok(plan)
-        }
-        (None, Err(failure)) => failure.rethrow(),
-        (None, Ok(())) => unreachable!("the subtransaction fails in any case"),
+    let mut plan = sql::dry_run(|| deploy(workspace, &listed, set_name))?;
+    for planned in plan.iter_mut().filter(|planned| planned.action == "CREATE") {
+        planned.job_id = None;
     }
-}
-
-fn read(jobs: Value) -> Result<Vec<Declaration>> {
-    let refuse = |problem: String| {
-        KronosError::new(
-            &error::INVALID_ARGUMENT,
-            problem,
-            json!({ "argument": "jobs" }),
-        )
-    };
-    let Value::Array(jobs) = jobs else {
-        return Err(refuse("jobs must be a JSON array".into()));
-    };
-    let mut names = HashSet::new();
-    let mut declared = vec![];
-    for (index, job) in jobs.into_iter().enumerate() {
-        let job: Declaration = serde_json::from_value(job)
-            .map_err(|problem| refuse(format!("jobs[{index}]: {problem}")))?;
-        if !names.insert(job.name.clone()) {
-            return Err(refuse(format!(
-                "jobs[{index}]: {:?} is declared twice",
-                job.name
-            )));
-        }
-        declared.push(job);
-    }
-    Ok(declared)
-}
-
-struct Live {
-    job_id: Uuid,
-    name: String,
-    declared: bool,
-    is_paused: bool,
-}
-
-const FIND_LIVE: &str = "
-select job_id, name, declared, status = 'PAUSED' as is_paused
-from kronos.jobs
-where workspace_id = $1 and status <> 'RETIRED' and (declared or name = any ($2::text[]))
-order by name";
-
-fn make_true(workspace: &str, declared: &[Declaration]) -> Result<Vec<Planned>> {
-    let workspace_id = find_workspace(workspace)?;
-    // Deployments of one workspace come one after the other.
-    lock_name(&format!("crontab {workspace_id}"))?;
-    let names: Vec<&str> = declared.iter().map(|job| job.name.as_str()).collect();
-    let live = sql::rows(
-        FIND_LIVE,
-        &[workspace_id.into(), names.clone().into()],
-        |row| {
-            Ok(Live {
-                job_id: sql::get(row, "job_id")?,
-                name: sql::get(row, "name")?,
-                declared: sql::get(row, "declared")?,
-                is_paused: sql::get(row, "is_paused")?,
-            })
-        },
-    )?;
-    if let Some(other) = live.iter().find(|job| !job.declared) {
-        return Err(KronosError::new(
-            &error::JOB_EXISTS,
-            format!(
-                "job {:?} exists, and was not made by apply_crontab",
-                other.name
-            ),
-            json!({ "workspace": workspace, "job_name": other.name, "job_id": other.job_id.to_string() }),
-        ));
-    }
-    let mut retired = vec![];
-    for job in live
-        .iter()
-        .filter(|job| !names.contains(&job.name.as_str()))
-    {
-        cancel(workspace, JobRef::Id(job.job_id))
-            .map_err(|error| error.with("job_name", &job.name))?;
-        retired.push(Planned {
-            name: job.name.clone(),
-            action: "RETIRE",
-            job_id: Some(job.job_id),
-            changed: vec![],
-        });
-    }
-    let mut plan: Vec<Planned> = vec![];
-    for job in declared {
-        let live = live.iter().find(|live| live.name == job.name);
-        let planned = make_one_true(workspace, workspace_id, job, live);
-        plan.push(planned.map_err(|error| error.with("job_name", &job.name))?);
-    }
-    plan.extend(retired);
     Ok(plan)
 }
 
-fn make_one_true(
-    workspace: &str,
-    workspace_id: Uuid,
-    job: &Declaration,
-    live: Option<&Live>,
-) -> Result<Planned> {
-    let new = job.to_new(workspace)?;
-    let planned = |action, job_id, changed| Planned {
-        name: job.name.clone(),
-        action,
-        job_id: Some(job_id),
-        changed,
+fn deploy(workspace: &Workspace, listed: &[Listed], set_name: &str) -> Result<Vec<Planned>> {
+    // Deployments of one set come one after the other.
+    sql::lock_named_thing(lock_of(workspace, set_name))?;
+    let endpoints = find_endpoints(workspace, listed)?;
+    let check = |(place, job)| {
+        sql::check_for_interrupts();
+        Declared::check(job, place).map_err(at(place, job.name()))
     };
-    let Some(live) = live else {
-        return Ok(planned("CREATE", create(new)?, vec![]));
-    };
-    let mut changed = changes_to(live, workspace_id, &new)?;
-    let id = JobRef::Id(live.job_id);
-    match (changed.is_empty(), live.is_paused) {
-        (true, true) => return Ok(planned("RESUME", resume(workspace, id)?, vec![])),
-        (true, false) => return Ok(planned("UNCHANGED", live.job_id, vec![])),
-        (false, _) => {}
-    }
-    let never = |infinity: DateTime<Utc>| Some(sql::to_pg(infinity));
-    let changes = Changes {
-        name: None,
-        endpoint: Some(new.endpoint),
-        cron: Some(new.cron),
-        timezone: Some(new.timezone),
-        input: Some(new.input),
-        starts_at: new.starts_at.or(never(DateTime::<Utc>::MIN_UTC)),
-        ends_at: new.ends_at.or(never(DateTime::<Utc>::MAX_UTC)),
-        policies: new.policies,
-        priority: Some(new.priority),
-        expected_version: None,
-    };
-    let new_id = update(workspace, id, changes)?;
-    if live.is_paused {
-        resume(workspace, JobRef::Id(new_id))?;
-        changed.push("status".into());
-    }
-    Ok(planned("UPDATE", new_id, changed))
-}
-
-/// The arguments in which a live job differs from what is declared.
-fn changes_to(live: &Live, workspace_id: Uuid, new: &NewCronJob) -> Result<Vec<String>> {
-    let (timing, timezone) = parse_timing(new.cron, new.timezone)?;
-    let endpoint_id = endpoint::find(workspace_id, new.workspace, new.endpoint)?.endpoint_id;
-    let mut args = differing_args(new, timing.expr.text(), &timezone);
-    args.extend([live.job_id.into(), endpoint_id.into()]);
-    let statement = format!(
-        "select {DIFFERING} || case when endpoint_id <> $13 then array['endpoint'] else '{{}}' end as differing
-         from kronos.jobs where job_id = $12"
-    );
-    Ok(sql::row(&statement, &args, |row| sql::get(row, "differing"))?.unwrap_or_default())
-}
-
-impl Declaration {
-    fn to_new<'a>(&'a self, workspace: &'a str) -> Result<NewCronJob<'a>> {
-        let interval = |field, text: &Option<String>, default| {
-            value::<Interval>(field, "interval", Some(text.as_deref().unwrap_or(default)))
-        };
-        let instant = |field, text: &Option<String>| {
-            value::<TimestampWithTimeZone>(field, "timestamptz", text.as_deref())
-        };
-        Ok(NewCronJob {
-            workspace,
-            endpoint: &self.endpoint,
-            name: Some(&self.name),
-            cron: &self.cron,
-            timezone: self.timezone.as_deref().unwrap_or("UTC"),
-            input: JsonB(self.input.clone().unwrap_or_else(|| json!({}))),
-            starts_at: instant("starts_at", &self.starts_at)?,
-            ends_at: instant("ends_at", &self.ends_at)?,
-            policies: Policies {
-                catchup_policy: Some(self.catchup_policy.as_deref().unwrap_or("last")),
-                catchup_window: interval("catchup_window", &self.catchup_window, "1 hour")?,
-                overlap_policy: Some(self.overlap_policy.as_deref().unwrap_or("allow")),
-                jitter: interval("jitter", &self.jitter, "0")?,
-            },
-            priority: self.priority.unwrap_or(DEFAULT_PRIORITY),
-            idempotency_key: None,
-            declared: true,
-        })
+    let declared: Vec<Declared> = listed
+        .iter()
+        .enumerate()
+        .map(check)
+        .collect::<Result<_>>()?;
+    // All jobs that change are locked before any schedule is, and then compared once more: another session may have
+    // changed them meanwhile.
+    let mut locked: HashSet<Uuid> = HashSet::new();
+    loop {
+        let live = find_live(workspace, set_name, &declared)?;
+        let steps = decide(workspace, set_name, &endpoints, &declared, &live)?;
+        let unlocked: Vec<Uuid> = steps
+            .changing()
+            .filter(|job_id| !locked.contains(job_id))
+            .collect();
+        if unlocked.is_empty() {
+            carry_out(workspace, set_name, &declared, &steps)?;
+            return Ok(report(&declared, &steps));
+        }
+        locked.extend(&unlocked);
+        sql::by_index(|| sql::run(LOCK, &[unlocked.into()]))?;
     }
 }
 
-/// A value that PostgreSQL reads from a declaration's text.
-fn value<T: FromDatum + IntoDatum>(
-    field: &'static str,
-    sql_type: &str,
-    text: Option<&str>,
-) -> Result<Option<T>> {
-    let statement = format!("select $1::{sql_type} as value");
-    let args: [DatumWithOid; 1] = [text.into()];
-    let read = || sql::row(&statement, &args, |row| sql::get_opt(row, "value"));
-    let found = sql::convert_errors(read, move |report| {
-        Some(KronosError::new(
-            &error::INVALID_ARGUMENT,
-            format!("{field}: {}", report.message()),
-            json!({ "argument": field }),
-        ))
-    })?;
-    Ok(found.flatten())
+const LOCK: &str = "
+select from kronos_internal.jobs where job_id = any ($1) order by job_id for no key update";
+
+/// The number under which a set's deployments are serialised, far above those that schedules use.
+fn lock_of(workspace: &Workspace, set_name: &str) -> u32 {
+    let mut hasher = DefaultHasher::new();
+    (workspace.workspace_id.as_bytes(), set_name).hash(&mut hasher);
+    hasher.finish() as u32 | 1 << 31
+}
+
+fn carry_out(
+    workspace: &Workspace,
+    set_name: &str,
+    declared: &[Declared],
+    steps: &Steps,
+) -> Result<()> {
+    let mut schedules = Schedules::default();
+    for (declared, step) in declared.iter().zip(&steps.declared) {
+        sql::check_for_interrupts();
+        check_step(declared, step).map_err(at(declared.place, Some(declared.name)))?;
+        if joins(step) {
+            schedules.need(&declared.terms);
+        }
+    }
+    schedules.join(workspace.workspace_id)?;
+    let instant = sql::now();
+    let mut rows = vec![];
+    let mut ended = vec![];
+    let mut left = vec![];
+    for (declared, step) in declared.iter().zip(&steps.declared) {
+        sql::check_for_interrupts();
+        match step {
+            Step::Create { job_id, endpoint } => rows.push(NewRow {
+                job_id: *job_id,
+                terms: &declared.terms,
+                endpoint,
+                input: declared.job.input(),
+                metadata: declared.job.metadata(),
+                schedule_id: schedules.of(&declared.terms)?,
+            }),
+            Step::Update { job, endpoint, .. } => {
+                let schedule_id = schedules.of(&declared.terms)?;
+                left.extend(job.schedule_id.filter(|left| *left != schedule_id));
+                let next = Version {
+                    terms: &declared.terms,
+                    endpoint,
+                    input: Some(declared.job.input()),
+                    metadata: Some(declared.job.metadata()),
+                    schedule_id: Some(schedule_id),
+                };
+                write_version(&workspace.name, job, &next, instant)
+                    .map_err(at(declared.place, Some(declared.name)))?;
+            }
+            Step::Resume { job } => {
+                write_resumed(job.job_id, schedules.of(&declared.terms)?, instant)?
+            }
+            Step::End { job: Some(job) } => ended.push(*job),
+            Step::Leave { .. } | Step::End { job: None } => {}
+        }
+    }
+    let inserted = insert_jobs(workspace.workspace_id, &rows, Some(set_name), instant)?;
+    for (declared, step) in declared.iter().zip(&steps.declared) {
+        if let Step::Create { job_id, .. } = step
+            && !inserted.contains(job_id)
+        {
+            let error = job_exists(&workspace.name, declared.name);
+            return Err(at(declared.place, Some(declared.name))(error));
+        }
+    }
+    for (jobs, reason) in [(&steps.undeclared, "UNDECLARED"), (&ended, "ENDED")] {
+        retire(jobs.iter().map(|job| job.job_id).collect(), reason)?;
+        left.extend(jobs.iter().filter_map(|job| job.schedule_id));
+    }
+    release_all(left)
+}
+
+/// Whether a step joins the schedule that the declaration names. A job that keeps its schedule joins it too: that verifies
+/// the pg_cron entry.
+fn joins(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::Create { .. } | Step::Update { .. } | Step::Resume { .. }
+    )
+}
+
+/// Checks what only matters to a job that is to change.
+fn check_step(declared: &Declared, step: &Step) -> Result<()> {
+    match step {
+        Step::Create { endpoint, .. } | Step::Update { endpoint, .. } => {
+            endpoint.check_input(declared.job.input())?;
+            declared.terms.first_tick().map(|_| ())
+        }
+        Step::Resume { .. } => declared.terms.first_tick().map(|_| ()),
+        Step::Leave { .. } | Step::End { .. } => Ok(()),
+    }
+}
+
+/// The rows of the result: the declared jobs in the order of the array, then the retired ones by name.
+fn report(declared: &[Declared], steps: &Steps) -> Vec<Planned> {
+    let declared = declared
+        .iter()
+        .zip(&steps.declared)
+        .map(|(declared, step)| {
+            let (action, job_id, changed) = match step {
+                Step::Create { job_id, .. } => ("CREATE", Some(*job_id), vec![]),
+                Step::Update { job, changed, .. } => ("UPDATE", Some(job.job_id), changed.clone()),
+                Step::Resume { job } => ("RESUME", Some(job.job_id), vec![]),
+                Step::Leave { job } => ("UNCHANGED", Some(job.job_id), vec![]),
+                Step::End { job } => ("ENDED", job.map(|job| job.job_id), vec![]),
+            };
+            Planned {
+                name: declared.name.to_owned(),
+                action,
+                job_id,
+                changed,
+            }
+        });
+    let retired = steps.undeclared.iter().map(|job| Planned {
+        name: job.name().to_owned(),
+        action: "RETIRE",
+        job_id: Some(job.job_id),
+        changed: vec![],
+    });
+    declared.chain(retired).collect()
 }

@@ -1,38 +1,45 @@
 //! Running a cron job now, outside its schedule.
 
-use super::read::{JobRef, hold_live_job};
-use super::rules::check_length;
-use crate::error::Result;
-use crate::{schedule, sql};
-use pgrx::Uuid;
+use super::find::{JobRef, hold_live};
+use crate::error::{Result, concurrent_change};
+use crate::sql::{self, Composite};
+use crate::workspace::Workspace;
+use crate::{execution, idempotency};
 
-const INSERT_EXECUTION: &str = "
-insert into kronos.executions (workspace_id, job_id, lineage_id, origin, endpoint_type, priority, idempotency_key, run_at)
-select j.workspace_id, j.job_id, j.lineage_id, 'TRIGGER', e.type, j.priority, $2, clock_timestamp()
-from kronos.jobs j join kronos.endpoints e using (endpoint_id)
-where j.job_id = $1
-on conflict (lineage_id, idempotency_key) where idempotency_key is not null do nothing
-returning execution_id";
-
-const FIND_EXECUTION: &str = "
-select x.execution_id
-from kronos.executions x join kronos.jobs j using (lineage_id)
-where j.job_id = $1 and x.idempotency_key = $2";
-
-/// Writes an execution of a live cron job (also of a paused one) that stands for no tick, and returns its id; with an
-/// idempotency key that was used before for any version of the job, the id of the execution made then.
+/// Writes an execution of a live cron job (also of a paused one) that belongs to no tick. A request with an idempotency
+/// key that was used before for the job returns the execution that it wrote.
+///
+/// The job is held so that neither tick() nor an update waits for this: the execution belongs to the version that its
+/// statement sees.
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`, `JOB_RETIRED`, `INVALID_ARGUMENT`.
-pub fn trigger(workspace: &str, job: JobRef, idempotency_key: Option<&str>) -> Result<Uuid> {
+pub fn trigger(
+    workspace: &Workspace,
+    job_ref: JobRef,
+    idempotency_key: Option<&str>,
+) -> Result<Composite> {
+    let job_id = hold_live(workspace, job_ref)?.job_id;
+    let execution_id = sql::uuid_v7();
     if let Some(key) = idempotency_key {
-        check_length("idempotency_key", key, 200)?;
+        let scope = format!("trigger_cron_job {job_id}");
+        let made = idempotency::reserve(workspace.workspace_id, &scope, key, execution_id, None)?;
+        if let Some(made_id) = made {
+            let args = [workspace.workspace_id.into(), made_id.into()];
+            return sql::by_index(|| sql::composite(include_str!("find_triggered.sql"), &args))?
+                .ok_or_else(concurrent_change);
+        }
     }
-    let job = hold_live_job(workspace, job)?;
-    let args = [job.job_id.into(), idempotency_key.into()];
-    let read = |row: &sql::Row| sql::get(row, "execution_id");
-    if let Some(execution_id) = sql::row(INSERT_EXECUTION, &args, read)? {
-        return Ok(execution_id);
+    let args = [job_id.into(), execution_id.into()];
+    match sql::by_index(|| sql::composite(include_str!("insert_triggered.sql"), &args))? {
+        Some(triggered) => {
+            execution::notify_workers(workspace.workspace_id, sql::now());
+            Ok(triggered)
+        }
+        // The job was retired since it was held: a second look says when and why.
+        None => {
+            hold_live(workspace, JobRef::Id(job_id))?;
+            Err(concurrent_change())
+        }
     }
-    sql::row(FIND_EXECUTION, &args, read)?.ok_or_else(schedule::concurrent_change)
 }

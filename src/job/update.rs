@@ -1,197 +1,176 @@
-//! Updating a cron job: the live version is retired and replaced at one instant.
+//! Updating a cron job: the current version is archived and the next one begins, at one instant.
 
-use super::create::keep_constraints;
-use super::read::{CronJob, JobRef, lock_live_job};
-use super::rules::{Policies, Window, check_fires, check_input, check_length, check_priority};
-use crate::calendar::timing;
-use crate::endpoint;
-use crate::error::{self, KronosError, Result};
-use crate::execution::{due_ticks, handled_ticks, horizons, materialise_or_raise};
-use crate::schedule::{self, parse_timing};
-use crate::sql;
-use chrono::{DateTime, Duration, Utc};
-use pgrx::datum::TimestampWithTimeZone;
-use pgrx::{JsonB, Uuid};
-use serde_json::{Value, json};
+use super::create::begin;
+use super::definition::{Request, Terms};
+use super::error::{job_exists, translate_constraints, version_conflict};
+use super::find::{Job, JobRef, lock_live};
+use crate::args;
+use crate::endpoint::{self, Endpoint};
+use crate::error::{Result, endpoint_not_found};
+use crate::sql::{self, Jsonb};
+use crate::workspace::Workspace;
+use crate::{schedule, tick};
+use chrono::{DateTime, Utc};
+use pgrx::Uuid;
+use pgrx::datum::{Interval, TimestampWithTimeZone};
 
 /// What is to change; None keeps the old value.
 pub struct Changes<'a> {
-    pub name: Option<&'a str>,
     pub endpoint: Option<&'a str>,
     pub cron: Option<&'a str>,
+    pub input: Option<Jsonb>,
+    pub name: Option<&'a str>,
     pub timezone: Option<&'a str>,
-    pub input: Option<JsonB>,
-    /// `-infinity` takes the bound away.
+    /// `-infinity` clears the bound.
     pub starts_at: Option<TimestampWithTimeZone>,
-    /// `infinity` takes the bound away.
+    /// `infinity` clears the bound.
     pub ends_at: Option<TimestampWithTimeZone>,
-    pub policies: Policies<'a>,
+    pub catchup_policy: Option<&'a str>,
+    pub catchup_window: Option<Interval>,
+    pub overlap_policy: Option<&'a str>,
+    pub jitter: Option<Interval>,
     pub priority: Option<i32>,
+    pub metadata: Option<Jsonb>,
     /// Fails unless this is the job's version.
     pub expected_version: Option<i32>,
 }
 
-const RETIRE_REPLACED: &str = "
-update kronos.jobs
-set status = 'RETIRED', schedule_id = null, retired_at = $2, retired_reason = 'REPLACED', replaced_by_id = $3
-where job_id = $1";
-
-const INSERT_VERSION: &str = "
-insert into kronos.jobs (job_id, lineage_id, version, previous_version_id, workspace_id, endpoint_id, trigger,
-                         cron, timezone, schedule_id, input, starts_at, ends_at, created_at,
-                         active_since, status, paused_at, paused_reason, catchup_policy, catchup_window, overlap_policy,
-                         jitter, name, declared, priority)
-select $2, lineage_id, version + 1, job_id, workspace_id, $13, trigger,
-       $3, $4, $5, coalesce($6, input), $7, $8, $9,
-       $9, $12, paused_at, paused_reason, coalesce($10, catchup_policy), coalesce($11, catchup_window),
-       coalesce($14, overlap_policy), coalesce($15, jitter), coalesce($16, name), declared, coalesce($17, priority)
-from kronos.jobs
-where job_id = $1";
-
-/// Replaces a live cron job by a new version, and returns the new version's id.
+/// Gives a live cron job its next version, and returns the job's id. A paused job stays paused.
 ///
 /// The instant of the change lies in this call: ticks that came due before it are the old version's, and those that no
-/// wake-up has handled yet are materialised here.
+/// wake-up has handled yet are written here.
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`, `JOB_RETIRED`, `VERSION_CONFLICT`, `JOB_EXISTS`, and those of creating.
-pub fn update(workspace: &str, job: JobRef, changes: Changes) -> Result<Uuid> {
-    let old = lock_live_job(workspace, job)?;
-    check_version(&old, changes.expected_version)?;
-    let cron = changes.cron.unwrap_or(&old.cron);
-    let (timing, timezone) = parse_timing(cron, changes.timezone.unwrap_or(&old.timezone))?;
-    let window = Window::new(
-        changes.starts_at.or(old.starts_at),
-        changes.ends_at.or(old.ends_at),
-    )?;
-    check_fires(&timing, &window)?;
-    changes.policies.check()?;
-    if let Some(name) = changes.name {
-        check_length("name", name, 200)?;
+pub fn update(workspace: &Workspace, job: JobRef, changes: Changes) -> Result<Uuid> {
+    let job = lock_live(workspace, job)?;
+    if let Some(expected) = changes.expected_version
+        && expected != job.version
+    {
+        return Err(version_conflict(job.job_id, job.version, expected));
     }
-    if let Some(priority) = changes.priority {
-        check_priority(priority)?;
+    let old = &job.definition;
+    let request = Request {
+        name: changes.name.or(old.name.as_deref()),
+        cron: changes.cron.unwrap_or(&old.cron),
+        timezone: changes.timezone.unwrap_or(&old.timezone),
+        starts_at: changes.starts_at.or(old.window.starts_at),
+        ends_at: changes.ends_at.or(old.window.ends_at),
+        catchup_policy: changes.catchup_policy.unwrap_or(&old.catchup_policy),
+        catchup_window: changes.catchup_window.unwrap_or(old.catchup_window),
+        overlap_policy: changes.overlap_policy.unwrap_or(&old.overlap_policy),
+        jitter: changes.jitter.unwrap_or(old.jitter),
+        priority: changes.priority.unwrap_or(old.priority),
+    };
+    let terms = request.check()?;
+    if let Some(metadata) = changes.metadata {
+        args::metadata(metadata)?;
     }
     let endpoint = match changes.endpoint {
-        Some(endpoint) => endpoint::find(old.workspace_id, workspace, endpoint)?,
+        Some(name) => endpoint::find(workspace, name)?,
         None => endpoint::find_by_id(old.endpoint_id)?,
     };
-    match &changes.input {
-        Some(input) => {
-            check_input(&input.0)?;
-            endpoint.check_input(&input.0)?;
-        }
-        None => endpoint.check_input(&input_of(old.job_id)?)?,
+    match changes.input {
+        Some(input) => endpoint.check_input(input)?,
+        None if endpoint.has_payload_spec() => endpoint.check_input(input_of(job.job_id)?)?,
+        None => {}
     }
-    // A paused job has no schedule, and stays paused.
-    let schedule_id = match old.schedule_id {
-        Some(_) => Some(schedule::join(&timing, &timezone)?),
+    let first_tick = terms.first_tick()?;
+    // An active job joins the schedule that it has too: that verifies the pg_cron entry.
+    let schedule_id = match job.schedule_id {
+        Some(_) => Some(schedule::join(
+            workspace.workspace_id,
+            &terms.timing,
+            &terms.timezone,
+        )?),
         None => None,
     };
-    let instant = sql::now();
-    materialise_due(&old, instant)?;
-    let new_id = crate::sql::uuid_v7();
-    let at = sql::to_pg(instant);
-    sql::run(
-        RETIRE_REPLACED,
-        &[old.job_id.into(), at.into(), new_id.into()],
-    )?;
-    let args = [
-        old.job_id.into(),
-        new_id.into(),
-        timing.expr.text().into(),
-        timezone.as_str().into(),
-        schedule_id.into(),
-        changes.input.into(),
-        window.starts_at.into(),
-        window.ends_at.into(),
-        at.into(),
-        changes.policies.catchup_policy.into(),
-        changes.policies.catchup_window.into(),
-        old.status.as_str().into(),
-        endpoint.endpoint_id.into(),
-        changes.policies.overlap_policy.into(),
-        changes.policies.jitter.into(),
-        changes.name.into(),
-        changes.priority.into(),
-    ];
-    keep_constraints(workspace, changes.name, &endpoint.name, || {
-        sql::run(INSERT_VERSION, &args)
-    })?;
-    match old.schedule_id {
+    let (instant, _) = begin(&terms, first_tick)?;
+    let next = Version {
+        terms: &terms,
+        endpoint: &endpoint,
+        input: changes.input,
+        metadata: changes.metadata,
+        schedule_id,
+    };
+    write_version(&workspace.name, &job, &next, instant)?;
+    match job.schedule_id {
         Some(left) if Some(left) != schedule_id => schedule::release(left)?,
         _ => {}
     }
-    Ok(new_id)
+    Ok(job.job_id)
 }
 
-fn input_of(job_id: Uuid) -> Result<Value> {
-    let input = sql::row(
-        "select input from kronos.jobs where job_id = $1",
-        &[job_id.into()],
-        |row| sql::get::<JsonB>(row, "input"),
-    )?;
-    Ok(input.map_or(Value::Null, |input| input.0))
+/// The next version of a job, ready to be written.
+pub struct Version<'a> {
+    pub terms: &'a Terms<'a>,
+    pub endpoint: &'a Endpoint,
+    /// None keeps the old value.
+    pub input: Option<Jsonb>,
+    /// None keeps the old value.
+    pub metadata: Option<Jsonb>,
+    /// The job is active with a schedule, and paused without.
+    pub schedule_id: Option<Uuid>,
 }
 
-fn check_version(job: &CronJob, expected: Option<i32>) -> Result<()> {
-    match expected {
-        Some(expected) if expected != job.version => Err(KronosError::new(
-            &error::VERSION_CONFLICT,
-            format!(
-                "job {} has version {}, not {expected}",
-                job.job_id, job.version
-            ),
-            json!({
-                "job_id": job.job_id.to_string(),
-                "expected_version": expected,
-                "current_version": job.version,
-            }),
-        )),
-        _ => Ok(()),
+/// Ends the current version of a job and begins the next one. The caller holds the job's lock, has joined the new schedule,
+/// and releases the old one afterwards.
+///
+/// # Errors
+/// `JOB_EXISTS`, `ENDPOINT_NOT_FOUND`.
+pub fn write_version(
+    workspace: &str,
+    job: &Job,
+    next: &Version,
+    instant: DateTime<Utc>,
+) -> Result<()> {
+    let terms = next.terms;
+    if job.schedule_id.is_some() {
+        let leaves_schedule = job.schedule_id != next.schedule_id;
+        tick::write_unhandled(job.job_id, instant, leaves_schedule)?;
     }
+    // A job whose schedule changes, or that goes on after a pause, never catches up on ticks before.
+    let starts_afresh = job.definition.differs_in_schedule(terms) || job.schedule_id.is_none();
+    let args = [
+        job.job_id.into(),
+        terms.name.into(),
+        next.endpoint.endpoint_id.into(),
+        next.endpoint.endpoint_type.as_str().into(),
+        terms.cron().into(),
+        terms.timezone.as_str().into(),
+        next.schedule_id.into(),
+        next.input.into(),
+        next.metadata.into(),
+        terms.window.starts_at.into(),
+        terms.window.ends_at.into(),
+        terms.catchup_policy.into(),
+        terms.catchup_window.into(),
+        terms.overlap_policy.into(),
+        terms.jitter.into(),
+        terms.priority.into(),
+        sql::to_pg(instant).into(),
+        starts_afresh.into(),
+    ];
+    let [workspace, name, endpoint] = [
+        workspace,
+        terms.name.unwrap_or_default(),
+        next.endpoint.name.as_str(),
+    ]
+    .map(str::to_owned);
+    translate_constraints(
+        || sql::by_index(|| sql::run(include_str!("update_job.sql"), &args)).map(|_| ()),
+        || job_exists(&workspace, &name),
+        || endpoint_not_found(&workspace, &endpoint),
+    )
 }
 
-/// Materialises the ticks of a version that have come due up to an instant and that no wake-up has handled for it.
-fn materialise_due(job: &CronJob, instant: DateTime<Utc>) -> Result<()> {
-    let Some(schedule_id) = job.schedule_id else {
-        return Ok(());
-    };
-    let handled = sql::row(
-        "select next_tick_at, settled_at from kronos.schedules where schedule_id = $1",
-        &[schedule_id.into()],
-        |row| {
-            Ok((
-                sql::from_pg(sql::get(row, "next_tick_at")?),
-                sql::from_pg(sql::get(row, "settled_at")?),
-            ))
-        },
-    )?;
-    let (Some((next_tick_at, settled_at)), Ok(timing)) =
-        (handled, timing(&job.cron, &job.timezone))
-    else {
-        return Ok(());
-    };
-    // A job that run_due cannot have seen so far has all its ticks still to come.
-    let active_since = sql::from_pg(job.active_since);
-    let mut due = vec![];
-    if active_since > settled_at {
-        due = handled_ticks(
-            schedule_id,
-            &timing,
-            active_since,
-            next_tick_at.min(instant),
-            None,
-        );
-    }
-    let horizons = horizons(&[schedule_id], instant)?;
-    let before = next_tick_at - Duration::microseconds(1);
-    due.extend(due_ticks(
-        schedule_id,
-        &timing,
-        before,
-        instant,
-        horizons.get(&schedule_id),
-    ));
-    materialise_or_raise(&due, job.job_id).map(|_| ())
+fn input_of(job_id: Uuid) -> Result<Jsonb> {
+    sql::by_index(|| {
+        sql::row(
+            "select input from kronos_internal.jobs where job_id = $1",
+            &[job_id.into()],
+            |row| sql::get(row, "input"),
+        )
+    })?
+    .ok_or_else(crate::error::concurrent_change)
 }

@@ -1,7 +1,7 @@
 //! From the caller's cron expression and time zone to ticks.
 
 use crate::calendar::{
-    self, ParseError, ParseErrorKind, Refused, Rule, Timing, Zone, alarm_for, timing,
+    self, ParseError, ParseErrorKind, Refused, Rule, Timing, Zone, entry_for, timing,
 };
 use crate::error::{self, KronosError, Result};
 use crate::pg_cron;
@@ -9,7 +9,7 @@ use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 use std::rc::Rc;
 
-/// The names that the tz database has for UTC; one is stored for all, so that their jobs share schedules.
+/// The names of UTC in the tz database. One is stored for all, so that their jobs share schedules.
 const UTC_NAMES: [&str; 18] = [
     "UTC",
     "GMT",
@@ -31,7 +31,7 @@ const UTC_NAMES: [&str; 18] = [
     "Etc/GMT-0",
 ];
 
-/// Reads a caller's expression and zone, and returns them with the zone's stored name.
+/// Reads a caller's expression and zone, and returns the timing with the zone's name as it is stored.
 ///
 /// # Errors
 /// `INVALID_CRON`, `CRON_NOT_SUPPORTED`, `INVALID_TIMEZONE`.
@@ -77,7 +77,7 @@ fn invalid_cron(cron: &str, refused: &ParseError) -> KronosError {
         .with_hint(format!("Allowed there: {}.", refused.allowed))
 }
 
-/// How far ahead an alarm covers the ticks of its schedules, under the rules that their zones have today.
+/// How far ahead an entry covers its schedule's ticks, under the rules that the zones have today.
 const HORIZON: Duration = Duration::days(2 * 366);
 
 /// The zone in which pg_cron runs.
@@ -86,10 +86,10 @@ pub fn pg_cron_zone() -> Result<Zone> {
     Zone::named(&name).ok_or_else(|| invalid_timezone(&name))
 }
 
-/// Fails if the server's pg_cron could not wake Kronos for a schedule.
+/// Fails if the server's pg_cron cannot wake Kronos for a schedule.
 ///
 /// # Errors
-/// `CRON_NOT_SUPPORTED` with the version that it takes.
+/// `CRON_NOT_SUPPORTED` with the version that the schedule needs.
 pub fn check_supported(timing: &Timing) -> Result<()> {
     match timing.expr.rule {
         Rule::Seconds(_) => pg_cron::require_seconds(timing.expr.text()),
@@ -97,9 +97,9 @@ pub fn check_supported(timing: &Timing) -> Result<()> {
     }
 }
 
-/// The expression of the alarm that a schedule needs from an instant on, in pg_cron's zone.
-pub fn alarm_needed(timing: &Timing, pg_cron_zone: &Zone, from: DateTime<Utc>) -> String {
-    alarm_for(timing, pg_cron_zone, from, from + HORIZON)
+/// The expression of a schedule's pg_cron entry, in pg_cron's zone. From an instant on it fires at every tick.
+pub fn entry_cron(timing: &Timing, pg_cron_zone: &Zone, from: DateTime<Utc>) -> String {
+    entry_for(timing, pg_cron_zone, from, from + HORIZON)
 }
 
 fn invalid_timezone(name: &str) -> KronosError {

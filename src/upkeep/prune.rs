@@ -1,89 +1,101 @@
-//! `prune`: history that its workspace no longer keeps.
+//! `prune`: rows that their workspace no longer keeps.
 
-use crate::error::{self, KronosError, Result};
-use crate::{pg_cron, sql};
-use serde_json::json;
+use crate::error::Result;
+use crate::{args, pg_cron, sql};
+use chrono::{DateTime, Utc};
 
 /// How many rows were deleted.
+#[derive(Clone, Copy, Default)]
 pub struct Pruned {
     /// With their attempts and logs.
     pub executions: i64,
+    /// Rows of the ledger, dropped ticks included.
+    pub ticks: i64,
+    /// With their versions.
     pub jobs: i64,
     pub endpoints: i64,
+    pub idempotency_keys: i64,
     /// Of cron.job_run_details.
     pub pg_cron_runs: i64,
 }
 
-/// What was made after an instant cannot have ended before it, so ids bound what is read.
-const PRUNE_EXECUTIONS: &str = "
-with doomed as materialized (
-    select x.execution_id
-    from kronos.workspaces w
-    cross join lateral (
-        select x.execution_id
-        from kronos.executions x
-        where x.workspace_id = w.workspace_id
-          and x.execution_id < kronos.uuid_v7_at(now() - w.execution_retention)
-          and x.finished_at < now() - w.execution_retention
-        order by x.execution_id
-        limit $1
-        for update skip locked) x
-    limit $1
-)
-delete from kronos.executions x using doomed d where x.execution_id = d.execution_id";
+impl Pruned {
+    fn counts(&self) -> [i64; 6] {
+        [
+            self.executions,
+            self.ticks,
+            self.jobs,
+            self.endpoints,
+            self.idempotency_keys,
+            self.pg_cron_runs,
+        ]
+    }
 
-/// Versions go oldest first, since each names its successor; the first one of a live job stays while it keeps an
-/// idempotency key from being used again.
-const PRUNE_JOBS: &str = "
-with doomed as materialized (
-    select j.job_id
-    from kronos.workspaces w
-    cross join lateral (
-        select j.job_id
-        from kronos.jobs j
-        where j.workspace_id = w.workspace_id and j.status = 'RETIRED' and j.retired_at < now() - w.job_retention
-          and not exists (select from kronos.jobs p where p.job_id = j.previous_version_id)
-          and not exists (select from kronos.executions x where x.lineage_id = j.lineage_id and x.job_id = j.job_id)
-          and not exists (select from kronos.pending_ticks p where p.lineage_id = j.lineage_id and p.job_id = j.job_id)
-          and (j.idempotency_key is null
-               or not exists (select from kronos.jobs l where l.lineage_id = j.lineage_id and l.status <> 'RETIRED'))
-        order by j.retired_at
-        limit $1
-        for update skip locked) j
-    limit $1
-)
-delete from kronos.jobs j using doomed d where j.job_id = d.job_id";
+    pub fn total(&self) -> i64 {
+        self.counts().iter().sum()
+    }
 
-const PRUNE_ENDPOINTS: &str = "
-with doomed as materialized (
-    select e.endpoint_id
-    from kronos.endpoints e join kronos.workspaces w using (workspace_id)
-    where e.deleted_at < now() - w.job_retention
-      and not exists (select from kronos.jobs j where j.endpoint_id = e.endpoint_id)
-    limit $1
-    for update of e skip locked
-)
-delete from kronos.endpoints e using doomed d where e.endpoint_id = d.endpoint_id";
+    pub fn largest(&self) -> i64 {
+        self.counts().into_iter().max().unwrap_or_default()
+    }
+}
 
-/// Deletes finished executions, retired versions of jobs and deleted endpoints that are older than their workspace keeps
-/// them, and Kronos's rows of cron.job_run_details that are older than a week: at most `max_rows` of each, so that a call
-/// is short whatever has piled up.
+impl std::ops::AddAssign for Pruned {
+    fn add_assign(&mut self, other: Pruned) {
+        self.executions += other.executions;
+        self.ticks += other.ticks;
+        self.jobs += other.jobs;
+        self.endpoints += other.endpoints;
+        self.idempotency_keys += other.idempotency_keys;
+        self.pg_cron_runs += other.pg_cron_runs;
+    }
+}
+
+const PRUNE_EXECUTIONS: &str = include_str!("prune_executions.sql");
+const PRUNE_TICKS: &str = include_str!("prune_ticks.sql");
+const PRUNE_JOBS: &str = include_str!("prune_jobs.sql");
+const PRUNE_ENDPOINTS: &str = include_str!("prune_endpoints.sql");
+
+const PRUNE_KEYS: &str = "
+delete from kronos_internal.idempotency_keys
+where (workspace_id, scope, key) in (select k.workspace_id, k.scope, k.key
+                                     from kronos_internal.idempotency_keys k
+                                     where k.expires_at < now()
+                                     order by k.expires_at
+                                     limit $1
+                                     for update skip locked)";
+
+/// In how many slices upkeep looks through the jobs: one a minute, so that each job has its turn once an hour.
+const SLICES: i64 = 60;
+
+/// The slice of the minute of an instant.
+pub fn slice_of(instant: DateTime<Utc>) -> i32 {
+    (instant.timestamp() / 60).rem_euclid(SLICES) as i32
+}
+
+/// Deletes finished executions, ledger rows, retired jobs, deleted endpoints and idempotency keys that are older than their
+/// workspace keeps them, and Kronos's rows of cron.job_run_details that are older than a week: `max` of each at most. With
+/// a slice it looks at the ledgers of one sixtieth of the jobs only.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`.
-pub fn prune(max_rows: i64) -> Result<Pruned> {
-    if max_rows < 1 {
-        return Err(KronosError::new(
-            &error::INVALID_ARGUMENT,
-            "max_rows must be at least 1",
-            json!({ "argument": "max_rows", "max_rows": max_rows }),
-        ));
-    }
-    let delete = |statement| sql::run(statement, &[max_rows.into()]).map(|rows| rows as i64);
+pub fn prune(max: i64, slice: Option<i32>) -> Result<Pruned> {
+    args::range("max", max, 1..=1_000_000)?;
+    let delete = |statement| sql::run(statement, &[max.into()]).map(|rows| rows as i64);
+    let ticks = sql::row(PRUNE_TICKS, &[max.into(), slice.into()], |row| {
+        sql::get(row, "deleted")
+    })?;
+    let is_first_slice = slice.unwrap_or_default() == 0;
     Ok(Pruned {
         executions: delete(PRUNE_EXECUTIONS)?,
+        ticks: ticks.unwrap_or_default(),
         jobs: delete(PRUNE_JOBS)?,
         endpoints: delete(PRUNE_ENDPOINTS)?,
-        pg_cron_runs: delete(pg_cron::PRUNE_RUNS)?,
+        idempotency_keys: delete(PRUNE_KEYS)?,
+        pg_cron_runs: if is_first_slice {
+            pg_cron::prune_runs(max)? as i64
+        } else {
+            0
+        },
     })
 }

@@ -4,6 +4,7 @@ use crate::deliver::{Execution, Outcome};
 use crate::{Error, Settings};
 use serde_json::{Value, json};
 use std::future::poll_fn;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -38,15 +39,15 @@ impl Database {
         let (client, mut connection) =
             timeout(patience, settings.database.connect(NoTls)).await??;
         let (notify, notifications) = mpsc::channel(1);
-        let workspace = settings.workspace.clone();
+        // A notification names its workspace by id. Until the worker knows its own, it heeds all of them.
+        let workspace_id = Arc::new(OnceLock::<String>::new());
+        let own = workspace_id.clone();
         tokio::spawn(async move {
             // It ends with the connection, and drops the sender with it.
             while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await
             {
                 if let AsyncMessage::Notification(notification) = message
-                    && workspace
-                        .as_deref()
-                        .is_none_or(|own| own == notification.payload())
+                    && own.get().is_none_or(|own| own == notification.payload())
                 {
                     let _ = notify.try_send(()); // A full channel holds a wake-up already.
                 }
@@ -61,6 +62,12 @@ impl Database {
             patience,
         };
         database.query("listen kronos_executions", &[]).await?;
+        if let Some(workspace) = &database.workspace {
+            let statement = "select workspace_id::text from kronos.get_workspace($1)";
+            for row in database.query(statement, &[workspace]).await? {
+                let _ = workspace_id.set(row.try_get(0)?);
+            }
+        }
         Ok(database)
     }
 
@@ -91,7 +98,8 @@ impl Database {
 
     /// How long the worker may sleep if nothing was left to claim; None if nothing is to come.
     pub async fn next_wakeup(&self) -> Result<Option<Duration>, Error> {
-        let statement = "select extract(epoch from kronos.next_wakeup($1, '{HTTP}') - clock_timestamp())::float8";
+        let statement = "select extract(epoch from kronos.next_wakeup('{HTTP}', all_workspaces => $1::text is null,
+                                                                      workspace => $1) - clock_timestamp())::float8";
         let rows = self.query(statement, &[&self.workspace]).await?;
         rows.first()
             .map_or(Ok(None), |row| Ok(span(row.try_get(0)?)))

@@ -1,0 +1,160 @@
+#[pgrx::pg_schema]
+mod tests {
+    use crate::in_server::{assert_code, count, make_acme, run, text};
+    use pgrx::prelude::*;
+
+    #[pg_test]
+    fn pages_show_every_execution_once_newest_first_whatever_comes_meanwhile() {
+        make_acme();
+        let more = "select kronos.enqueue('hook') from generate_series(1, 2)";
+        for _ in 0..4 {
+            run(more);
+        }
+        // Some are finished, so that pages run over both tables.
+        run(
+            "select kronos.complete_execution(execution_id, attempt, 'w') from kronos.claim_executions('w', 3)",
+        );
+        let expected = text(
+            "select string_agg(execution_id::text, ',' order by execution_id desc) from kronos.executions",
+        );
+        let mut seen = vec![];
+        let mut cursor = "null".to_owned();
+        loop {
+            let page = text(&format!(
+                "select string_agg(execution_id || ' ' || cursor, ',') from kronos.list_executions(max => 3, after_cursor => {cursor})"
+            ));
+            if page == "null" {
+                break;
+            }
+            for row in page.split(',') {
+                let (id, next) = row.split_once(' ').unwrap();
+                seen.push(id.to_owned());
+                cursor = format!("'{next}'");
+            }
+            run(more);
+        }
+        assert_eq!(seen.join(","), expected);
+    }
+
+    #[pg_test]
+    fn lists_are_filtered() {
+        make_acme();
+        run("select kronos.create_endpoint('bus', 'KAFKA')");
+        run("select kronos.create_workspace('other')");
+        run("select kronos.enqueue('bus')");
+        run("select kronos.enqueue('hook', run_at => '2100-01-01Z')");
+        run("select kronos.enqueue('hook')");
+        run(
+            "select kronos.complete_execution(execution_id, attempt, 'w') from kronos.claim_executions('w', endpoint_types => '{HTTP}')",
+        );
+        for (arguments, rows) in [
+            ("", 3),
+            ("status => 'PENDING'", 1),
+            ("status => 'SUCCEEDED'", 1),
+            ("status => 'FAILED'", 0),
+            ("origin => 'ENQUEUE'", 3),
+            ("origin => 'TICK'", 0),
+            ("endpoint_type => 'KAFKA'", 1),
+            ("created_from => now() - interval '1 minute'", 3),
+            ("created_before => now() - interval '1 minute'", 0),
+            // C23: infinite filters were raw errors.
+            (
+                "created_from => '-infinity', created_before => 'infinity'",
+                3,
+            ),
+            ("created_from => 'infinity'", 0),
+            ("created_before => '-infinity'", 0),
+            ("created_before => '4714-11-24 BC'", 0),
+            ("created_from => '294276-12-31'", 0),
+            ("workspace => 'other'", 0),
+        ] {
+            let statement = format!("select count(*) from kronos.list_executions({arguments})");
+            assert_eq!(count(&statement), rows, "{arguments}");
+        }
+    }
+
+    #[pg_test]
+    fn filters_refuse_values_that_do_not_exist() {
+        make_acme();
+        run("select kronos.enqueue('hook')");
+        let id = text("select execution_id::text from kronos.executions");
+        for call in [
+            "list_executions(status => 'SUCCESS')".to_owned(),
+            "list_executions(origin => 'ONCE')".to_owned(),
+            "list_executions(max => 0)".to_owned(),
+            "list_executions(max => 10001)".to_owned(),
+            "list_executions(after_cursor => 'x')".to_owned(),
+            format!("list_attempts('{id}', outcome => 'SUCCESS')"),
+            format!("list_logs('{id}', level => 'LOUD')"),
+        ] {
+            assert_code(&format!("select kronos.{call}"), "INVALID_ARGUMENT");
+        }
+    }
+
+    #[pg_test]
+    fn execution_of_another_workspace_is_not_found() {
+        make_acme();
+        run("select kronos.create_workspace('other')");
+        run("select kronos.enqueue('hook') from generate_series(1, 2)");
+        run(
+            "select kronos.complete_execution(execution_id, 1, 'w') from kronos.claim_executions('w')",
+        );
+        for id in
+            text("select string_agg(execution_id::text, ',') from kronos.executions").split(',')
+        {
+            assert_eq!(
+                text(&format!(
+                    "select execution_id::text from kronos.get_execution('{id}')"
+                )),
+                id
+            );
+            for function in [
+                "get_execution",
+                "cancel_execution",
+                "list_attempts",
+                "list_logs",
+            ] {
+                assert_code(
+                    &format!("select kronos.{function}('{id}', workspace => 'other')"),
+                    "EXECUTION_NOT_FOUND",
+                );
+                assert_code(
+                    &format!("select kronos.{function}(kronos.uuid_v7())"),
+                    "EXECUTION_NOT_FOUND",
+                );
+                assert_code(
+                    &format!("select kronos.{function}('{id}', workspace => 'nowhere')"),
+                    "WORKSPACE_NOT_FOUND",
+                );
+                assert_code(&format!("select kronos.{function}(null)"), "NULL_ARGUMENT");
+            }
+        }
+    }
+
+    #[pg_test]
+    fn every_attempt_is_listed_first_to_last() {
+        make_acme();
+        run("select kronos.update_endpoint('hook', retry_policy => '{\"initial_delay_ms\": 0}')");
+        run("select kronos.enqueue('hook')");
+        for end in [
+            "fail_execution(execution_id, attempt, 'w', 'no')",
+            "release_execution(execution_id, attempt, 'w')",
+            "complete_execution(execution_id, attempt, 'w', '1')",
+        ] {
+            let list = "select string_agg(outcome, ' ') from kronos.list_attempts((select execution_id from kronos.executions))";
+            run("create temporary table c as select * from kronos.claim_executions('w')");
+            assert!(text(list).ends_with("RUNNING"));
+            run(&format!("select kronos.{end} from c"));
+            run("drop table c");
+        }
+        let list =
+            "select string_agg(concat_ws(' ', attempt, outcome, worker_id, error, output), ', ')
+                    from kronos.list_attempts((select execution_id from kronos.executions))";
+        assert_eq!(text(list), "1 FAILED w no, 2 RELEASED w, 3 SUCCEEDED w 1");
+        let rest = "select count(*) from kronos.list_attempts((select execution_id from kronos.executions),
+                        after_cursor => (select cursor from kronos.attempts where attempt = 1))";
+        assert_eq!(count(rest), 2);
+        let failed = "select count(*) from kronos.list_attempts((select execution_id from kronos.executions), 'FAILED')";
+        assert_eq!(count(failed), 1);
+    }
+}

@@ -1,0 +1,692 @@
+//! Payload specs: what they refuse, and what they cannot cost.
+
+#[pgrx::pg_schema]
+mod tests {
+    use crate::endpoint;
+    use crate::endpoint::counted::Counter;
+    use crate::endpoint::meter::{self, Stop};
+    use crate::endpoint::validator::MAX_STEPS;
+    use crate::endpoint::{schema_bounds, validator};
+    use crate::in_server::{Told, assert_code, count, make_acme, run, text};
+    use crate::sql::{self, Jsonb};
+    use crate::workspace;
+    use pgrx::prelude::*;
+    use proptest::prelude::*;
+    use proptest::test_runner::{Config, TestRunner};
+    use serde_json::{Map, Value, json};
+    use std::cell::Cell;
+
+    fn create_payload_spec(schema: &Value) -> String {
+        let schema = schema.to_string().replace('\'', "''");
+        format!("select kronos.create_payload_spec('p', '{schema}')")
+    }
+
+    /// Creates endpoint `e` with payload spec `p`, in a workspace of its own.
+    fn make_endpoint(schema: &Value) {
+        make_acme();
+        run(&create_payload_spec(schema));
+        run("select kronos.create_endpoint('e', 'HTTP', payload_spec => 'p')");
+    }
+
+    fn check_text(endpoint: &str, input: &str) -> Result<(), Told> {
+        let checked = sql::in_subtransaction(|| {
+            let workspace = workspace::find(None)?;
+            let input = sql::row("select $1::jsonb as input", &[input.into()], |row| {
+                // The datum must outlive the statement.
+                let input: Jsonb = sql::get(row, "input")?;
+                endpoint::find(&workspace, endpoint)?.check_input(input)
+            });
+            input.map(|_| ())
+        });
+        checked.map_err(|failure| Told {
+            sqlstate: failure.sqlstate(),
+            message: failure.report.message().to_owned(),
+            detail: failure
+                .report
+                .detail()
+                .map(|detail| serde_json::from_str(detail).expect("DETAIL is JSON"))
+                .unwrap_or_default(),
+        })
+    }
+
+    fn check(input: &Value) -> Result<(), Told> {
+        check_text("e", &input.to_string())
+    }
+
+    fn refusal(input: &Value) -> Told {
+        let told = check(input).expect_err("the input is refused");
+        assert_eq!(told.detail["code"], "INVALID_INPUT", "{}", told.message);
+        told
+    }
+
+    fn paths(told: &Told) -> Vec<&str> {
+        let violations = told.detail["violations"].as_array().unwrap();
+        let mut paths: Vec<&str> = violations
+            .iter()
+            .map(|violation| violation["path"].as_str().unwrap())
+            .collect();
+        paths.sort_unstable();
+        paths
+    }
+
+    /// Definitions a0 to a{length}, each made from the reference to the next, the last a leaf; and the root refers to a0.
+    fn chain(length: usize, link: impl Fn(Value) -> Value, leaf: Value) -> Value {
+        let mut definitions = Map::new();
+        for index in 0..length {
+            let next = json!({ "$ref": format!("#/$defs/a{}", index + 1) });
+            definitions.insert(format!("a{index}"), link(next));
+        }
+        definitions.insert(format!("a{length}"), leaf);
+        json!({ "$ref": "#/$defs/a0", "$defs": definitions })
+    }
+
+    fn assert_refused(schema: &Value, reason: &str) {
+        for call in [
+            create_payload_spec(schema),
+            create_payload_spec(schema).replace("create_payload_spec", "update_payload_spec"),
+        ] {
+            let told = assert_code(&call, "INVALID_PAYLOAD_SPEC");
+            assert!(told.message.contains(reason), "{}", told.message);
+            assert!(told.detail["violations"][0]["message"].is_string());
+        }
+    }
+
+    #[pg_test]
+    fn payload_spec_lives_from_create_to_delete() {
+        make_acme();
+        run("select kronos.create_payload_spec('p', '{\"type\": \"object\"}')");
+        assert_code(
+            "select kronos.create_payload_spec('p', 'true')",
+            "PAYLOAD_SPEC_EXISTS",
+        );
+        assert_eq!(
+            text(
+                "select schema::text from kronos.create_payload_spec('p', 'true', if_not_exists => true)"
+            ),
+            "{\"type\": \"object\"}"
+        );
+        assert_eq!(
+            text("select schema::text from kronos.update_payload_spec('p', 'true')"),
+            "true"
+        );
+        run("select kronos.create_payload_spec('q', 'true')");
+        assert_eq!(
+            text("select string_agg(payload_spec, ' ') from kronos.list_payload_specs()"),
+            "q p"
+        );
+        run("select kronos.create_endpoint('e', 'HTTP', payload_spec => 'p')");
+        assert_code(
+            "select kronos.delete_payload_spec('p')",
+            "PAYLOAD_SPEC_IN_USE",
+        );
+        run("select kronos.delete_endpoint('e')");
+        run("select kronos.delete_payload_spec('p')");
+        for call in [
+            "get_payload_spec('p')",
+            "delete_payload_spec('p')",
+            "update_payload_spec('p', 'true')",
+        ] {
+            assert_code(&format!("select kronos.{call}"), "PAYLOAD_SPEC_NOT_FOUND");
+        }
+        assert_eq!(count("select count(*) from kronos.list_payload_specs()"), 1);
+    }
+
+    #[pg_test]
+    fn invalid_schema_is_refused_with_what_is_wrong() {
+        make_acme();
+        for (schema, path) in [
+            (json!({"type": "objekt"}), "/type"),
+            (
+                json!({"properties": {"a": {"minimum": "0"}}}),
+                "/properties/a/minimum",
+            ),
+            (json!("no"), ""),
+            (json!({"$ref": "https://example.com/schema.json"}), "/$ref"),
+            (json!({"$ref": "file:///etc/passwd"}), "/$ref"),
+            (json!({"$ref": "#/$defs/none"}), "/$ref"),
+            (json!({"$ref": "#none"}), "/$ref"),
+            (
+                json!({"$ref": "#/enum/0", "enum": [{"$ref": "#"}]}),
+                "/$ref",
+            ),
+            (
+                json!({"items": {"$id": "other", "$ref": "#"}}),
+                "/items/$id",
+            ),
+            (json!({"$recursiveRef": "#"}), "/$recursiveRef"),
+        ] {
+            let told = assert_code(&create_payload_spec(&schema), "INVALID_PAYLOAD_SPEC");
+            assert_eq!(told.detail["violations"][0]["path"], path, "{schema}");
+        }
+        for schema in [
+            json!({"pattern": "(?=look)around"}),
+            json!({"pattern": "(back)\\1"}),
+            json!({"pattern": "(unclosed"}),
+        ] {
+            assert_code(&create_payload_spec(&schema), "INVALID_PAYLOAD_SPEC");
+        }
+        let told = assert_code(
+            &create_payload_spec(&json!({"title": "x".repeat(70_000)})),
+            "VALUE_TOO_LARGE",
+        );
+        assert_eq!(told.detail["argument"], "schema");
+    }
+
+    /// Defect F1: 1,600 links overflowed the stack and ended every session of the server; 800 took 6 s.
+    #[pg_test]
+    fn long_chain_of_references_is_refused() {
+        make_acme();
+        let link = |next| json!({"allOf": [next], "unevaluatedProperties": false});
+        for length in [33, 400, 700] {
+            assert_refused(
+                &chain(length, link, json!({})),
+                "chain of more than 32 references",
+            );
+        }
+        let plain = chain(1600, |next| next, json!({}));
+        assert_refused(&plain, "chain of more than 32 references");
+        let unused = plain["$defs"].clone();
+        assert_refused(
+            &json!({ "$defs": unused }),
+            "chain of more than 32 references",
+        );
+        run(&create_payload_spec(&chain(30, link, json!({}))));
+    }
+
+    /// Defect F2: 29 definitions took 10 s, and 60 ran until the backend was killed.
+    #[pg_test]
+    fn definitions_that_unfold_to_too_much_are_refused() {
+        make_acme();
+        let twice = |next: Value| json!({"allOf": [next.clone(), {"anyOf": [next]}]});
+        for length in [8, 29, 31] {
+            assert_refused(
+                &chain(length, twice, json!({"type": "string"})),
+                "more than 1000 subschemas",
+            );
+        }
+        assert_refused(
+            &chain(60, twice, json!({"type": "string"})),
+            "chain of more than 32 references",
+        );
+        let unevaluated = |next: Value| json!({"allOf": [next.clone(), {"anyOf": [next]}], "unevaluatedProperties": false});
+        assert_refused(&chain(5, unevaluated, json!({})), "at most 100 are allowed");
+        let flat: Vec<Value> = (0..1000).map(|_| json!({})).collect();
+        assert_refused(&json!({ "anyOf": flat }), "more than 1000 subschemas");
+    }
+
+    /// Defect C2: work doubled for each level of the input; 30 levels took 23.5 GB.
+    #[pg_test]
+    fn recursive_schema_is_refused() {
+        make_acme();
+        let branch =
+            json!({"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["b"]});
+        for schema in [
+            json!({"anyOf": [branch, branch]}),
+            json!({"$ref": "#"}),
+            json!({"items": {"$ref": "#"}}),
+            json!({"$dynamicAnchor": "node", "items": {"$dynamicRef": "#node"}}),
+            json!({"$anchor": "node", "items": {"$ref": "#node"}}),
+            json!({"items": {"$ref": "#/$defs/%61"}, "$defs": {"a": {"not": {"$ref": "#/$defs/b"}}, "b": {"not": {"$ref": "#/$defs/a"}}}}),
+            json!({"properties": {"a": {"items": {"$ref": "#/properties/a"}}}}),
+            json!({"$ref": "#/x", "x": {"items": {"$ref": "#/x"}}}),
+            json!({"$defs": {"unused": {"$ref": "#/$defs/unused"}}}),
+        ] {
+            assert_refused(&schema, "refers to itself");
+        }
+    }
+
+    #[pg_test]
+    fn deep_and_large_schemas_are_refused() {
+        make_acme();
+        let mut deep = json!({"type": "string"});
+        for _ in 0..40 {
+            deep = json!({"properties": {"a": deep}});
+        }
+        assert_refused(&deep, "nested deeper than 64 levels");
+        let nested = |next: Value| (0..25).fold(next, |inner, _| json!({ "not": inner }));
+        assert_refused(
+            &chain(6, nested, json!({})),
+            "more than 128 subschemas inside each other",
+        );
+        let number: Value = serde_json::from_str(&"9".repeat(500)).unwrap();
+        assert_refused(&json!({ "minimum": number }), "more than 400 digits");
+        let odd = json!({"const": {"$serde_json::private::Number": "1"}});
+        assert_refused(&odd, "$serde_json::private::Number");
+        // 200 levels are beyond what serde_json reads.
+        let deeper = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+        assert_code(
+            &format!("select kronos.create_payload_spec('p', '{{\"const\": {deeper}}}')"),
+            "INVALID_PAYLOAD_SPEC",
+        );
+    }
+
+    #[pg_test]
+    fn every_violation_of_an_input_is_listed_by_path() {
+        make_endpoint(
+            &json!({"type": "object", "required": ["id"], "additionalProperties": false,
+            "properties": {"id": {"type": "integer"}, "lines": {"type": "array", "items": {"type": "string", "maxLength": 3}}}}),
+        );
+        let told = refusal(&json!({"id": "x", "lines": ["ok", "too long", 5], "more": 1}));
+        assert_eq!(paths(&told), ["", "/id", "/lines/1", "/lines/2"]);
+        assert_eq!(told.detail["payload_spec"], "p");
+        assert!(check(&json!({"id": 1})).is_ok());
+        assert!(check_text("e", "{\"id\": 12345678901234567890}").is_ok());
+        assert!(check_text("hook", "{\"anything\": 1}").is_ok());
+    }
+
+    #[pg_test]
+    fn changed_schema_holds_at_once_and_a_change_rolled_back_does_not() {
+        make_endpoint(&json!({"type": "integer"}));
+        assert!(check(&json!(1)).is_ok());
+        let _ = sql::dry_run(|| {
+            run("select kronos.update_payload_spec('p', '{\"type\": \"string\"}')");
+            refusal(&json!(1));
+            Ok(())
+        });
+        assert!(check(&json!(1)).is_ok());
+        run("select kronos.update_payload_spec('p', '{\"type\": \"string\"}')");
+        refusal(&json!(1));
+    }
+
+    /// Defect F3: 180 kB of input gave 11 MB of DETAIL, and ten failing subschemas 1.3 GB of memory.
+    #[pg_test]
+    fn violations_are_few_and_short() {
+        let failing: Vec<Value> = (0..10).map(|n| json!({"enum": [format!("{n}")]})).collect();
+        make_endpoint(&json!({"items": {"allOf": failing}}));
+        let input: Value = (0..60_000).map(|n| json!(n % 10)).collect();
+        let told = refusal(&input);
+        assert!(told.detail.to_string().len() < 8192);
+        let listed = told.detail["violations"].as_array().unwrap().len();
+        assert!((1..=20).contains(&listed));
+        assert_eq!(told.detail["truncated"], true);
+
+        let told = refusal(&(0..30).map(|n| json!(n)).collect());
+        assert_eq!(told.detail["violations"].as_array().unwrap().len(), 20);
+
+        let long = "é".repeat(60_000);
+        let told = refusal(&json!([long]));
+        assert!(
+            told.detail.to_string().len() < 8192,
+            "{}",
+            told.message.len()
+        );
+    }
+
+    /// Defect F3, the exotic form: 3^16 violations, all kept.
+    #[pg_test]
+    fn alternatives_do_not_multiply_violations() {
+        let three = |next: Value| json!({"oneOf": [next.clone(), next.clone(), next]});
+        make_acme();
+        assert_refused(
+            &chain(16, three, json!({"type": "string"})),
+            "more than 1000 subschemas",
+        );
+        run(&create_payload_spec(&chain(
+            4,
+            three,
+            json!({"type": "string"}),
+        )));
+        run("select kronos.create_endpoint('e', 'HTTP', payload_spec => 'p')");
+        assert_eq!(paths(&refusal(&json!(1))), [""]);
+    }
+
+    #[pg_test]
+    fn input_that_costs_too_much_is_refused() {
+        // Each comparison of such numbers is one of fractions of big integers.
+        let number = |n: usize| format!("1.{n:030}1");
+        let constants: Vec<Value> = (0..100)
+            .map(|n| json!({ "const": serde_json::from_str::<Value>(&number(n)).unwrap() }))
+            .collect();
+        make_endpoint(&json!({"items": {"anyOf": constants}}));
+        let told = check_text("e", &format!("[{}]", vec![number(99); 1000].join(",")))
+            .expect_err("too many comparisons");
+        assert_eq!(told.detail["max_steps"], MAX_STEPS);
+        assert!(check_text("e", &format!("[{}]", vec![number(99); 100].join(","))).is_ok());
+
+        // Numbers that differ beyond a float's precision share a hash: n^2 comparisons.
+        run("select kronos.update_payload_spec('p', '{\"uniqueItems\": true}')");
+        let alike = |count: usize| {
+            let items: Vec<String> = (0..count).map(number).collect();
+            format!("[{}]", items.join(","))
+        };
+        assert!(check_text("e", &alike(100)).is_ok());
+        let told = check_text("e", &alike(7000)).expect_err("too many");
+        assert_eq!(told.detail["max_steps"], MAX_STEPS);
+        assert!(check(&(0..30_000).map(|n| json!(n)).collect()).is_ok());
+
+        // A large pattern on a long string.
+        run("select kronos.update_payload_spec('p', '{\"pattern\": \"[ab]*a[ab]{10000}c\"}')");
+        let told = refusal(&json!("ab".repeat(50_000)));
+        assert_eq!(told.detail["max_steps"], MAX_STEPS);
+        run(
+            "select kronos.update_payload_spec('p', '{\"pattern\": \"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$\"}')",
+        );
+        assert!(check(&json!("some-host")).is_ok());
+        run(
+            "select kronos.update_payload_spec('p', '{\"patternProperties\": {\"[ab]*a[ab]{1000}c\": false}}')",
+        );
+        let mut members = Map::new();
+        members.insert("ab".repeat(50_000), json!(1));
+        assert_eq!(
+            refusal(&Value::Object(members)).detail["max_steps"],
+            MAX_STEPS
+        );
+    }
+
+    #[pg_test]
+    fn patterns_of_a_schema_are_bounded_together() {
+        make_acme();
+        let many: Vec<Value> = (0..100)
+            .map(|n| json!({"pattern": format!("^.{{{}}}$", 900 + n)}))
+            .collect();
+        assert_code(
+            &create_payload_spec(&json!({ "allOf": many })),
+            "INVALID_PAYLOAD_SPEC",
+        );
+        assert_code(
+            &create_payload_spec(&json!({"pattern": "(.{1000}){1000}"})),
+            "INVALID_PAYLOAD_SPEC",
+        );
+        let few: Vec<Value> = (0..10)
+            .map(|n| json!({"pattern": format!("^.{{1,{}}}$", 200 + n)}))
+            .collect();
+        run(&create_payload_spec(&json!({ "allOf": few })));
+    }
+
+    #[pg_test]
+    fn input_is_measured_with_and_without_a_payload_spec() {
+        make_endpoint(&json!(true));
+        let huge = json!("x".repeat(262_200));
+        for endpoint in ["e", "hook"] {
+            let told = check_text(endpoint, &huge.to_string()).expect_err("too large");
+            assert_eq!(told.detail["code"], "VALUE_TOO_LARGE");
+            assert_eq!(told.detail["argument"], "input");
+        }
+    }
+
+    /// Defects C23 and F14: such inputs failed with XX000, or were changed on the way.
+    #[pg_test]
+    fn input_that_cannot_be_read_is_refused_only_where_a_payload_spec_applies() {
+        make_endpoint(&json!(true));
+        let deep = format!("{}1{}", "[".repeat(500), "]".repeat(500));
+        let odd = r#"{"a": [{"$serde_json::private::Number": "12"}]}"#;
+        for (input, reason) in [
+            (deep.as_str(), "recursion limit"),
+            (odd, "$serde_json::private::Number"),
+        ] {
+            assert!(check_text("hook", input).is_ok());
+            let told = check_text("e", input).expect_err("unreadable");
+            assert_eq!(told.detail["code"], "INVALID_INPUT");
+            assert!(told.message.contains(reason), "{}", told.message);
+        }
+        let quoted = json!({"a": "{\"$serde_json::private::Number\": 1}", "b": "$serde_json::private::Number"});
+        assert!(check(&quoted).is_ok());
+    }
+
+    #[pg_test]
+    fn evaluation_ends_when_it_is_interrupted() {
+        thread_local! {
+            static LOOKS: Cell<u32> = const { Cell::new(0) };
+        }
+        let constants: Vec<Value> = (0..900).map(|n| json!({ "const": n })).collect();
+        let schema = json!({"items": {"anyOf": constants}});
+        let bounds = schema_bounds::measure(&schema).unwrap();
+        let Ok(compiled) = validator::compile(&schema, &bounds) else {
+            panic!("it compiles");
+        };
+        let input: Value = (0..10_000).map(|_| json!(899)).collect();
+        let third_look = || {
+            LOOKS.set(LOOKS.get() + 1);
+            LOOKS.get() == 3
+        };
+        let ended = meter::run(&compiled.budget(&input, third_look), || {
+            compiled.validator.is_valid(Counter(&input))
+        });
+        assert_eq!(ended, Err(Stop::Interrupted));
+        assert_eq!(LOOKS.get(), 3);
+    }
+
+    /// A signal that does not end the statement: the flag is PostgreSQL's own.
+    #[pg_test]
+    fn session_knows_that_it_was_interrupted() {
+        assert!(!sql::is_interrupted());
+        // SAFETY: signal handlers set the flag in the same way.
+        unsafe { pg_sys::InterruptPending = 1 };
+        assert!(sql::is_interrupted());
+        sql::check_for_interrupts();
+        assert!(!sql::is_interrupted());
+    }
+
+    #[pg_test]
+    fn panic_of_the_crate_becomes_a_value() {
+        let panicked = meter::contain(|| -> bool { panic!("a defect") });
+        assert_eq!(panicked, Err(Stop::Panicked));
+    }
+
+    /// What schemas of everyday use accept and refuse.
+    #[pg_test]
+    fn legitimate_schemas_mean_what_json_schema_says() {
+        make_endpoint(&json!(true));
+        let address = json!({"type": "object", "properties": {"city": {"type": "string"}, "zip": {"type": "string", "pattern": "^\\d{5}$"}}, "required": ["city"]});
+        let order = json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$id": "https://example.com/order.schema.json",
+            "type": "object",
+            "$defs": {"address": address, "named": {"$anchor": "named", "minLength": 1}},
+            "properties": {"bill_to": {"$ref": "#/$defs/address"}, "ship_to": {"$ref": "#/$defs/address"}, "name": {"$ref": "#named"}},
+            "if": {"properties": {"express": {"const": true}}, "required": ["express"]},
+            "then": {"required": ["ship_to"]},
+            "unevaluatedProperties": {"type": "boolean"},
+            "dependentRequired": {"gift": ["name"]}
+        });
+        let shape = json!({"oneOf": [
+            {"properties": {"kind": {"const": "circle"}, "r": {"type": "number", "exclusiveMinimum": 0}}, "required": ["kind", "r"]},
+            {"properties": {"kind": {"const": "square"}, "a": {"type": "number", "multipleOf": 0.5}}, "required": ["kind", "a"]}]});
+        let draft7 = json!({"$schema": "http://json-schema.org/draft-07/schema#", "definitions": {"day": {"type": "string", "format": "date"}},
+            "items": [{"$ref": "#/definitions/day"}, {"format": "email"}], "additionalItems": false});
+        let misc = json!({"prefixItems": [{"type": "integer"}], "items": {"type": "string"}, "contains": {"const": "x"}, "maxContains": 1, "uniqueItems": true});
+        let names = json!({"propertyNames": {"pattern": "^[a-z]+$"}, "patternProperties": {"^n": {"type": "number"}}, "additionalProperties": {"enum": ["a", null, 1.0]}, "minProperties": 1});
+        for (schema, input, is_valid) in [
+            (
+                &order,
+                json!({"bill_to": {"city": "x", "zip": "12345"}}),
+                true,
+            ),
+            (
+                &order,
+                json!({"bill_to": {"city": "x", "zip": "1234"}}),
+                false,
+            ),
+            (&order, json!({"ship_to": {}}), false),
+            (&order, json!({"express": true}), false),
+            (
+                &order,
+                json!({"express": true, "ship_to": {"city": "x"}}),
+                true,
+            ),
+            (&order, json!({"other": 1}), false),
+            (&order, json!({"name": ""}), false),
+            (&order, json!({"gift": true}), false),
+            (&shape, json!({"kind": "circle", "r": 1}), true),
+            (&shape, json!({"kind": "circle", "r": 0}), false),
+            (&shape, json!({"kind": "square", "a": 1.5}), true),
+            (&shape, json!({"kind": "square", "a": 1.2}), false),
+            (&draft7, json!(["2020-02-29", "a@b.c"]), true),
+            (&draft7, json!(["2021-02-29"]), false),
+            (&draft7, json!(["2020-02-29", "no"]), false),
+            (&draft7, json!(["2020-02-29", "a@b.c", 1]), false),
+            (&misc, json!([1, "x", "y"]), true),
+            (&misc, json!([1, "x", "y", "y"]), false),
+            (&misc, json!(["x"]), false),
+            (&misc, json!([1, "y"]), false),
+            (&names, json!({"n": 1, "x": null}), true),
+            (&names, json!({"x": 1}), true),
+            (&names, json!({"n": "1"}), false),
+            (&names, json!({"X": 1}), false),
+            (&names, json!({"x": 2}), false),
+            (&names, json!({}), false),
+        ] {
+            let schema_text = schema.to_string();
+            run(&format!(
+                "select kronos.update_payload_spec('p', '{schema_text}')"
+            ));
+            assert_eq!(check(&input).is_ok(), is_valid, "{schema} {input}");
+        }
+    }
+
+    fn any_scalar() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(json!(null)),
+            any::<bool>().prop_map(|value| json!(value)),
+            (-3i64..4).prop_map(|value| json!(value)),
+            prop::sample::select(vec![
+                "0.5",
+                "1.0",
+                "-0",
+                "1e400",
+                "18446744073709551616",
+                "0.1000000000000000000001"
+            ])
+            .prop_map(|text| serde_json::from_str(text).unwrap()),
+            "[abé]{0,3}".prop_map(|value| json!(value)),
+        ]
+    }
+
+    fn any_input() -> impl Strategy<Value = Value> {
+        any_scalar().prop_recursive(4, 40, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::btree_map("[abc]", inner, 0..4)
+                    .prop_map(|members| members.into_iter().collect()),
+            ]
+        })
+    }
+
+    fn any_schema() -> impl Strategy<Value = Value> {
+        let keyword = prop_oneof![
+            prop::sample::select(vec![
+                "null", "boolean", "integer", "number", "string", "array", "object"
+            ])
+            .prop_map(|value| ("type", json!(value))),
+            any_input().prop_map(|value| ("const", value)),
+            prop::collection::vec(any_input(), 1..4).prop_map(|value| ("enum", json!(value))),
+            (-2i64..3).prop_map(|value| ("minimum", json!(value))),
+            (-2i64..3).prop_map(|value| ("exclusiveMaximum", json!(value))),
+            prop::sample::select(vec!["1", "0.5", "0.1"])
+                .prop_map(|value| ("multipleOf", serde_json::from_str(value).unwrap())),
+            (0u8..4).prop_map(|value| ("maxLength", json!(value))),
+            (0u8..3).prop_map(|value| ("minItems", json!(value))),
+            (0u8..3).prop_map(|value| ("minProperties", json!(value))),
+            prop::sample::select(vec!["^a", "b$", "a|é", "^[ab]{1,2}$"])
+                .prop_map(|value| ("pattern", json!(value))),
+            any::<bool>().prop_map(|value| ("uniqueItems", json!(value))),
+            prop::collection::btree_set("[abc]", 0..3).prop_map(|value| ("required", json!(value))),
+            prop::sample::select(vec![
+                "#",
+                "#/$defs/a",
+                "#/$defs/b",
+                "#here",
+                "#/properties/a",
+                "#/none"
+            ])
+            .prop_map(|value| ("$ref", json!(value))),
+            Just(("$anchor", json!("here"))),
+        ];
+        let leaf = prop_oneof![
+            1 => any::<bool>().prop_map(|value| json!(value)),
+            6 => prop::collection::vec(keyword, 0..3).prop_map(|keywords| keywords.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
+        ];
+        leaf.prop_recursive(4, 30, 3, |inner| {
+            let list = prop::collection::vec(inner.clone(), 1..4);
+            let map = prop::collection::btree_map("[abc]", inner.clone(), 1..3);
+            let one = prop::sample::select(vec![
+                "not",
+                "if",
+                "then",
+                "else",
+                "items",
+                "contains",
+                "additionalProperties",
+                "propertyNames",
+                "unevaluatedProperties",
+                "unevaluatedItems",
+            ]);
+            let part = prop_oneof![
+                (one, inner.clone()).prop_map(|(name, value)| (name, value)),
+                (
+                    prop::sample::select(vec!["allOf", "anyOf", "oneOf", "prefixItems"]),
+                    list
+                )
+                    .prop_map(|(name, value)| (name, json!(value))),
+                (
+                    prop::sample::select(vec![
+                        "properties",
+                        "patternProperties",
+                        "dependentSchemas",
+                        "$defs"
+                    ]),
+                    map
+                )
+                    .prop_map(|(name, value)| (name, json!(value))),
+            ];
+            (inner, prop::collection::vec(part, 1..3)).prop_map(|(schema, parts)| {
+                let mut keywords = schema.as_object().cloned().unwrap_or_default();
+                keywords.extend(
+                    parts
+                        .into_iter()
+                        .map(|(name, value)| (name.to_owned(), value)),
+                );
+                Value::Object(keywords)
+            })
+        })
+    }
+
+    /// A schema within bounds means to the metered evaluation what it means to the crate's own, and takes few steps: those
+    /// of its subschemas for each value of the input.
+    #[pg_test]
+    fn random_schemas_within_bounds_are_evaluated_as_the_crate_does() {
+        fn values(input: &Value) -> u64 {
+            1 + match input {
+                Value::Array(items) => items.iter().map(values).sum::<u64>(),
+                Value::Object(members) => members.values().map(values).sum::<u64>(),
+                _ => 0,
+            }
+        }
+        let mut runner = TestRunner::new(Config {
+            failure_persistence: None,
+            cases: 3000,
+            ..Config::default()
+        });
+        let compared = Cell::new(0);
+        runner
+            .run(&(any_schema(), any_input()), |(schema, input)| {
+                let Ok(bounds) = schema_bounds::measure(&schema) else {
+                    return Ok(());
+                };
+                let Ok(compiled) = validator::compile(&schema, &bounds) else {
+                    return Ok(());
+                };
+                let plain = jsonschema::options()
+                    .offline()
+                    .with_pattern_options(jsonschema::PatternOptions::regex())
+                    .build(&schema)
+                    .expect("the crate compiles it too");
+                let budget = compiled.budget(&input, || false);
+                let (is_valid, steps) =
+                    meter::run(&budget, || compiled.validator.is_valid(Counter(&input)))
+                        .expect("it ends");
+                prop_assert_eq!(is_valid, plain.is_valid(&input));
+                let most = 2000 * u64::from(bounds.size) * values(&input);
+                prop_assert!(steps <= most, "{} steps, {} expected at most", steps, most);
+                let (found, _) = meter::run(&budget, || {
+                    compiled.validator.iter_errors(Counter(&input)).count()
+                })
+                .expect("it ends");
+                prop_assert_eq!(found == 0, is_valid);
+                compared.set(compared.get() + 1);
+                Ok(())
+            })
+            .unwrap();
+        assert!(compared.get() > 1000, "{} schemas compared", compared.get());
+    }
+}

@@ -1,0 +1,192 @@
+#[pgrx::pg_schema]
+mod tests {
+    use crate::in_server::{assert_code, count, make_acme, run, text};
+    use pgrx::prelude::*;
+
+    const NOBODYS: &str =
+        "\"execution_id\": \"00000000-0000-0000-0000-000000000000\", \"attempt\": 1";
+
+    /// Enqueues an execution and claims it; returns its id.
+    fn claimed() -> String {
+        run("select kronos.enqueue('hook')");
+        text("select execution_id::text from kronos.claim_executions('w')")
+    }
+
+    #[pg_test]
+    fn arguments_of_workers_are_checked() {
+        make_acme();
+        for call in [
+            "claim_executions('')",
+            "claim_executions('w', 0)",
+            "claim_executions('w', 10001)",
+            "claim_executions('w', lease => '0.5 seconds')",
+            "claim_executions('w', lease => '25 hours')",
+            "claim_executions('w', lease => '-12 mons 361 days')",
+            "claim_executions('w', lease => '-60000000 mons 1800000001 days')",
+            "heartbeat_executions('w', '{}')",
+            "heartbeat_executions('w', '[{\"attempt\": 1}]')",
+            "heartbeat_executions('w', '[{\"execution_id\": \"x\", \"attempt\": 1}]')",
+            "complete_executions('w', '[1]')",
+            "complete_executions('w', '1')",
+            "complete_executions('w', '[{\"execution_id\": null, \"attempt\": 1}]')",
+            "release_executions('w', '[{\"execution_id\": \"00000000-0000-0000-0000-000000000000\", \"attempt\": \"x\"}]')",
+            "complete_execution(kronos.uuid_v7(), 1, repeat('w', 201))",
+        ] {
+            assert_code(&format!("select kronos.{call}"), "INVALID_ARGUMENT");
+        }
+        for call in [
+            "claim_executions(null)",
+            "claim_executions('w', null)",
+            "heartbeat_executions('w', null)",
+            "complete_execution(null, 1, 'w')",
+            "complete_execution(kronos.uuid_v7(), null, 'w')",
+            "fail_execution(kronos.uuid_v7(), 1, 'w', null)",
+            "next_wakeup(all_workspaces => null)",
+        ] {
+            assert_code(&format!("select kronos.{call}"), "NULL_ARGUMENT");
+        }
+        assert_code(
+            "select kronos.claim_executions('w', workspace => 'nowhere')",
+            "WORKSPACE_NOT_FOUND",
+        );
+    }
+
+    #[pg_test]
+    fn times_of_retries_are_finite_and_in_lists_iso_8601_with_an_offset() {
+        make_acme();
+        let id = claimed();
+        for at in [
+            "infinity",
+            "-infinity",
+            "4714-11-24 BC",
+            "2200-01-01Z",
+            "1969-12-31Z",
+        ] {
+            assert_code(
+                &format!("select kronos.fail_execution('{id}', 1, 'w', 'no', retry_at => '{at}')"),
+                "INVALID_ARGUMENT",
+            );
+        }
+        for at in [
+            "infinity",
+            "never",
+            "2100-01-01",
+            "01/02/2100 04:00",
+            "2100-01-01 04:00:00",
+        ] {
+            for key in [
+                NOBODYS.to_owned(),
+                format!("\"execution_id\": \"{id}\", \"attempt\": 1"),
+            ] {
+                assert_code(
+                    &format!(
+                        "select kronos.fail_executions('w', '[{{{key}, \"retry_at\": \"{at}\"}}]')"
+                    ),
+                    "INVALID_ARGUMENT",
+                );
+            }
+        }
+        let retried = format!(
+            "select concat_ws(' ', status, run_at = '2100-01-01 03:00Z') from kronos.fail_executions('w',
+                 '[{{\"execution_id\": \"{id}\", \"attempt\": 1, \"error\": \"no\", \"retry_at\": \"2100-01-01T04:00:00+01:00\"}}]')"
+        );
+        assert_eq!(text(&retried), "RETRYING t");
+    }
+
+    /// F12: the size of an output was checked for completions only, and stored for all endings.
+    #[pg_test]
+    fn outputs_are_bounded_and_only_completions_have_one() {
+        make_acme();
+        let id = claimed();
+        let large = "to_jsonb(repeat('x', 262143))";
+        let list = |output: &str| {
+            format!(
+                "jsonb_build_array(jsonb_build_object('execution_id', '{id}', 'attempt', 1, 'output', {output}))"
+            )
+        };
+        for call in [
+            format!("complete_execution('{id}', 1, 'w', {large})"),
+            format!("complete_executions('w', {})", list(large)),
+            format!("log_execution('{id}', 1, 'w', 'm', data => to_jsonb(repeat('x', 65535)))"),
+        ] {
+            assert_code(&format!("select kronos.{call}"), "VALUE_TOO_LARGE");
+        }
+        assert_code(
+            &format!("select kronos.log_execution('{id}', 1, 'w', 'm', 'LOUD')"),
+            "INVALID_ARGUMENT",
+        );
+        run(&format!(
+            "select kronos.fail_executions('w', {})",
+            list("to_jsonb(repeat('x', 20000000))")
+        ));
+        assert_eq!(
+            text("select status || output from kronos.executions"),
+            "null"
+        );
+        assert_eq!(text("select status from kronos.executions"), "RETRYING");
+        let id = claimed();
+        run(&format!(
+            "select kronos.complete_execution('{id}', 1, 'w', to_jsonb(repeat('x', 262142)))"
+        ));
+    }
+
+    #[pg_test]
+    fn long_errors_are_cut() {
+        make_acme();
+        let id = claimed();
+        run(&format!(
+            "select kronos.fail_execution('{id}', 1, 'w', repeat('é', 20000), retryable => false)"
+        ));
+        let error = "select concat_ws(' ', status, status_reason, length(error), right(error, 5)) from kronos.executions";
+        assert_eq!(text(error), "FAILED not retryable 10008 (cut)");
+    }
+
+    /// F6: with such a jitter a lost lease made every claim that found less than it asked for fail.
+    #[pg_test]
+    fn smallest_jitter_of_a_retry_policy_delays_no_claim() {
+        make_acme();
+        run(
+            "select kronos.update_endpoint('hook', retry_policy => '{\"jitter\": 1e-400, \"initial_delay_ms\": 1000}')",
+        );
+        claimed();
+        run(
+            "update kronos_internal.live_executions set lease_expires_at = now() - interval '1 second'",
+        );
+        assert_eq!(count("select kronos.expire_leases()"), 1);
+        assert_eq!(text("select status from kronos.executions"), "RETRYING");
+    }
+
+    /// C11: an odd interval was stored and made the claims of all sessions fail.
+    #[pg_test]
+    fn attempt_timeout_that_compares_otherwise_than_it_adds_is_refused() {
+        make_acme();
+        for timeout in ["-6000000 mons 180000001 days", "-12 mons 361 days"] {
+            assert_code(
+                &format!("select kronos.update_endpoint('hook', attempt_timeout => '{timeout}')"),
+                "INVALID_ARGUMENT",
+            );
+        }
+        run("select kronos.update_endpoint('hook', attempt_timeout => '30 days')");
+        claimed();
+        assert_eq!(
+            text(
+                "select (deadline_at = started_at + interval '720 hours')::text from kronos.executions"
+            ),
+            "true"
+        );
+    }
+
+    #[pg_test]
+    fn executions_of_a_deleted_endpoint_are_still_run() {
+        make_acme();
+        run("select kronos.enqueue('hook')");
+        run("select kronos.delete_endpoint('hook')");
+        let id = text("select execution_id::text from kronos.claim_executions('w')");
+        assert_eq!(
+            text(&format!(
+                "select status from kronos.complete_execution('{id}', 1, 'w')"
+            )),
+            "SUCCEEDED"
+        );
+    }
+}

@@ -1,0 +1,331 @@
+//! Design section 4: a wake-up works in batches that commit, whatever the role that calls it has set.
+
+use crate::domain::*;
+use crate::server::{Server, as_postgres, wait_for};
+use postgres::{Client, NoTls};
+use std::thread;
+use uuid::Uuid;
+
+/// What the code handles in one batch.
+const BATCH: i64 = 10_000;
+
+/// A server with so many due jobs on one schedule, and the last of them in the order of a pass.
+fn server_with_due_jobs(jobs: i32) -> (Server, Client, Uuid) {
+    let (server, mut session, job_id) = server_with_job();
+    copy_job(&mut session, job_id, jobs - 1);
+    make_yearly_due(&mut session);
+    let last = "select job_id from kronos_internal.jobs order by job_id desc limit 1";
+    let last = session.query_one(last, &[]).unwrap().get(0);
+    (server, session, last)
+}
+
+/// Makes writing a job's execution wait until an advisory lock can be had, which the session holds.
+fn hold_executions_of(session: &mut Client, job_id: Uuid) {
+    session
+        .batch_execute(&format!(
+            "create function public.hold() returns trigger language plpgsql as
+               $$ begin perform pg_advisory_xact_lock_shared(77); return new; end $$;
+             create trigger hold before insert on kronos_internal.live_executions for each row
+             when (new.job_id = '{job_id}') execute function public.hold();
+             select pg_advisory_lock(77);"
+        ))
+        .unwrap();
+}
+
+fn is_in_second_batch(session: &mut Client) -> bool {
+    count(
+        session,
+        "select count(*) from kronos_internal.schedules where pass_job_id is not null",
+    ) == 1
+}
+
+/// A role that may call Kronos and nothing else.
+fn make_caller(session: &mut Client) {
+    session
+        .batch_execute(
+            "create role caller login;
+             grant usage on schema kronos to caller;
+             grant execute on procedure kronos.tick(), kronos.upkeep() to caller",
+        )
+        .unwrap();
+}
+
+/// Asserts that the session's role is what it logged in as, and that it has no more rights than that.
+fn assert_is_itself(session: &mut Client) {
+    let statement = "select current_user::text, session_user::text, current_setting('search_path')";
+    let row = session.query_one(statement, &[]).unwrap();
+    let (current, login, path): (String, String, String) = (row.get(0), row.get(1), row.get(2));
+    assert_eq!((current.as_str(), login.as_str()), ("caller", "caller"));
+    assert_eq!(path, "\"$user\", public");
+    let denied = session
+        .batch_execute("select from kronos_internal.jobs")
+        .expect_err("the caller may not read Kronos's tables");
+    assert_eq!(db_error(&denied).code().code(), "42501");
+}
+
+// Invariant 4; design 4: bounded batches.
+#[test]
+fn more_jobs_than_a_batch_holds_are_handled_by_one_call_in_several_transactions() {
+    let (_server, mut session, _) = server_with_due_jobs(2 * BATCH as i32 + 1);
+    tick(&mut session);
+    assert_eq!(executions(&mut session), 2 * BATCH + 1);
+    assert_ledger_matches_executions(&mut session);
+    let transactions = "select count(distinct xmin::text) from kronos_internal.ticks";
+    assert_eq!(count(&mut session, transactions), 3);
+    assert_sound(&mut session);
+}
+
+// Invariant 4: run_due() is one batch in the caller's transaction.
+#[test]
+fn run_due_handles_one_batch_and_goes_on_where_the_last_one_ended() {
+    let (_server, mut session, _) = server_with_due_jobs(BATCH as i32 + 500);
+    let mut transaction = session.transaction().unwrap();
+    assert_eq!(run_due(&mut transaction), BATCH);
+    transaction.rollback().unwrap();
+    assert_eq!(executions(&mut session), 0);
+
+    assert_eq!(run_due(&mut session), BATCH);
+    assert!(is_in_second_batch(&mut session));
+    assert_eq!(run_due(&mut session), 500);
+    assert_eq!(run_due(&mut session), 0);
+    assert_ledger_matches_executions(&mut session);
+    assert_sound(&mut session);
+}
+
+// Design 4: CallContext.atomic.
+#[test]
+fn call_inside_a_transaction_block_runs_one_batch_that_rolls_back_with_it() {
+    let (_server, mut session, _) = server_with_due_jobs(BATCH as i32 + 500);
+    session
+        .batch_execute("begin; call kronos.tick(); rollback")
+        .unwrap();
+    assert_eq!(executions(&mut session), 0);
+    session
+        .batch_execute("begin; call kronos.tick(); commit")
+        .unwrap();
+    assert_eq!(executions(&mut session), BATCH);
+    session
+        .batch_execute("do $$ begin call kronos.tick(); end $$")
+        .unwrap();
+    assert_eq!(executions(&mut session), BATCH + 500);
+    assert_ledger_matches_executions(&mut session);
+    assert_sound(&mut session);
+}
+
+// Invariant 4: a crash between batches.
+#[test]
+fn wake_up_that_is_killed_in_its_second_batch_is_continued_there_after_recovery() {
+    let (server, mut session, last) = server_with_due_jobs(BATCH as i32 + 2000);
+    hold_executions_of(&mut session, last);
+    let mut waker = server.session();
+    let pid = backend_pid(&mut waker);
+    let killed = thread::spawn(move || waker.batch_execute("call kronos.tick()"));
+    wait_for("the wake-up to be in its second batch", || {
+        killed.is_finished() || is_waiting(&mut session, pid)
+    });
+    assert_eq!(executions(&mut session), BATCH, "the first has committed");
+    as_postgres("sh", ["-c", &format!("kill -9 {pid}")]);
+    killed.join().unwrap().expect_err("its backend was killed");
+
+    let mut session = server.session_after_crash();
+    assert_eq!(executions(&mut session), BATCH);
+    assert!(is_in_second_batch(&mut session));
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| tick(&mut server.session()));
+        }
+    });
+    tick(&mut session);
+    assert_eq!(executions(&mut session), BATCH + 2000);
+    assert_ledger_matches_executions(&mut session);
+    assert_sound(&mut session);
+}
+
+// Invariant 4: one pass with several callers, and many schedules besides.
+#[test]
+fn eight_wake_ups_at_once_share_a_huge_schedule_and_many_small_ones() {
+    let server = Server::start();
+    let mut session = server.session();
+    make_acme(&mut session);
+    let huge = create(&mut session, YEARLY);
+    copy_job(&mut session, huge, BATCH as i32 + 1999);
+    for minute in 0..40 {
+        create(&mut session, &format!("{minute} * * * *"));
+    }
+    lose_wake_ups(&mut session, 1);
+    make_yearly_due(&mut session);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| tick(&mut server.session()));
+        }
+    });
+    tick(&mut session);
+    let of_huge = "select count(*) from kronos.executions x join kronos.jobs j using (job_id) where j.cron = '0 0 1 1 *'";
+    assert_eq!(count(&mut session, of_huge), BATCH + 2000);
+    assert_eq!(executions(&mut session), BATCH + 2000 + 40);
+    assert_ledger_matches_executions(&mut session);
+    assert_sound(&mut session);
+}
+
+// Design 4: an error in a later batch leaves the session neither as the owner nor with the first batch undone.
+#[test]
+fn call_that_is_cancelled_or_fails_in_its_second_batch_keeps_the_first_and_the_sessions_role() {
+    let (server, mut session, last) = server_with_due_jobs(BATCH as i32 + 100);
+    make_caller(&mut session);
+    hold_executions_of(&mut session, last);
+    let mut caller = server.session_as("caller");
+    let pid = backend_pid(&mut caller);
+    let cancel = caller.cancel_token();
+    let called = thread::spawn(move || (caller.batch_execute("call kronos.tick()"), caller));
+    wait_for("the wake-up to be in its second batch", || {
+        called.is_finished() || is_waiting(&mut session, pid)
+    });
+    cancel.cancel_query(NoTls).unwrap();
+    let (result, mut caller) = called.join().unwrap();
+    let error = result.expect_err("it was cancelled");
+    assert_eq!(db_error(&error).code().code(), "57014");
+    assert_is_itself(&mut caller);
+    assert_eq!(executions(&mut session), BATCH);
+    session
+        .batch_execute(
+            "select pg_advisory_unlock(77);
+             create function public.fail() returns trigger language plpgsql as
+               $$ begin raise exception 'no room' using errcode = '53100'; end $$;
+             create trigger fail before update on kronos_internal.schedules for each row
+             when (old.pass_job_id is not null) execute function public.fail();",
+        )
+        .unwrap();
+    let error = caller.batch_execute("call kronos.tick()").unwrap_err();
+    assert_eq!(db_error(&error).code().code(), "53100");
+    assert_is_itself(&mut caller);
+    assert_eq!(executions(&mut session), BATCH);
+
+    session
+        .batch_execute("drop trigger fail on kronos_internal.schedules")
+        .unwrap();
+    tick(&mut caller);
+    assert_is_itself(&mut caller);
+    assert_eq!(executions(&mut session), BATCH + 100);
+    assert_ledger_matches_executions(&mut session);
+    assert_sound(&mut session);
+}
+
+// C18: who waits for a wake-up, and for how long.
+#[test]
+fn calls_wait_for_no_wake_up_but_for_the_batch_that_handles_their_job() {
+    let (server, mut session, last) = server_with_due_jobs(BATCH as i32 + 100);
+    let first = "select job_id from kronos_internal.jobs order by job_id limit 1";
+    let first: Uuid = session.query_one(first, &[]).unwrap().get(0);
+    hold_executions_of(&mut session, first);
+    let mut waker = server.session();
+    let pid = backend_pid(&mut waker);
+    let woken = thread::spawn(move || tick(&mut waker));
+    wait_for("the wake-up to be in its first batch", || {
+        woken.is_finished() || is_waiting(&mut session, pid)
+    });
+    let mut calling = server.session();
+    calling.batch_execute("set lock_timeout = '1s'").unwrap();
+    let created = create(&mut calling, YEARLY);
+    create(&mut calling, "5 5 5 5 *");
+    try_update(&mut calling, created, None).unwrap();
+    try_update(&mut calling, last, None).unwrap();
+    assert_eq!(executions_of(&mut calling, last), 1, "by the update");
+    let held = try_update(&mut calling, first, None).unwrap_err();
+    assert_eq!(db_error(&held).code().code(), "55P03");
+    session
+        .batch_execute("select pg_advisory_unlock(77)")
+        .unwrap();
+    woken.join().unwrap();
+    assert_eq!(executions(&mut session), BATCH + 100);
+    assert_ledger_matches_executions(&mut session);
+    assert_sound(&mut session);
+}
+
+/// What a role may have as its defaults.
+const DEFAULTS: [&str; 6] = [
+    "default_transaction_isolation = 'repeatable read'",
+    "default_transaction_isolation = 'serializable'",
+    "default_transaction_read_only = on",
+    "statement_timeout = '100ms'",
+    "lock_timeout = '1ms'",
+    "default_transaction_deferrable = on",
+];
+
+// C4, C12, C18: neither a role's isolation level nor its timeouts stop ticks.
+#[test]
+fn ticks_do_not_depend_on_the_callers_defaults() {
+    let (server, mut session, _) = server_with_due_jobs(1200);
+    make_caller(&mut session);
+    // The inserts take longer than any of the timeouts, wait for a lock meanwhile, and tell their isolation level.
+    hold_executions(&mut session);
+    session
+        .batch_execute(
+            "create table public.seen (isolation text);
+             create function public.see() returns trigger language plpgsql security definer as
+               $$ begin insert into public.seen values (current_setting('transaction_isolation')); return null; end $$;
+             create trigger see after insert on kronos_internal.live_executions for each statement
+             execute function public.see()",
+        )
+        .unwrap();
+    for procedure in ["tick", "upkeep"] {
+        for default in DEFAULTS {
+            forget_ticks(&mut session);
+            make_yearly_due(&mut session);
+            session
+                .batch_execute(&format!(
+                    "delete from public.seen; alter role caller reset all; alter role caller set {default}"
+                ))
+                .unwrap();
+            let mut caller = server.session_as("caller");
+            let pid = backend_pid(&mut caller);
+            let called = thread::spawn(move || {
+                let call = format!("call kronos.{procedure}()");
+                (caller.batch_execute(&call), caller)
+            });
+            wait_for("the wake-up to be in its batch", || {
+                called.is_finished() || is_waiting(&mut session, pid)
+            });
+            // Long enough for a wake-up that runs into a timeout to give up.
+            let seconds = if default.starts_with("lock_timeout") {
+                2.5
+            } else {
+                0.3
+            };
+            session
+                .batch_execute(&format!(
+                    "select pg_sleep({seconds}), pg_advisory_unlock(77)"
+                ))
+                .unwrap();
+            let (result, mut caller) = called.join().unwrap();
+            result.unwrap_or_else(|error| panic!("{procedure}, {default}: {error:?}"));
+            session
+                .batch_execute("select pg_advisory_lock(77)")
+                .unwrap();
+            assert_eq!(executions(&mut session), 1200, "{procedure}, {default}");
+            let levels = "select count(*) from public.seen where isolation <> 'read committed'";
+            assert_eq!(count(&mut session, levels), 0, "{procedure}, {default}");
+            assert_is_itself(&mut caller);
+            let (name, value) = default.split_once(" = ").unwrap();
+            let still: String = caller
+                .query_one(&format!("show {name}"), &[])
+                .unwrap()
+                .get(0);
+            assert_eq!(still, value.trim_matches('\''), "the session's own setting");
+        }
+    }
+    assert_ledger_matches_executions(&mut session);
+    assert_sound(&mut session);
+}
+
+// C12: nothing is rolled back for taking long.
+#[test]
+fn tick_that_takes_longer_than_the_roles_statement_timeout_completes() {
+    let (server, mut session, _) = server_with_due_jobs(3 * BATCH as i32);
+    make_caller(&mut session);
+    session
+        .batch_execute("alter role caller set statement_timeout = '100ms'")
+        .unwrap();
+    tick(&mut server.session_as("caller"));
+    assert_eq!(executions(&mut session), 3 * BATCH);
+    assert_sound(&mut session);
+}

@@ -1,0 +1,253 @@
+//! Invariant 10: a job whose ticks cannot be written keeps no other job from its own.
+
+use crate::domain::*;
+use crate::server::Server;
+use postgres::Client;
+use uuid::Uuid;
+
+fn server_with_due_jobs(jobs: usize) -> (Server, Client, Vec<Uuid>) {
+    let server = Server::start();
+    let mut session = server.session();
+    make_acme(&mut session);
+    let ids = (0..jobs).map(|_| create(&mut session, YEARLY)).collect();
+    make_yearly_due(&mut session);
+    (server, session, ids)
+}
+
+/// The jobs of owed ticks with SQLSTATE and error, as check() shows them.
+fn shown_by_check(session: &mut Client) -> Vec<(String, String, String)> {
+    let statement = "select detail->>'job_id', detail->>'sqlstate', detail->>'error'
+                     from kronos.check() where invariant = 10 order by 1";
+    let rows = session.query(statement, &[]).unwrap();
+    rows.iter()
+        .map(|row| (row.get(0), row.get(1), row.get(2)))
+        .collect()
+}
+
+/// Lets so many seconds pass for owed ticks.
+fn pass_seconds(session: &mut Client, seconds: i32) {
+    let statement = format!(
+        "update kronos_internal.owed set next_try_at = next_try_at - interval '{seconds} seconds'"
+    );
+    session.batch_execute(&statement).unwrap();
+}
+
+// C15.
+#[test]
+fn job_that_cannot_be_written_holds_up_no_other_and_is_retried() {
+    let (_server, mut session, ids) = server_with_due_jobs(40);
+    let failing = [ids[7], ids[8]];
+    refuse_executions(&mut session, &failing);
+    tick(&mut session);
+    assert_eq!(ticks(&mut session, "RUN"), 38);
+    let mut expected = failing.map(|id| {
+        let error = format!("no room for {id}");
+        (id.to_string(), "23514".to_owned(), error)
+    });
+    expected.sort();
+    assert_eq!(shown_by_check(&mut session), expected);
+    let listed = "select count(*) from kronos.failing_jobs where tries = 1 and next_try_at > now()";
+    assert_eq!(count(&mut session, listed), 2);
+    tick(&mut session);
+    assert_eq!(count(&mut session, listed), 2, "not before its time");
+
+    session.batch_execute("delete from refused").unwrap();
+    pass_seconds(&mut session, 31);
+    tick(&mut session);
+    assert_eq!(ticks(&mut session, "RUN"), 40);
+    assert_eq!(ticks(&mut session, "OWED"), 0);
+    assert_ledger_matches_executions(&mut session);
+    assert_sound(&mut session);
+}
+
+// C15, C22 (c): a bounded number of tries.
+#[test]
+fn failing_tick_is_retried_with_growing_pauses_and_given_up_as_skipped() {
+    let (_server, mut session, ids) = server_with_due_jobs(2);
+    refuse_executions(&mut session, &ids[..1]);
+    tick(&mut session);
+    for tries in 1..10_i32 {
+        let statement =
+            "select tries, round(extract(epoch from next_try_at - clock_timestamp()))::integer
+                         from kronos.failing_jobs";
+        let row = session.query_one(statement, &[]).unwrap();
+        let (tried, pause): (i32, i32) = (row.get(0), row.get(1));
+        let expected = 30 << (tries - 1);
+        assert_eq!(tried, tries);
+        assert!(
+            (expected - 5..=expected).contains(&pause),
+            "{tries}: {pause}"
+        );
+        pass_seconds(&mut session, pause + 5);
+        tick(&mut session);
+    }
+    assert_eq!(outcomes(&mut session, ids[0]), ["SKIPPED"]);
+    let reason = reason(&mut session, ids[0]);
+    let told = format!("given up after 10 tries: 23514 no room for {}", ids[0]);
+    assert_eq!(reason, told);
+    assert_eq!(ticks(&mut session, "OWED"), 0);
+    assert_eq!(outcomes(&mut session, ids[1]), ["RUN"]);
+    assert_sound(&mut session);
+    // It never comes again.
+    session.batch_execute("delete from refused").unwrap();
+    make_yearly_due(&mut session);
+    tick(&mut session);
+    assert_eq!(executions(&mut session), 1);
+}
+
+/// Makes executions of priority 7 fail.
+fn refuse_priority_7(session: &mut Client) {
+    session
+        .batch_execute(
+            "create function public.refuse() returns trigger language plpgsql as
+               $$ begin raise exception 'no room for priority 7'; end $$;
+             create trigger refuse before insert on kronos_internal.live_executions for each row
+             when (new.priority = 7) execute function public.refuse();",
+        )
+        .unwrap();
+}
+
+fn set_priority(session: &mut Client, job_id: Uuid, priority: i32, cron: Option<&str>) {
+    let statement =
+        "select kronos.update_cron_job($1, priority => $2, cron => $3, workspace => 'acme')";
+    session
+        .query(statement, &[&job_id, &priority, &cron])
+        .unwrap();
+}
+
+// C22 (a): an owed tick is written for the version that is current then.
+#[test]
+fn update_repairs_a_job_whose_tick_failed() {
+    let (_server, mut session, ids) = server_with_due_jobs(3);
+    for id in &ids {
+        set_priority(&mut session, *id, 7, None);
+    }
+    refuse_priority_7(&mut session);
+    forget_ticks(&mut session);
+    make_yearly_due(&mut session);
+    tick(&mut session);
+    assert_eq!(ticks(&mut session, "OWED"), 3);
+    set_priority(&mut session, ids[0], 5, None);
+    set_priority(&mut session, ids[1], 5, Some("5 5 5 5 *"));
+    let_owed_be_retried(&mut session);
+    tick(&mut session);
+    assert_eq!(outcomes(&mut session, ids[0]), ["RUN"]);
+    assert_eq!(outcomes(&mut session, ids[1]), ["RUN"]);
+    assert_eq!(outcomes(&mut session, ids[2]), ["OWED"]);
+    assert_ledger_matches_executions(&mut session);
+    try_cancel(&mut session, ids[2]).unwrap();
+    let_owed_be_retried(&mut session);
+    tick(&mut session);
+    assert_eq!(outcomes(&mut session, ids[2]), ["SKIPPED"]);
+    assert_sound(&mut session);
+}
+
+// C22 (b): a tick that has come due and that nothing has woken for fails in the update, which must not fail with it.
+#[test]
+fn update_of_a_job_whose_unhandled_tick_fails_succeeds() {
+    let (_server, mut session, ids) = server_with_due_jobs(2);
+    for id in &ids {
+        set_priority(&mut session, *id, 7, None);
+    }
+    refuse_priority_7(&mut session);
+    forget_ticks(&mut session);
+    make_yearly_due(&mut session);
+    set_priority(&mut session, ids[0], 5, None);
+    set_priority(&mut session, ids[1], 5, Some("5 5 5 5 *"));
+    tick(&mut session);
+    assert_eq!(
+        outcomes(&mut session, ids[0]),
+        ["RUN"],
+        "for the new version"
+    );
+    assert_eq!(outcomes(&mut session, ids[1]), ["SKIPPED"]);
+    assert!(reason(&mut session, ids[1]).contains("no room for priority 7"));
+    assert_sound(&mut session);
+}
+
+// C15: many failing jobs cost the others of their workspace a bounded delay, and other workspaces nothing.
+#[test]
+fn three_hundred_failing_jobs_delay_the_others_of_their_workspace_and_nobody_else() {
+    const HEALTHY: i64 = 1700;
+    let server = Server::start();
+    let mut session = server.session();
+    make_acme(&mut session);
+    make_workspace(&mut session, "other");
+    let job_id = create(&mut session, YEARLY);
+    let others = create_named(&mut session, "other", "o", YEARLY);
+    copy_job(&mut session, job_id, HEALTHY as i32 + 299);
+    copy_job(&mut session, others, 499);
+    make_yearly_due(&mut session);
+    let spread = "select job_id from (select job_id, row_number() over (order by job_id) as nth from kronos.jobs
+                                      where workspace = 'acme') j where nth % 20 < 3 limit 300";
+    let failing: Vec<Uuid> = session
+        .query(spread, &[])
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    assert_eq!(failing.len(), 300);
+    refuse_executions(&mut session, &failing);
+    tick(&mut session);
+    let of_others = "select count(*) from kronos.executions where workspace = 'other'";
+    assert_eq!(count(&mut session, of_others), 500, "at once");
+    let of_healthy = "select count(*) from kronos.executions where workspace = 'acme'";
+    let mut minutes = 0;
+    while count(&mut session, of_healthy) < HEALTHY {
+        assert!(
+            minutes < 10,
+            "{} of {HEALTHY} after ten minutes",
+            count(&mut session, of_healthy)
+        );
+        minutes += 1;
+        pass_seconds(&mut session, 60);
+        tick(&mut session);
+    }
+    assert_eq!(executions(&mut session), HEALTHY + 500);
+    assert_eq!(ticks(&mut session, "OWED"), 300);
+    assert_eq!(ticks(&mut session, "SKIPPED"), 0);
+    assert_eq!(shown_by_check(&mut session).len(), 300);
+    assert_ledger_matches_executions(&mut session);
+
+    // At their next tick the failing ones are known.
+    session
+        .batch_execute(
+            "delete from kronos_internal.ticks; delete from kronos_internal.live_executions",
+        )
+        .unwrap();
+    make_yearly_due(&mut session);
+    tick(&mut session);
+    assert_eq!(count(&mut session, of_healthy), HEALTHY, "at once");
+    assert_eq!(ticks(&mut session, "OWED"), 300);
+
+    session.batch_execute("delete from refused").unwrap();
+    let_owed_be_retried(&mut session);
+    tick(&mut session);
+    assert_eq!(executions(&mut session), HEALTHY + 800);
+    assert_ledger_matches_executions(&mut session);
+    assert_sound(&mut session);
+}
+
+// Invariant 10 with C1: a schedule that this server cannot read stops nobody else.
+#[test]
+fn schedule_that_the_server_can_no_longer_read_keeps_no_other_from_ticking() {
+    let server = Server::start();
+    let mut session = server.session();
+    make_acme(&mut session);
+    let unreadable = create(&mut session, "0 0 1 1 0");
+    let healthy = create(&mut session, YEARLY);
+    make_yearly_due(&mut session);
+    session
+        .batch_execute(
+            "update kronos_internal.schedules
+             set timezone = 'Mars/Olympus', next_tick_at = now() - interval '1 year', ticked_until = now() - interval '2 years'
+             where cron = '0 0 1 1 0'",
+        )
+        .unwrap();
+    tick(&mut session);
+    assert_eq!(outcomes(&mut session, healthy), ["RUN"]);
+    assert!(outcomes(&mut session, unreadable).is_empty());
+    let overdue =
+        "select count(*) from kronos.check() where invariant = 4 and problem like '%overdue%'";
+    assert_eq!(count(&mut session, overdue), 1, "an operator sees it");
+}

@@ -1,0 +1,230 @@
+//! Invariant 9: no transaction that one workspace holds open makes another's wait.
+
+use crate::domain::*;
+use crate::server::Server;
+use postgres::{Client, Transaction};
+use std::sync::Barrier;
+use std::thread;
+
+/// Stands for an hourly expression whose next tick no test lives to see.
+const HOURLY: &str = "17 * * * *";
+
+/// A server with workspaces a and b: three jobs each on the same hourly expression, which is returned, one more each, and
+/// executions that wait.
+fn server_with_two_tenants() -> (Server, Client, String) {
+    let server = Server::start();
+    let mut session = server.session();
+    session.batch_execute("select kronos.start()").unwrap();
+    let hourly = format!("{} * * * *", minutes_ago(&mut session, 30));
+    for workspace in ["a", "b"] {
+        make_workspace(&mut session, workspace);
+        for name in ["first", "second", "third"] {
+            create_named(&mut session, workspace, name, &hourly);
+        }
+        create_named(&mut session, workspace, "alone", "5 5 5 5 *");
+        let enqueue = "select kronos.enqueue('hook', workspace => $1) from generate_series(1, 5)";
+        session.query(enqueue, &[&workspace]).unwrap();
+    }
+    (server, session, hourly)
+}
+
+/// What workspace a leaves open.
+const HELD_OPEN: [(&str, &str); 11] = [
+    (
+        "a create on an expression that b uses",
+        "select kronos.create_cron_job('hook', '17 * * * *', workspace => 'a')",
+    ),
+    (
+        "a create on a new expression",
+        "select kronos.create_cron_job('hook', '18 * * * *', workspace => 'a')",
+    ),
+    (
+        "a cancel",
+        "select kronos.cancel_cron_job(job_name => 'first', workspace => 'a')",
+    ),
+    (
+        "the cancel of all jobs",
+        "select kronos.apply_crontab('[]', workspace => 'a'),
+                kronos.cancel_cron_job(job_name => 'first', workspace => 'a'),
+                kronos.cancel_cron_job(job_name => 'second', workspace => 'a'),
+                kronos.cancel_cron_job(job_name => 'third', workspace => 'a'),
+                kronos.cancel_cron_job(job_name => 'alone', workspace => 'a')",
+    ),
+    (
+        "an update",
+        "select kronos.update_cron_job(job_name => 'first', priority => 3, workspace => 'a')",
+    ),
+    (
+        "an update to another expression",
+        "select kronos.update_cron_job(job_name => 'first', cron => '5 5 5 5 *', workspace => 'a')",
+    ),
+    (
+        "a pause",
+        "select kronos.pause_cron_job(job_name => 'alone', workspace => 'a')",
+    ),
+    (
+        "a backfill",
+        "select kronos.backfill_cron_job(job_name => 'first', tick_from => now() - interval '3 hours', workspace => 'a')",
+    ),
+    (
+        "a rename of the workspace",
+        "update kronos_internal.workspaces set name = 'x' where name = 'a'",
+    ),
+    (
+        "a change of the endpoint",
+        "select kronos.update_endpoint('hook', new_name => 'other', workspace => 'a')",
+    ),
+    (
+        "a claim",
+        "select kronos.claim_executions('w', 10, workspace => 'a')",
+    ),
+];
+
+/// What workspace b does meanwhile; each rolls back, so that the next finds the same.
+const MEANWHILE: [&str; 13] = [
+    "select kronos.create_cron_job('hook', '17 * * * *', workspace => 'b')",
+    "select kronos.create_cron_job('hook', '18 * * * *', workspace => 'b')",
+    "select kronos.create_cron_job('hook', '19 * * * *', workspace => 'b')",
+    "select kronos.update_cron_job(job_name => 'first', cron => '18 * * * *', workspace => 'b')",
+    "select kronos.cancel_cron_job(job_name => 'first', workspace => 'b')",
+    "select kronos.cancel_cron_job(job_name => 'alone', workspace => 'b')",
+    "select kronos.pause_cron_job(job_name => 'alone', workspace => 'b')",
+    "select kronos.backfill_cron_job(job_name => 'first', tick_from => now() - interval '3 hours', workspace => 'b')",
+    "select kronos.trigger_cron_job(job_name => 'first', workspace => 'b')",
+    "select kronos.enqueue('hook', workspace => 'b')",
+    "select kronos.complete_execution(execution_id, attempt, 'w')
+     from kronos.claim_executions('w', 2, workspace => 'b')",
+    "select kronos.claim_any_executions('w', 20)",
+    "select kronos.apply_crontab('[{\"name\": \"declared\", \"endpoint\": \"hook\", \"cron\": \"17 * * * *\"}]', workspace => 'b')",
+];
+
+fn assert_waits_for_no_lock(transaction: &mut Transaction, held: &str, statement: &str) {
+    let mut savepoint = transaction.savepoint("call").unwrap();
+    if let Err(error) = savepoint.query(statement, &[]) {
+        panic!("while {held} is open: {statement}: {error:?}");
+    }
+    savepoint.rollback().unwrap();
+}
+
+// C8, C16, C17, C18.
+#[test]
+fn open_transaction_of_one_workspace_makes_no_call_of_another_wait() {
+    let (server, mut session, hourly) = server_with_two_tenants();
+    session
+        .batch_execute(
+            "update kronos_internal.jobs set created_at = now() - interval '1 day', version_since = now() - interval '1 day',
+                                             active_since = now() - interval '1 day'",
+        )
+        .unwrap();
+    let mut holding = server.session();
+    let mut calling = server.session();
+    calling
+        .batch_execute("set lock_timeout = '1s'; set statement_timeout = '20s'")
+        .unwrap();
+    for (held, statement) in HELD_OPEN {
+        forget_due(&mut session);
+        let mut hold = holding.transaction().unwrap();
+        hold.query(&statement.replace(HOURLY, &hourly), &[])
+            .unwrap();
+        {
+            let mut call = calling.transaction().unwrap();
+            for statement in MEANWHILE {
+                let statement = statement.replace(HOURLY, &hourly);
+                assert_waits_for_no_lock(&mut call, held, &statement);
+            }
+            call.rollback().unwrap();
+        }
+        tick_without_waiting(&server);
+        let of_b = "select count(*) from kronos.ticks where workspace = 'b' and outcome = 'RUN'";
+        assert_eq!(count(&mut session, of_b), 3, "while {held} is open");
+        assert_waits_for_nobody(&server, "call kronos.upkeep()");
+        hold.rollback().unwrap();
+        tick(&mut session);
+        let all = ticks(&mut session, "RUN");
+        assert_eq!(all, 6, "when {held} has been rolled back");
+        assert_ledger_matches_executions(&mut session);
+        assert_sound(&mut session);
+    }
+}
+
+/// Makes the hourly schedules due again, their ticks unknown.
+fn forget_due(session: &mut Client) {
+    session
+        .batch_execute(
+            "delete from kronos_internal.ticks;
+             delete from kronos_internal.live_executions where tick_at is not null;
+             update kronos_internal.schedules
+             set ticked_until = (select t - interval '1 minute'
+                                 from kronos.next_ticks(cron, timezone, now() - interval '1 hour', 1) t),
+                 next_tick_at = (select kronos.next_ticks(cron, timezone, now() - interval '1 hour', 1))
+             where cron like '% * * * *'",
+        )
+        .unwrap();
+}
+
+// C16: two deployments that remove everything, on disjoint jobs.
+#[test]
+fn two_workspaces_that_remove_all_their_jobs_at_once_never_deadlock() {
+    let server = Server::start();
+    let mut session = server.session();
+    session.batch_execute("select kronos.start()").unwrap();
+    for workspace in ["a", "b"] {
+        make_workspace(&mut session, workspace);
+    }
+    let crontab = "[{\"name\": \"1\", \"endpoint\": \"hook\", \"cron\": \"17 * * * *\"},
+                    {\"name\": \"2\", \"endpoint\": \"hook\", \"cron\": \"17 * * * *\"},
+                    {\"name\": \"3\", \"endpoint\": \"hook\", \"cron\": \"5 5 5 5 *\"},
+                    {\"name\": \"4\", \"endpoint\": \"hook\", \"cron\": \"6 6 6 6 *\"}]";
+    for round in 0..15 {
+        for workspace in ["a", "b"] {
+            let apply = "select kronos.apply_crontab($1::text::jsonb, workspace => $2)";
+            session.query(apply, &[&crontab, &workspace]).unwrap();
+        }
+        assert_eq!(entries(&mut session), 6);
+        let start = Barrier::new(2);
+        thread::scope(|scope| {
+            for workspace in ["a", "b"] {
+                let (server, start) = (&server, &start);
+                scope.spawn(move || {
+                    let mut deploying = server.session();
+                    start.wait();
+                    let apply = "select kronos.apply_crontab('[]', workspace => $1)";
+                    let result = deploying.query(apply, &[&workspace]);
+                    result.unwrap_or_else(|error| panic!("round {round}: {error:?}"));
+                });
+            }
+        });
+        assert_eq!(entries(&mut session), 0);
+        assert_sound(&mut session);
+    }
+}
+
+// C17: a cancel of a schedule's last committed job does not starve while others keep creating on the expression.
+#[test]
+fn cancel_does_not_wait_for_as_long_as_another_workspace_goes_on_creating() {
+    let (server, mut session, _) = server_with_two_tenants();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            let (server, stop) = (&server, &stop);
+            scope.spawn(move || {
+                let mut creating = server.session();
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let mut transaction = creating.transaction().unwrap();
+                    let create = "select kronos.create_cron_job('hook', '5 5 5 5 *', workspace => 'a'), pg_sleep(0.2)";
+                    transaction.query(create, &[]).unwrap();
+                    transaction.commit().unwrap();
+                }
+            });
+        }
+        let mut cancelling = server.session();
+        cancelling.batch_execute("set lock_timeout = '1s'").unwrap();
+        let cancelled = cancelling.query(
+            "select kronos.cancel_cron_job(job_name => 'alone', workspace => 'b')",
+            &[],
+        );
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        cancelled.unwrap();
+    });
+    assert_sound(&mut session);
+}

@@ -1,0 +1,133 @@
+//! Statements that workers and applications call often are planned once per backend, by plans that hold whatever the
+//! tables' sizes become.
+
+use crate::domain::*;
+use crate::server::{Server, wait_for};
+use postgres::Client;
+use std::time::{Duration, Instant};
+
+const STATISTICS: [&str; 4] = [
+    "shared_preload_libraries = 'pg_cron, pg_stat_statements'",
+    "pg_stat_statements.track = 'all'",
+    "pg_stat_statements.track_planning = on",
+    "autovacuum = off",
+];
+
+fn start() -> (Server, Client) {
+    let server = Server::start_with(&STATISTICS);
+    let mut session = server.session();
+    make_acme(&mut session);
+    session
+        .batch_execute(
+            "create extension pg_stat_statements; set kronos.workspace = 'acme';
+             create table public.c (execution_id uuid, attempt integer, list jsonb, nth integer)",
+        )
+        .unwrap();
+    (server, session)
+}
+
+/// Each hot call once, on executions that it makes itself; the lists too.
+fn call_everything(session: &mut Client) {
+    session
+        .batch_execute(
+            r#"
+select kronos.enqueue('hook', '{"n": 1}') from generate_series(1, 9);
+select kronos.enqueue('hook', priority => 0, idempotency_key => kronos.uuid_v7()::text);
+select kronos.enqueue_many('[{"endpoint": "hook"}, {"endpoint": "hook"}]');
+insert into c
+    select execution_id, attempt, jsonb_build_array(jsonb_build_object('execution_id', execution_id, 'attempt', attempt)) as list,
+           row_number() over () as nth
+    from kronos.claim_executions('w', 6);
+insert into c
+    select execution_id, attempt, jsonb_build_array(jsonb_build_object('execution_id', execution_id, 'attempt', attempt)), 7
+    from kronos.claim_any_executions('w');
+select kronos.heartbeat_executions('w', list) from c;
+select kronos.log_execution(execution_id, attempt, 'w', 'm') from c;
+select kronos.complete_execution(execution_id, attempt, 'w') from c where nth = 1;
+select kronos.fail_execution(execution_id, attempt, 'w', 'no', retry_at => '2100-01-01Z') from c where nth = 2;
+select kronos.release_execution(execution_id, attempt, 'w') from c where nth = 3;
+select kronos.complete_executions('w', list) from c where nth = 4;
+select kronos.fail_executions('w', list) from c where nth = 5;
+select kronos.release_executions('w', list) from c where nth = 6;
+select kronos.complete_execution(execution_id, attempt, 'w') from c where nth = 7;
+select kronos.next_wakeup();
+select kronos.next_wakeup(all_workspaces => true);
+select kronos.get_execution(execution_id) from c where nth < 7;
+select kronos.list_attempts(execution_id), kronos.list_logs(execution_id) from c where nth < 7;
+select kronos.list_executions(max => 5), kronos.list_executions(max => 5, status => 'SUCCEEDED');
+select kronos.cancel_execution(execution_id) from c where nth = 2;
+delete from c;
+"#,
+        )
+        .unwrap();
+}
+
+/// Kronos's own statements since the last reset: their text, calls, plans, and blocks and rows per call.
+fn statements(session: &mut Client) -> Vec<(String, i64, i64, i64)> {
+    let statement = "select query, calls, plans, (shared_blks_hit + shared_blks_read) / calls
+                     from pg_stat_statements where not toplevel and query like '%kronos%' and calls > 0";
+    let rows = session.query(statement, &[]).unwrap();
+    rows.iter()
+        .map(|row| (row.get(0), row.get(1), row.get(2), row.get(3)))
+        .collect()
+}
+
+fn reset(session: &mut Client) {
+    session
+        .batch_execute("select pg_stat_statements_reset()")
+        .unwrap();
+}
+
+#[test]
+fn hundred_further_calls_in_a_warm_backend_plan_nothing() {
+    let (_server, mut session) = start();
+    call_everything(&mut session);
+    reset(&mut session);
+    for _ in 0..100 {
+        call_everything(&mut session);
+    }
+    let seen = statements(&mut session);
+    assert!(seen.len() > 15, "{seen:#?}");
+    for (query, calls, plans, _) in seen {
+        assert_eq!(plans, 0, "{calls} calls of {query}");
+    }
+}
+
+/// The generic plans are made on empty tables, and again after statistics were gathered on full ones.
+#[test]
+fn plans_made_on_empty_tables_hold_on_full_ones() {
+    let (_server, mut session) = start();
+    call_everything(&mut session);
+    session
+        .batch_execute(
+            "select kronos.create_workspace('big'), kronos.create_endpoint('hook', 'HTTP', workspace => 'big');
+             insert into kronos_internal.live_executions
+                 (workspace_id, endpoint_id, run_at, priority, origin, status, endpoint_type, input, metadata)
+             select e.workspace_id, e.endpoint_id, now() - interval '1 hour' + n * interval '1 millisecond', 5, 'ENQUEUE', 'QUEUED',
+                    'HTTP', '{}', '{}'
+             from kronos_internal.endpoints e, generate_series(1, 100000) n;
+             insert into kronos_internal.history
+                 (execution_id, workspace_id, endpoint_id, run_at, created_at, started_at, finished_at, priority, attempt,
+                  failed_attempts, origin, status, endpoint_type, worker_id, outcome, input, metadata)
+             select kronos.uuid_v7(), e.workspace_id, e.endpoint_id, now(), now(), now(), now(), 5, 1, 0, 'ENQUEUE', 'SUCCEEDED',
+                    'HTTP', 'w', 'SUCCEEDED', '{}', '{}'
+             from kronos_internal.endpoints e, generate_series(1, 100000) n;",
+        )
+        .unwrap();
+    for analyze in ["", "analyze"] {
+        session.batch_execute(analyze).unwrap();
+        call_everything(&mut session);
+        reset(&mut session);
+        // Claims read from their front, and from the beginning once a second.
+        let start = Instant::now();
+        wait_for("claims from the beginning", || {
+            call_everything(&mut session);
+            start.elapsed() > Duration::from_millis(1500)
+        });
+        let seen = statements(&mut session);
+        assert!(seen.len() > 15, "{seen:#?}");
+        for (query, _, _, blocks) in seen {
+            assert!(blocks < 400, "{blocks} blocks a call ({analyze}): {query}");
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Invariants 1 and 2: the pool of pg_cron entries, and what upkeep does every minute.
+
+use crate::domain::*;
+use crate::server::Server;
+use postgres::Client;
+use std::thread;
+
+/// A server that gives so many schedules an entry of their own.
+fn server_with_max_entries(max: u32) -> (Server, Client) {
+    let server = Server::start_with(&[&format!("kronos.max_entries = {max}")]);
+    let mut session = server.session();
+    make_acme(&mut session);
+    (server, session)
+}
+
+fn all_entries(session: &mut Client) -> i64 {
+    count(session, "select count(*) from cron.job")
+}
+
+// Invariant 2: schedules without a slot are woken by upkeep's entry.
+#[test]
+fn schedules_beyond_max_entries_are_woken_by_upkeep() {
+    let (_server, mut session) = server_with_max_entries(2);
+    let jobs: Vec<_> = (0..5)
+        .map(|n| create(&mut session, &format!("0 0 1 1 {n}")))
+        .collect();
+    assert_eq!(entries(&mut session), 2);
+    assert_eq!(all_entries(&mut session), 3, "and upkeep's");
+    let upkeeps = "select count(*) from cron.job where jobname = 'kronos upkeep' and schedule = '* * * * *' and active
+                   and command like '%CALL kronos.upkeep()%'";
+    assert_eq!(count(&mut session, upkeeps), 1);
+    assert_sound(&mut session);
+    lose_wake_ups(&mut session, 24 * 370);
+    upkeep(&mut session);
+    for job_id in jobs {
+        let ran = outcomes(&mut session, job_id);
+        assert!(ran.contains(&"RUN".to_owned()), "{ran:?}");
+    }
+    let finished = "select count(*) from kronos_internal.upkeep_runs where finished_at is not null";
+    assert_eq!(count(&mut session, finished), 1);
+    assert_sound(&mut session);
+}
+
+#[test]
+fn with_no_entries_at_all_upkeep_wakes_every_schedule() {
+    let (_server, mut session) = server_with_max_entries(0);
+    create(&mut session, YEARLY);
+    create(&mut session, "5 5 5 5 *");
+    assert_eq!(all_entries(&mut session), 1);
+    make_yearly_due(&mut session);
+    upkeep(&mut session);
+    assert_eq!(ticks(&mut session, "RUN"), 1);
+    assert_sound(&mut session);
+}
+
+// Invariant 2: a slot is free again when its schedule goes.
+#[test]
+fn slot_that_a_schedule_has_left_is_given_to_the_next_new_one() {
+    let (_server, mut session) = server_with_max_entries(2);
+    let jobs: Vec<_> = (0..3)
+        .map(|n| create(&mut session, &format!("0 0 1 1 {n}")))
+        .collect();
+    try_cancel(&mut session, jobs[0]).unwrap();
+    assert_eq!(entries(&mut session), 1);
+    create(&mut session, YEARLY);
+    assert_eq!(entries(&mut session), 2);
+    let of_new = "select count(*) from cron.job where schedule = '0 0 1 1 *'";
+    assert_eq!(count(&mut session, of_new), 1);
+    // Also one that a transaction gave up.
+    try_cancel(&mut session, jobs[1]).unwrap();
+    let mut transaction = session.transaction().unwrap();
+    create(&mut transaction, "6 6 6 6 *");
+    assert_eq!(entries(&mut transaction), 2);
+    transaction.rollback().unwrap();
+    create(&mut session, "7 7 7 7 *");
+    assert_eq!(entries(&mut session), 2);
+    assert_sound(&mut session);
+}
+
+// Invariant 2.
+#[test]
+fn eight_sessions_that_create_forty_schedules_at_once_stay_within_max_entries() {
+    let (server, mut session) = server_with_max_entries(5);
+    thread::scope(|scope| {
+        for nth in 0..8 {
+            let server = &server;
+            scope.spawn(move || {
+                let mut creating = server.session();
+                for n in 0..5 {
+                    create(&mut creating, &format!("{} 4 * * *", nth * 5 + n));
+                }
+            });
+        }
+    });
+    assert_eq!(
+        count(
+            &mut session,
+            "select count(*) from kronos_internal.schedules"
+        ),
+        40
+    );
+    assert_eq!(entries(&mut session), 5);
+    assert_sound(&mut session);
+    // They go at once, too.
+    let jobs: Vec<uuid::Uuid> = session
+        .query("select job_id from kronos.jobs", &[])
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    thread::scope(|scope| {
+        for some in jobs.chunks(5) {
+            let server = &server;
+            scope.spawn(move || {
+                let mut cancelling = server.session();
+                for job_id in some {
+                    try_cancel(&mut cancelling, *job_id).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(entries(&mut session), 0);
+    assert_sound(&mut session);
+}
+
+// Invariant 2: nobody waits for a slot that another transaction has reserved.
+#[test]
+fn create_passes_over_slots_that_open_transactions_have_reserved() {
+    let (server, mut session) = server_with_max_entries(2);
+    let mut reserving = server.session();
+    let mut transaction = reserving.transaction().unwrap();
+    create(&mut transaction, "0 0 1 1 1");
+    create(&mut transaction, "0 0 1 1 2");
+    session.batch_execute("set lock_timeout = '1s'").unwrap();
+    create(&mut session, YEARLY);
+    assert_eq!(entries(&mut session), 0, "upkeep's entry wakes it");
+    assert_sound(&mut session);
+    transaction.commit().unwrap();
+    assert_eq!(entries(&mut session), 2);
+    assert_sound(&mut session);
+}
+
+// Invariant 9: upkeep's entry is everybody's; who has an entry of its own does not wait for who creates it.
+#[test]
+fn create_does_not_wait_for_a_transaction_that_creates_upkeeps_entry() {
+    let server = Server::start();
+    let mut session = server.session();
+    for workspace in ["a", "b"] {
+        make_workspace(&mut session, workspace);
+    }
+    let mut creating = server.session();
+    let mut transaction = creating.transaction().unwrap();
+    create_named(&mut transaction, "a", "first", YEARLY);
+    session.batch_execute("set lock_timeout = '1s'").unwrap();
+    create_named(&mut session, "b", "first", YEARLY);
+    transaction.rollback().unwrap();
+    // The next create makes what the other transaction has not.
+    create_named(&mut session, "b", "second", YEARLY);
+    assert_eq!(all_entries(&mut session), 2);
+    assert_sound(&mut session);
+}
+
+// F9: advisory locks and LOCK TABLE are everybody's; Kronos's locks are not.
+#[test]
+fn role_with_nothing_but_connect_cannot_block_a_create() {
+    let (server, mut session) = server_with_max_entries(2);
+    session.batch_execute("create role mallory login").unwrap();
+    let mut mallory = server.session_as("mallory");
+    mallory
+        .batch_execute(
+            "begin;
+             select pg_advisory_lock(hashtextextended('kronos schedule 17 4 5 6 * UTC', 0));
+             select count(pg_advisory_lock(n)) from generate_series(0, 200) n;
+             select count(pg_advisory_lock(c.oid::int, n)) from pg_class c, generate_series(0, 3) n where c.relname = 'schedules';",
+        )
+        .unwrap();
+    for statement in [
+        "lock table kronos_internal.schedules",
+        "lock table cron.job",
+        "select from kronos_internal.schedules for update",
+    ] {
+        let mut other = server.session_as("mallory");
+        other.batch_execute(statement).expect_err(statement);
+    }
+    session.batch_execute("set lock_timeout = '1s'").unwrap();
+    for cron in ["17 4 5 6 *", "18 4 5 6 *", "19 4 5 6 *"] {
+        create(&mut session, cron);
+    }
+    assert_eq!(entries(&mut session), 2, "no slot is lost to the locks");
+    tick_without_waiting(&server);
+    assert_sound(&mut session);
+}
+
+// Invariant 2: the last job takes schedule and entry with it.
+#[test]
+fn last_job_of_a_schedule_takes_the_entry_along() {
+    let (_server, mut session) = server_with_max_entries(2);
+    let first = create(&mut session, YEARLY);
+    let second = create(&mut session, YEARLY);
+    try_cancel(&mut session, first).unwrap();
+    assert_eq!(entries(&mut session), 1);
+    let pause = "select kronos.pause_cron_job($1, workspace => 'acme')";
+    session.query(pause, &[&second]).unwrap();
+    assert_eq!(entries(&mut session), 0);
+    assert_eq!(
+        count(
+            &mut session,
+            "select count(*) from kronos_internal.schedules"
+        ),
+        0
+    );
+    assert_sound(&mut session);
+    let resume = "select kronos.resume_cron_job($1, workspace => 'acme')";
+    session.query(resume, &[&second]).unwrap();
+    assert_eq!(entries(&mut session), 1);
+    try_update(&mut session, second, Some("5 5 5 5 *")).unwrap();
+    let left = "select count(*) from cron.job where schedule = '5 5 5 5 *'";
+    assert_eq!((count(&mut session, left), entries(&mut session)), (1, 1));
+    assert_sound(&mut session);
+}
+
+// Design 12: upkeep is everybody's: a run whose last one is still under way, or many at once, harm nothing.
+#[test]
+fn upkeep_may_run_in_several_sessions_at_once_and_beside_ticks() {
+    let (server, mut session) = server_with_max_entries(2);
+    let job_id = create(&mut session, YEARLY);
+    copy_job(&mut session, job_id, 999);
+    create(&mut session, "5 5 5 5 *");
+    session
+        .batch_execute(
+            "select kronos.set_retention(execution_retention => '1 day', workspace => 'acme')",
+        )
+        .unwrap();
+    for _ in 0..3 {
+        make_yearly_due(&mut session);
+        session
+            .batch_execute("update kronos_internal.schedules set next_tick_at = next_tick_at + interval '1 hour' where cron = '5 5 5 5 *'")
+            .unwrap();
+        thread::scope(|scope| {
+            for nth in 0..6 {
+                let server = &server;
+                scope.spawn(move || match nth % 3 {
+                    0 => tick(&mut server.session()),
+                    1 => upkeep(&mut server.session()),
+                    _ => server
+                        .session()
+                        .batch_execute("select kronos.prune()")
+                        .unwrap(),
+                });
+            }
+        });
+    }
+    assert_eq!(executions(&mut session), 1000);
+    assert_ledger_matches_executions(&mut session);
+    assert_sound(&mut session);
+}
+
+// Design 12: upkeep looks at the ledgers of one sixtieth of the jobs a minute.
+#[test]
+fn upkeep_prunes_the_ledger_of_the_jobs_whose_minute_it_is_and_prune_of_all() {
+    let (_server, mut session) = server_with_max_entries(2);
+    let job_id = create(&mut session, YEARLY);
+    copy_job(&mut session, job_id, 599);
+    make_yearly_due(&mut session);
+    tick(&mut session);
+    session
+        .batch_execute(
+            "delete from kronos_internal.live_executions;
+             update kronos_internal.ticks set recorded_at = recorded_at - interval '40 days';
+             update kronos_internal.jobs set created_at = created_at - interval '40 days'",
+        )
+        .unwrap();
+    upkeep(&mut session);
+    let kept = ticks(&mut session, "RUN");
+    assert!((1..600).contains(&kept), "{kept}");
+    session.batch_execute("select kronos.prune()").unwrap();
+    assert_eq!(ticks(&mut session, "RUN"), 0);
+    assert_sound(&mut session);
+}

@@ -1,0 +1,120 @@
+-- Tenants: workspaces, and what belongs to them alone.
+
+create schema kronos_internal;
+comment on schema kronos_internal is
+    'Private to Kronos: its tables change without notice. Read the views of schema kronos instead.';
+revoke all on schema kronos_internal from public;
+
+-- PostgreSQL compares intervals by months of 30 days and adds them by the calendar, so '-60000000 months 1800000100 days'
+-- passes for 100 days. A duration has neither months nor days: it compares and adds alike.
+create domain kronos_internal.duration as interval
+    constraint duration_is_canonical
+        check (value >= interval '0' and date_part('year', value) = 0
+               and date_part('month', value) = 0 and date_part('day', value) = 0);
+comment on domain kronos_internal.duration is 'A length of time in hours, minutes and seconds: never negative, no days or months.';
+
+-- Ids sort by time, so lists and windows of time are read by id alone.
+create function kronos.uuid_v7_at(at timestamptz) returns uuid
+language sql
+immutable strict parallel safe
+return (pg_catalog.lpad(pg_catalog.to_hex(greatest(pg_catalog.floor(extract(epoch from at) * 1000), 0)::bigint), 12, '0')
+        || '70008000000000000000')::uuid;
+
+create table kronos_internal.workspaces (
+    workspace_id uuid primary key default kronos.uuid_v7(),
+    name text not null,
+    execution_retention kronos_internal.duration not null default interval '720 hours',
+    job_retention kronos_internal.duration not null default interval '720 hours',
+    created_at timestamptz not null default clock_timestamp(),
+    constraint workspaces_name_unique unique (name),
+    constraint workspaces_name_length check (length(name) between 1 and 200),
+    constraint workspaces_retention_at_least_a_day
+        check (execution_retention >= interval '24 hours' and job_retention >= interval '24 hours')
+);
+comment on table kronos_internal.workspaces is 'A tenant: it owns endpoints, jobs and executions.';
+comment on column kronos_internal.workspaces.execution_retention is
+    'How long finished executions, ledger rows and idempotency keys are kept.';
+comment on column kronos_internal.workspaces.job_retention is 'How long retired jobs and deleted endpoints are kept.';
+
+create table kronos_internal.payload_specs (
+    payload_spec_id uuid primary key default kronos.uuid_v7(),
+    workspace_id uuid not null references kronos_internal.workspaces,
+    name text not null,
+    schema jsonb not null,
+    revision_id uuid not null default kronos.uuid_v7(),
+    created_at timestamptz not null default clock_timestamp(),
+    updated_at timestamptz not null default clock_timestamp(),
+    constraint payload_specs_name_unique_in_workspace unique (workspace_id, name),
+    constraint payload_specs_workspace_key unique (workspace_id, payload_spec_id),
+    constraint payload_specs_name_length check (length(name) between 1 and 200),
+    constraint payload_specs_schema_size check (octet_length(schema::text) <= 65536)
+);
+comment on table kronos_internal.payload_specs is 'A JSON Schema that inputs must satisfy.';
+comment on column kronos_internal.payload_specs.revision_id is
+    'Changes with the schema, so that no session uses a compiled schema that is out of date.';
+
+create table kronos_internal.endpoints (
+    endpoint_id uuid primary key default kronos.uuid_v7(),
+    workspace_id uuid not null references kronos_internal.workspaces,
+    name text not null,
+    endpoint_type text not null,
+    spec jsonb not null,
+    max_attempts integer not null,
+    backoff text not null,
+    initial_delay_ms bigint not null,
+    max_delay_ms bigint not null,
+    retry_jitter float8 not null,
+    attempt_timeout kronos_internal.duration,
+    payload_spec_id uuid,
+    created_at timestamptz not null default clock_timestamp(),
+    updated_at timestamptz not null default clock_timestamp(),
+    deleted_at timestamptz,
+    is_live boolean generated always as (case when deleted_at is null then true end) stored,
+    constraint endpoints_workspace_key unique (workspace_id, endpoint_id),
+    constraint endpoints_live_key unique (endpoint_id, is_live),
+    constraint endpoints_payload_spec_in_same_workspace
+        foreign key (workspace_id, payload_spec_id)
+        references kronos_internal.payload_specs (workspace_id, payload_spec_id),
+    constraint endpoints_name_length check (length(name) between 1 and 200),
+    constraint endpoints_type_length check (length(endpoint_type) between 1 and 100),
+    constraint endpoints_spec_is_object check (jsonb_typeof(spec) = 'object'),
+    constraint endpoints_spec_size check (octet_length(spec::text) <= 65536),
+    constraint endpoints_max_attempts_range check (max_attempts between 1 and 1000),
+    constraint endpoints_backoff_known check (backoff in ('fixed', 'linear', 'exponential')),
+    constraint endpoints_delay_range
+        check (initial_delay_ms between 0 and 2592000000 and max_delay_ms between 0 and 2592000000),
+    constraint endpoints_retry_jitter_range check (retry_jitter between 0 and 1),
+    constraint endpoints_attempt_timeout_range
+        check (attempt_timeout > interval '0' and attempt_timeout <= interval '720 hours')
+);
+create unique index endpoints_name_unique_in_workspace
+    on kronos_internal.endpoints (workspace_id, name) where deleted_at is null;
+create index endpoints_by_type on kronos_internal.endpoints (workspace_id, endpoint_type);
+create index endpoints_by_payload_spec on kronos_internal.endpoints (payload_spec_id) where payload_spec_id is not null;
+comment on table kronos_internal.endpoints is 'Where executions run: a type, its spec, and how failures are retried.';
+comment on column kronos_internal.endpoints.attempt_timeout is
+    'The longest that one attempt may take; heartbeats do not extend its lease beyond.';
+comment on column kronos_internal.endpoints.deleted_at is
+    'A deleted endpoint stays for its history and its unfinished executions until prune() removes it.';
+comment on column kronos_internal.endpoints.is_live is
+    'Live jobs refer to it, so PostgreSQL refuses to delete an endpoint in use.';
+
+-- The delay after an execution's n-th failed attempt, before jitter. The two forms of backoff are those of AWS's
+-- "Exponential Backoff and Jitter"; the exponent is capped so that the power stays finite.
+create function kronos.retry_delay(backoff text, initial_delay_ms bigint, max_delay_ms bigint, failed_attempts integer)
+returns interval
+language sql
+immutable
+parallel safe
+return pg_catalog.make_interval(secs => least(
+    max_delay_ms::float8,
+    initial_delay_ms::float8
+    * case backoff
+          when 'fixed' then 1
+          when 'linear' then failed_attempts
+          else pg_catalog.power(2::float8, least(failed_attempts - 1, 100))
+      end) / 1000);
+
+select pg_catalog.pg_extension_config_dump('kronos_internal.workspaces', '');
+select pg_catalog.pg_extension_config_dump('kronos_internal.payload_specs', '');
+select pg_catalog.pg_extension_config_dump('kronos_internal.endpoints', '');

@@ -1,0 +1,182 @@
+-- What users read: rows with names in place of ids. Functions return rows of these views.
+
+create view kronos.workspaces as
+select w.name as workspace, pg_catalog.justify_hours(w.execution_retention) as execution_retention,
+       pg_catalog.justify_hours(w.job_retention) as job_retention, w.created_at, w.workspace_id,
+       pg_catalog.encode(pg_catalog.uuid_send(w.workspace_id), 'base64') as cursor
+from kronos_internal.workspaces w;
+comment on view kronos.workspaces is 'The workspaces, with how long they keep history.';
+comment on column kronos.workspaces.cursor is 'Pass it as after_cursor to list the rows that follow.';
+
+create view kronos.payload_specs as
+select w.name as workspace, p.name as payload_spec, p.schema, p.created_at, p.updated_at, p.payload_spec_id,
+       pg_catalog.encode(pg_catalog.uuid_send(p.payload_spec_id), 'base64') as cursor
+from kronos_internal.payload_specs p join kronos_internal.workspaces w using (workspace_id);
+comment on view kronos.payload_specs is 'The JSON Schemas that inputs must satisfy.';
+
+create view kronos.endpoints as
+select w.name as workspace, e.name as endpoint, e.endpoint_type, e.spec, e.max_attempts, e.backoff, e.initial_delay_ms,
+       e.max_delay_ms, e.retry_jitter, e.attempt_timeout, p.name as payload_spec, e.created_at, e.updated_at,
+       e.deleted_at, e.endpoint_id,
+       pg_catalog.encode(pg_catalog.uuid_send(e.endpoint_id), 'base64') as cursor
+from kronos_internal.endpoints e
+join kronos_internal.workspaces w using (workspace_id)
+left join kronos_internal.payload_specs p using (payload_spec_id);
+comment on view kronos.endpoints is 'The endpoints, also the deleted ones that history still refers to.';
+
+create view kronos.jobs as
+select w.name as workspace, j.name as job_name, j.job_id, j.version, j.status, j.cron, j.timezone, e.name as endpoint,
+       (select t.tick_at
+        from kronos.next_ticks(j.cron, j.timezone,
+                               greatest(s.ticked_until, j.active_since, j.starts_at - interval '1 microsecond'), 1) t (tick_at)
+        where s.schedule_id is not null and t.tick_at < coalesce(j.ends_at, 'infinity')) as next_tick_at,
+       (select max(t.tick_at) from kronos_internal.ticks t where t.job_id = j.job_id) as last_tick_at,
+       j.priority, j.overlap_policy, j.catchup_policy, j.catchup_window, j.jitter, j.starts_at, j.ends_at, j.input,
+       j.metadata, j.declared_by, j.created_at, j.version_since, j.paused_at, j.paused_reason, j.retired_at,
+       j.retired_reason,
+       pg_catalog.encode(pg_catalog.uuid_send(j.job_id), 'base64') as cursor
+from kronos_internal.jobs j
+join kronos_internal.workspaces w using (workspace_id)
+join kronos_internal.endpoints e using (endpoint_id)
+left join kronos_internal.schedules s using (schedule_id);
+comment on view kronos.jobs is 'The cron jobs, each in its current version.';
+comment on column kronos.jobs.next_tick_at is 'The next tick; null if none is to come, or if the job is not active.';
+comment on column kronos.jobs.last_tick_at is 'The last tick of the job in the ledger.';
+comment on column kronos.jobs.declared_by is 'The set of apply_crontab() that declares the job.';
+
+create view kronos.job_versions as
+select w.name as workspace, j.name as job_name, v.job_id, v.version, v.name, v.cron, v.timezone, e.name as endpoint,
+       v.priority, v.overlap_policy, v.catchup_policy, v.catchup_window, v.jitter, v.starts_at, v.ends_at, v.input,
+       v.metadata, v.began_at, v.ended_at,
+       pg_catalog.encode(pg_catalog.int4send(v.version), 'base64') as cursor
+from (select o.job_id, o.version, o.name, o.endpoint_id, o.cron, o.timezone, o.input, o.metadata, o.starts_at, o.ends_at,
+             o.catchup_policy, o.catchup_window, o.overlap_policy, o.jitter, o.priority, o.began_at, o.ended_at
+      from kronos_internal.job_versions o
+      union all
+      select c.job_id, c.version, c.name, c.endpoint_id, c.cron, c.timezone, c.input, c.metadata, c.starts_at, c.ends_at,
+             c.catchup_policy, c.catchup_window, c.overlap_policy, c.jitter, c.priority, c.version_since, c.retired_at
+      from kronos_internal.jobs c) v
+join kronos_internal.jobs j using (job_id)
+join kronos_internal.workspaces w using (workspace_id)
+join kronos_internal.endpoints e on e.endpoint_id = v.endpoint_id;
+comment on view kronos.job_versions is 'Every version of every cron job, the current one included.';
+comment on column kronos.job_versions.job_name is 'What the job is called now.';
+comment on column kronos.job_versions.name is 'What the job was called in this version.';
+
+create view kronos.ticks as
+select w.name as workspace, j.name as job_name, t.tick_at, t.outcome, t.reason, t.job_id, t.version, t.execution_id,
+       t.recorded_at, t.from_tick_at,
+       pg_catalog.encode(pg_catalog.timestamptz_send(t.tick_at), 'base64') as cursor
+from (select l.workspace_id, l.job_id, l.version, l.tick_at, l.tick_at as from_tick_at,
+             case when l.execution_id is null then 'SKIPPED' else 'RUN' end as outcome, l.reason, l.execution_id, l.recorded_at
+      from kronos_internal.ticks l
+      union all
+      select d.workspace_id, d.job_id, d.version, d.to_tick_at, d.from_tick_at, 'DROPPED', d.reason, null, d.recorded_at
+      from kronos_internal.dropped_ticks d
+      union all
+      select o.workspace_id, o.job_id, null, o.tick_at, o.tick_at, 'OWED', coalesce(o.error, 'the job was being changed'),
+             null, o.since
+      from kronos_internal.owed o) t
+join kronos_internal.workspaces w using (workspace_id)
+left join kronos_internal.jobs j on j.job_id = t.job_id;
+comment on view kronos.ticks is
+    'What became of each tick of a job: RUN, SKIPPED (reason says why), OWED (to be written by the next wake-ups), or DROPPED by its catchup_policy: one row for all missed ticks from from_tick_at to tick_at.';
+
+create view kronos.executions as
+select w.name as workspace, j.name as job_name, x.execution_id, x.status, x.tick_at, x.run_at, e.name as endpoint,
+       x.attempt, x.worker_id, x.started_at, x.finished_at, x.finished_at - x.started_at as duration,
+       x.output, x.error, x.status_reason, x.origin, x.endpoint_type, x.priority, x.job_id, x.version,
+       x.failed_attempts, x.lease_expires_at, x.deadline_at, x.stop_requested_at, x.created_at,
+       coalesce(x.input, case when x.version = j.version then j.input else v.input end) as input,
+       coalesce(x.metadata, case when x.version = j.version then j.metadata else v.metadata end) as metadata,
+       pg_catalog.encode(pg_catalog.uuid_send(x.execution_id), 'base64') as cursor
+from (select l.workspace_id, l.execution_id, l.endpoint_id, l.job_id, l.version, l.tick_at, l.run_at, l.status,
+             l.status_reason, l.origin, l.endpoint_type, l.priority, l.attempt, l.failed_attempts, l.worker_id,
+             l.started_at, null::timestamptz as finished_at, l.lease_expires_at, l.deadline_at, l.stop_requested_at,
+             l.created_at, l.input, l.metadata, null::jsonb as output, null::text as error
+      from kronos_internal.live_executions l
+      union all
+      select h.workspace_id, h.execution_id, h.endpoint_id, h.job_id, h.version, h.tick_at, h.run_at, h.status,
+             h.status_reason, h.origin, h.endpoint_type, h.priority, h.attempt, h.failed_attempts, h.worker_id,
+             h.started_at, h.finished_at, null, null, h.stop_requested_at, h.created_at, h.input, h.metadata,
+             h.output, h.error
+      from kronos_internal.history h) x
+join kronos_internal.workspaces w using (workspace_id)
+left join kronos_internal.endpoints e on e.endpoint_id = x.endpoint_id
+left join kronos_internal.jobs j on j.job_id = x.job_id
+left join kronos_internal.job_versions v on v.job_id = x.job_id and v.version = x.version;
+comment on view kronos.executions is
+    'Every execution, live or finished, with its last attempt: worker_id, started_at, duration, and output or error.';
+comment on column kronos.executions.origin is
+    'Why it was made: TICK of a schedule, TRIGGER by hand, BACKFILL of a past tick, ENQUEUE of a one-shot.';
+
+create view kronos.attempts as
+select a.execution_id, a.attempt, a.outcome, a.worker_id, a.started_at, a.finished_at,
+       a.finished_at - a.started_at as duration, a.error, a.output, a.workspace_id,
+       pg_catalog.encode(pg_catalog.int4send(a.attempt), 'base64') as cursor
+from (select p.workspace_id, p.execution_id, p.attempt, p.outcome, p.worker_id, p.started_at, p.finished_at, p.error,
+             null::jsonb as output
+      from kronos_internal.attempts p
+      union all
+      select l.workspace_id, l.execution_id, l.attempt, 'RUNNING', l.worker_id, l.started_at, null, null, null
+      from kronos_internal.live_executions l
+      where l.status = 'RUNNING'
+      union all
+      select h.workspace_id, h.execution_id, h.attempt, h.outcome, h.worker_id, h.started_at, h.finished_at, h.error,
+             h.output
+      from kronos_internal.history h
+      where h.outcome is not null) a;
+comment on view kronos.attempts is 'Every attempt: RUNNING, SUCCEEDED, FAILED, RELEASED, LOST or TIMED_OUT.';
+
+create view kronos.execution_logs as
+select l.execution_id, l.line, l.logged_at, l.level, l.message, l.data, l.attempt,
+       pg_catalog.encode(pg_catalog.int4send(l.line), 'base64') as cursor
+from kronos_internal.execution_logs l;
+comment on view kronos.execution_logs is 'The last 1000 lines that workers logged about each execution.';
+
+create view kronos.queues as
+select w.name as workspace, q.endpoint_type, q.waiting, q.running, q.delayed, q.retrying, q.lag
+from (select l.workspace_id, l.endpoint_type,
+             count(*) filter (where l.status <> 'RUNNING' and l.run_at <= now()) as waiting,
+             count(*) filter (where l.status = 'RUNNING') as running,
+             count(*) filter (where l.status in ('PENDING', 'QUEUED') and l.run_at > now()) as delayed,
+             count(*) filter (where l.status = 'RETRYING' and l.run_at > now()) as retrying,
+             coalesce(now() - min(l.run_at) filter (where l.status <> 'RUNNING' and l.run_at <= now()), interval '0') as lag
+      from kronos_internal.live_executions l
+      group by l.workspace_id, l.endpoint_type) q
+join kronos_internal.workspaces w using (workspace_id);
+comment on view kronos.queues is 'What waits and runs, per workspace and endpoint type.';
+comment on column kronos.queues.waiting is 'Executions that are due and that no worker holds.';
+comment on column kronos.queues.delayed is 'Executions whose run_at is to come, not tried yet.';
+comment on column kronos.queues.retrying is 'Executions that wait for their next attempt.';
+comment on column kronos.queues.lag is 'How long the oldest waiting execution has been due.';
+
+create view kronos.failing_jobs as
+select w.name as workspace, j.name as job_name, j.job_id, o.tick_at, o.since, o.tries, o.sqlstate, o.error, o.next_try_at
+from kronos_internal.owed o
+join kronos_internal.workspaces w using (workspace_id)
+left join kronos_internal.jobs j on j.job_id = o.job_id
+where o.error is not null;
+comment on view kronos.failing_jobs is 'Ticks whose execution could not be written, with the error and the next retry.';
+
+create type kronos.job_status as (
+    job_id uuid,
+    job_name text,
+    status text,
+    health text,
+    waiting bigint,
+    running bigint,
+    last_tick_at timestamptz,
+    next_tick_at timestamptz,
+    last_execution_id uuid,
+    last_execution_status text,
+    last_finished_at timestamptz,
+    total bigint,
+    succeeded bigint,
+    failed bigint,
+    skipped bigint,
+    mean_duration interval,
+    p99_duration interval
+);
+comment on type kronos.job_status is
+    'How a job fares. waiting and running are counted now; total, succeeded, failed, skipped and the durations cover the executions and ticks of the last 24 hours. health looks at the last 10 executions of that day that succeeded or failed: IDLE (none), HEALTHY (none failed), FAILING (half or more failed), DEGRADED (some failed).';

@@ -1,0 +1,43 @@
+//! Enqueuing one-shots.
+
+use super::Result;
+use crate::args::needed;
+use crate::execution::{self, OneShot};
+use crate::sql::Jsonb;
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::iter::SetOfIterator;
+use pgrx::prelude::*;
+
+/// Enqueues a one-shot; see [`execution::enqueue`].
+#[pg_extern(security_definer, requires = ["views"])]
+#[search_path(pg_catalog, pg_temp)]
+fn enqueue(
+    endpoint: Option<&str>,
+    input: default!(Option<Jsonb>, "'{}'"),
+    run_at: default!(Option<TimestampWithTimeZone>, "NULL"),
+    priority: default!(Option<i32>, "5"),
+    idempotency_key: default!(Option<&str>, "NULL"),
+    metadata: default!(Option<Jsonb>, "'{}'"),
+    workspace: default!(Option<&str>, "NULL"),
+) -> Result<pgrx::composite_type!('static, "kronos.enqueued_execution")> {
+    let new = OneShot {
+        endpoint: needed("endpoint", endpoint)?,
+        input: needed("input", input)?,
+        run_at,
+        priority: needed("priority", priority)?,
+        idempotency_key,
+        metadata: needed("metadata", metadata)?,
+    };
+    Ok(execution::enqueue(workspace, &new)?)
+}
+
+/// Enqueues a list of one-shots; see [`execution::enqueue_many`].
+#[pg_extern(security_definer, requires = ["views"])]
+#[search_path(pg_catalog, pg_temp)]
+fn enqueue_many(
+    executions: Option<Jsonb>,
+    workspace: default!(Option<&str>, "NULL"),
+) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.enqueued_execution")>> {
+    let enqueued = execution::enqueue_many(workspace, needed("executions", executions)?)?;
+    Ok(SetOfIterator::new(enqueued))
+}

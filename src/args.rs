@@ -1,0 +1,205 @@
+//! What an argument must satisfy, whatever it is for: presence, length, range, size.
+
+use crate::error::{Result, invalid_argument, null_argument, value_too_large};
+use crate::sql::{self, Jsonb};
+use chrono::{DateTime, Utc};
+use pgrx::datum::{Interval, TimestampWithTimeZone};
+use serde_json::Value;
+use std::ops::RangeInclusive;
+
+/// The longest input of an execution and output of an attempt, in bytes of their JSON text.
+pub const MAX_INPUT_BYTES: usize = 256 * 1024;
+/// The longest spec of an endpoint, schema of a payload spec, and data of a log line.
+pub const MAX_SPEC_BYTES: usize = 64 * 1024;
+/// The priority of what says none.
+pub const DEFAULT_PRIORITY: i32 = 5;
+/// The longest metadata of a job or an execution.
+pub const MAX_METADATA_BYTES: usize = 8 * 1024;
+
+pub const SECOND: i64 = 1_000_000;
+pub const HOUR: i64 = 3600 * SECOND;
+pub const DAY: i64 = 24 * HOUR;
+/// A leap year, the longest that "1 year" can mean.
+pub const YEAR: i64 = 366 * DAY;
+
+/// An argument that must not be NULL.
+///
+/// # Errors
+/// `NULL_ARGUMENT`.
+pub fn needed<T>(argument: &str, value: Option<T>) -> Result<T> {
+    value.ok_or_else(|| null_argument(argument))
+}
+
+/// Fails unless a text has between 1 and `limit` characters.
+///
+/// # Errors
+/// `INVALID_ARGUMENT`.
+pub fn length(argument: &str, text: &str, limit: usize) -> Result<()> {
+    let length = text.chars().count();
+    if (1..=limit).contains(&length) {
+        return Ok(());
+    }
+    Err(invalid_argument(
+        argument,
+        &format!("must have 1 to {limit} characters, not {length}"),
+    )
+    .with("length", length)
+    .with("limit", limit))
+}
+
+/// Fails unless a number lies in a range.
+///
+/// # Errors
+/// `INVALID_ARGUMENT`.
+pub fn range(argument: &str, value: i64, range: RangeInclusive<i64>) -> Result<()> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let (low, high) = (range.start(), range.end());
+    Err(invalid_argument(
+        argument,
+        &format!("must be from {low} to {high}, not {value}"),
+    )
+    .with("value", value))
+}
+
+/// Fails unless a text is one of those allowed.
+///
+/// # Errors
+/// `INVALID_ARGUMENT`.
+pub fn one_of(argument: &str, value: &str, allowed: &[&str]) -> Result<()> {
+    if allowed.contains(&value) {
+        return Ok(());
+    }
+    Err(
+        invalid_argument(argument, &format!("must be one of {}", allowed.join(", ")))
+            .with("value", value)
+            .with("allowed", Value::from(allowed.to_vec())),
+    )
+}
+
+/// A length of time in microseconds. A month counts 30 days and a day 24 hours, as in PostgreSQL's comparisons.
+pub fn micros(interval: &Interval) -> i128 {
+    i128::from(interval.micros())
+        + i128::from(DAY) * (i128::from(interval.days()) + 30 * i128::from(interval.months()))
+}
+
+/// An interval in a range (in microseconds) as a canonical duration: without months and days, so that PostgreSQL compares
+/// and adds it alike. Intervals with parts of different signs are refused.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` with `rule`, which names the range: `must be from 1 second to 1 day`.
+pub fn duration(
+    argument: &str,
+    interval: &Interval,
+    range: RangeInclusive<i64>,
+    rule: &str,
+) -> Result<Interval> {
+    let parts = [
+        i64::from(interval.months()),
+        i64::from(interval.days()),
+        interval.micros(),
+    ];
+    let mixed = parts.iter().any(|part| *part > 0) && parts.iter().any(|part| *part < 0);
+    let micros = i64::try_from(micros(interval))
+        .ok()
+        .filter(|micros| range.contains(micros));
+    match micros {
+        Some(micros) if !mixed => {
+            Interval::new(0, 0, micros).map_err(|_| invalid_argument(argument, rule))
+        }
+        _ => Err(invalid_argument(argument, rule)),
+    }
+}
+
+/// 1970-01-01 and 2200-01-01: the instants that Kronos stores lie between.
+const FIRST_INSTANT: i64 = 0;
+const END_OF_INSTANTS: i64 = 7_258_118_400;
+
+/// Fails unless a timestamp lies in the years 1970 to 2199.
+///
+/// # Errors
+/// `INVALID_ARGUMENT`.
+pub fn instant(argument: &str, timestamp: TimestampWithTimeZone) -> Result<TimestampWithTimeZone> {
+    let seconds = sql::from_pg(timestamp).timestamp();
+    if sql::is_finite(timestamp) && (FIRST_INSTANT..END_OF_INSTANTS).contains(&seconds) {
+        return Ok(timestamp);
+    }
+    Err(invalid_argument(
+        argument,
+        "must be a finite time in the years 1970 to 2199",
+    ))
+}
+
+/// The same where infinity and -infinity mean something.
+///
+/// # Errors
+/// `INVALID_ARGUMENT`.
+pub fn instant_or_infinity(
+    argument: &str,
+    timestamp: TimestampWithTimeZone,
+) -> Result<TimestampWithTimeZone> {
+    if sql::is_finite(timestamp) {
+        instant(argument, timestamp)
+    } else {
+        Ok(timestamp)
+    }
+}
+
+/// A timestamp in a JSON argument: ISO 8601 with an offset (RFC 3339), so that it means the same whatever the session's
+/// TimeZone and DateStyle are; `infinity` and `-infinity` too.
+///
+/// # Errors
+/// `INVALID_ARGUMENT`.
+pub fn iso_instant(argument: &str, text: &str) -> Result<TimestampWithTimeZone> {
+    let parsed = match text {
+        "infinity" => DateTime::<Utc>::MAX_UTC,
+        "-infinity" => DateTime::<Utc>::MIN_UTC,
+        _ => DateTime::parse_from_rfc3339(text)
+            .map_err(|_| {
+                invalid_argument(
+                    argument,
+                    "must be ISO 8601 with an offset, such as 2026-01-31T09:00:00+01:00",
+                )
+                .with("value", text)
+            })?
+            .with_timezone(&Utc),
+    };
+    instant_or_infinity(argument, sql::to_pg(parsed))
+}
+
+/// Fails if the text of a JSON value is longer than `limit` bytes.
+///
+/// # Errors
+/// `VALUE_TOO_LARGE`.
+pub fn json_size(argument: &str, value: Jsonb, limit: usize) -> Result<()> {
+    let bytes = value.text().len();
+    if bytes <= limit {
+        Ok(())
+    } else {
+        Err(value_too_large(argument, bytes, limit))
+    }
+}
+
+/// Fails unless `metadata` is a JSON object of at most 8 kB.
+///
+/// # Errors
+/// `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`.
+pub fn metadata(metadata: Jsonb) -> Result<()> {
+    let text = metadata.text();
+    if !text.starts_with('{') {
+        return Err(invalid_argument("metadata", "must be a JSON object"));
+    }
+    if text.len() > MAX_METADATA_BYTES {
+        return Err(value_too_large("metadata", text.len(), MAX_METADATA_BYTES));
+    }
+    Ok(())
+}
+
+/// Fails unless a priority is from 0 (most urgent) to 9.
+///
+/// # Errors
+/// `INVALID_ARGUMENT`.
+pub fn priority(priority: i32) -> Result<()> {
+    range("priority", priority.into(), 0..=9)
+}

@@ -1,0 +1,7 @@
+-- The live endpoints of some names, each with the revision of its payload spec.
+select e.endpoint_id, e.name, e.endpoint_type, p.name as payload_spec, p.revision_id
+from kronos_internal.endpoints e
+left join kronos_internal.payload_specs p using (payload_spec_id)
+where e.workspace_id = $1
+  and e.name = any ($2::text[])
+  and e.deleted_at is null

@@ -1,0 +1,98 @@
+//! Finding endpoints, and checking inputs for them.
+
+use super::schema;
+use crate::args;
+use crate::error::{self, KronosError, Result, endpoint_not_found, value_too_large};
+use crate::sql::{self, Jsonb, Row};
+use crate::workspace::Workspace;
+use pgrx::Uuid;
+
+/// What other modules need to know of an endpoint.
+pub struct Endpoint {
+    pub endpoint_id: Uuid,
+    pub name: String,
+    pub endpoint_type: String,
+    payload_spec: Option<PayloadSpec>,
+}
+
+/// The payload spec of an endpoint: its name, and the revision of its schema.
+struct PayloadSpec {
+    name: String,
+    revision_id: Uuid,
+}
+
+impl Endpoint {
+    /// Whether a payload spec says which inputs are valid.
+    pub fn has_payload_spec(&self) -> bool {
+        self.payload_spec.is_some()
+    }
+
+    /// Fails unless an input is small enough and satisfies the endpoint's payload spec. An input for an endpoint without
+    /// a payload spec is measured and not read.
+    ///
+    /// # Errors
+    /// `VALUE_TOO_LARGE`, `INVALID_INPUT`.
+    pub fn check_input(&self, input: Jsonb) -> Result<()> {
+        let text = input.text();
+        if text.len() > args::MAX_INPUT_BYTES {
+            return Err(value_too_large("input", text.len(), args::MAX_INPUT_BYTES));
+        }
+        match &self.payload_spec {
+            None => Ok(()),
+            Some(spec) => schema::check_input(&spec.name, spec.revision_id, &text),
+        }
+    }
+}
+
+fn read(row: &Row) -> Result<Endpoint> {
+    let payload_spec: Option<String> = sql::get_opt(row, "payload_spec")?;
+    Ok(Endpoint {
+        endpoint_id: sql::get(row, "endpoint_id")?,
+        name: sql::get(row, "name")?,
+        endpoint_type: sql::get(row, "endpoint_type")?,
+        payload_spec: match payload_spec {
+            Some(name) => Some(PayloadSpec {
+                name,
+                revision_id: sql::get(row, "revision_id")?,
+            }),
+            None => None,
+        },
+    })
+}
+
+/// The live endpoint of a name.
+///
+/// # Errors
+/// `ENDPOINT_NOT_FOUND`.
+pub fn find(workspace: &Workspace, name: &str) -> Result<Endpoint> {
+    find_many(workspace, &[name])?
+        .pop()
+        .ok_or_else(|| endpoint_not_found(&workspace.name, name))
+}
+
+/// The endpoint of an id, also a deleted one.
+///
+/// # Errors
+/// `CONCURRENT_CHANGE` if the transaction's snapshot does not show the endpoint.
+pub fn find_by_id(endpoint_id: Uuid) -> Result<Endpoint> {
+    let statement = include_str!("find_endpoint_by_id.sql");
+    sql::row(statement, &[endpoint_id.into()], read)?.ok_or_else(error::concurrent_change)
+}
+
+/// The live endpoints of some names, in any order; names that do not exist are left out.
+///
+/// # Errors
+/// Fails only if SQL does.
+pub fn find_many(workspace: &Workspace, names: &[&str]) -> Result<Vec<Endpoint>> {
+    let args = [workspace.workspace_id.into(), names.to_vec().into()];
+    sql::rows(include_str!("find_endpoints.sql"), &args, read)
+}
+
+/// The error for an endpoint name that is taken.
+pub(super) fn endpoint_exists(workspace: &str, endpoint: &str) -> KronosError {
+    KronosError::new(
+        &error::ENDPOINT_EXISTS,
+        format!("endpoint {endpoint:?} exists already in workspace {workspace:?}"),
+        serde_json::json!({ "workspace": workspace, "endpoint": endpoint }),
+    )
+}

@@ -1,0 +1,16 @@
+-- Changes an endpoint. A null keeps the old value; a timeout of 0 clears it; $11 says whether $12 replaces the payload spec.
+update kronos_internal.endpoints
+set name = coalesce($3, name),
+    spec = coalesce($4, spec),
+    max_attempts = coalesce($5, max_attempts),
+    backoff = coalesce($6, backoff),
+    initial_delay_ms = coalesce($7, initial_delay_ms),
+    max_delay_ms = coalesce($8, max_delay_ms),
+    retry_jitter = coalesce($9, retry_jitter),
+    attempt_timeout = nullif(coalesce($10, attempt_timeout), interval '0'),
+    payload_spec_id = case when $11 then $12 else payload_spec_id end,
+    updated_at = clock_timestamp()
+where workspace_id = $1
+  and name = $2
+  and deleted_at is null
+returning endpoint_id

@@ -1,0 +1,18 @@
+-- The execution that an earlier request made, and the names of the arguments in which the request now differs. A retry has
+-- moved run_at, so that it is compared only before the first one.
+-- $1 workspace_id, $2 execution_id, $3 endpoint_id, $4 run_at, $5 priority, $6 input, $7 metadata
+select row(x.execution_id, x.status, x.run_at, false)::kronos.enqueued_execution,
+       array_remove(array[
+           case when x.endpoint_id <> $3 then 'endpoint' end,
+           case when x.input <> $6 then 'input' end,
+           case when x.failed_attempts = 0 and x.run_at <> coalesce($4, x.created_at) then 'run_at' end,
+           case when x.priority <> $5 then 'priority' end,
+           case when x.metadata <> $7 then 'metadata' end
+       ], null) as differing
+from (select l.execution_id, l.status, l.run_at, l.created_at, l.endpoint_id, l.failed_attempts, l.priority, l.input, l.metadata
+      from kronos_internal.live_executions l
+      where l.workspace_id = $1 and l.execution_id = $2
+      union all
+      select h.execution_id, h.status, h.run_at, h.created_at, h.endpoint_id, h.failed_attempts, h.priority, h.input, h.metadata
+      from kronos_internal.history h
+      where h.workspace_id = $1 and h.execution_id = $2) x

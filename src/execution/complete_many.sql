@@ -1,0 +1,28 @@
+-- The same for a list, in the order of its ids, so that two sessions with the same ids do not deadlock.
+-- A row with a worker_id runs.
+-- $1 worker_id, $2 list
+with moved as (
+    delete from kronos_internal.live_executions x
+    using (select distinct on (r.execution_id, r.attempt) r.execution_id, r.attempt, r.output
+           from pg_catalog.jsonb_to_recordset($2) r (execution_id uuid, attempt integer, output jsonb)
+           order by r.execution_id, r.attempt) a
+    where x.execution_id = a.execution_id and x.attempt = a.attempt and x.worker_id = $1
+      and x.lease_expires_at > statement_timestamp()
+    returning x.*, a.output
+)
+insert into kronos_internal.history as h
+    (execution_id, workspace_id, endpoint_id, job_id, run_at, tick_at, created_at, started_at, finished_at,
+     stop_requested_at, version, priority, attempt, failed_attempts, origin, status, endpoint_type, worker_id, outcome,
+     input, metadata, output)
+select m.execution_id, m.workspace_id, m.endpoint_id, m.job_id, m.run_at, m.tick_at, m.created_at, m.started_at,
+       clock_timestamp(), m.stop_requested_at, m.version, m.priority, m.attempt, m.failed_attempts, m.origin, 'SUCCEEDED',
+       m.endpoint_type, m.worker_id, 'SUCCEEDED', m.input, m.metadata, m.output
+from moved m
+returning row(h.execution_id, h.attempt, true, h.status, h.run_at, null, h.stop_requested_at is not null, null, null
+              )::kronos.execution_report,
+          h.execution_id, h.attempt, h.workspace_id, octet_length(h.output::text) as output_bytes,
+          case when h.job_id is not null
+                    and exists (select
+                                from kronos_internal.live_executions o
+                                where o.job_id = h.job_id and o.in_order and o.execution_id <> h.execution_id)
+               then h.finished_at end as startable_at

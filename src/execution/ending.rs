@@ -1,0 +1,67 @@
+//! How attempts that did not succeed end, by a worker's report or with their lease, and what becomes of their executions.
+
+use super::held::Report;
+use super::wakeup::Startable;
+use crate::error::Result;
+use crate::sql;
+use pgrx::Uuid;
+use pgrx::datum::TimestampWithTimeZone;
+
+/// The end of an attempt whose execution is locked.
+pub struct Ended {
+    pub execution_id: Uuid,
+    /// FAILED, RELEASED, LOST or TIMED_OUT.
+    pub outcome: String,
+    pub error: Option<String>,
+    pub is_retryable: bool,
+    /// None is what the endpoint's retry policy says.
+    pub retry_at: Option<TimestampWithTimeZone>,
+}
+
+/// Ends attempts, and reports what became of their executions: RETRYING, QUEUED (released), FAILED, or CANCELLED if they
+/// were asked to stop.
+///
+/// # Errors
+/// Fails only if SQL does.
+pub fn end(ended: &[Ended]) -> Result<Vec<Report>> {
+    let args = [
+        ended
+            .iter()
+            .map(|one| one.execution_id)
+            .collect::<Vec<_>>()
+            .into(),
+        ended
+            .iter()
+            .map(|one| one.outcome.as_str())
+            .collect::<Vec<_>>()
+            .into(),
+        ended
+            .iter()
+            .map(|one| one.error.as_deref())
+            .collect::<Vec<_>>()
+            .into(),
+        ended
+            .iter()
+            .map(|one| one.is_retryable)
+            .collect::<Vec<_>>()
+            .into(),
+        ended
+            .iter()
+            .map(|one| one.retry_at)
+            .collect::<Vec<_>>()
+            .into(),
+        sql::now_pg().into(),
+    ];
+    let mut startable = Startable::default();
+    let reports = sql::by_index(|| {
+        sql::rows(include_str!("end_attempts.sql"), &args, |row| {
+            startable.add(
+                sql::get(row, "workspace_id")?,
+                sql::get_opt(row, "startable_at")?,
+            );
+            Report::read(row)
+        })
+    })?;
+    startable.notify();
+    Ok(reports)
+}

@@ -1,0 +1,141 @@
+//! Enqueuing one-shots: executions without a job.
+
+use crate::args::{self, MAX_INPUT_BYTES};
+use crate::error::{self, Result};
+use crate::sql::{self, Composite, Jsonb};
+use crate::{endpoint, idempotency, settings, workspace};
+use pgrx::Uuid;
+use pgrx::datum::TimestampWithTimeZone;
+
+/// The scope of the idempotency keys of enqueue() and enqueue_many().
+pub const SCOPE: &str = "enqueue";
+
+/// A one-shot to be written.
+pub struct OneShot<'a> {
+    pub endpoint: &'a str,
+    pub input: Jsonb,
+    /// None is at once.
+    pub run_at: Option<TimestampWithTimeZone>,
+    pub priority: i32,
+    pub idempotency_key: Option<&'a str>,
+    pub metadata: Jsonb,
+}
+
+/// Enqueues a one-shot and returns its row of type kronos.enqueued_execution. One statement does it, unless there is an
+/// idempotency key or a payload spec.
+///
+/// # Errors
+/// `WORKSPACE_NOT_FOUND`, `ENDPOINT_NOT_FOUND`, `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`, `INPUT_INVALID`,
+/// `IDEMPOTENCY_CONFLICT`, `CONCURRENT_CHANGE`.
+pub fn enqueue(workspace: Option<&str>, new: &OneShot) -> Result<Composite> {
+    args::json_size("input", new.input, MAX_INPUT_BYTES)?;
+    args::metadata(new.metadata)?;
+    args::priority(new.priority)?;
+    if let Some(run_at) = new.run_at {
+        args::instant("run_at", run_at)?;
+    }
+    let execution_id = sql::uuid_v7();
+    if new.idempotency_key.is_none() {
+        let written = match workspace {
+            Some(workspace) => insert(execution_id, workspace, new, false)?,
+            None => insert(execution_id, &settings::workspace(), new, false)?,
+        };
+        if let Some(written) = written {
+            return Ok(written);
+        }
+    }
+    let workspace = workspace::find_or_create_default(workspace)?;
+    let endpoint = endpoint::find(&workspace, new.endpoint)?;
+    endpoint.check_input(new.input)?;
+    if let Some(key) = new.idempotency_key {
+        let workspace_id = workspace.workspace_id;
+        let made = idempotency::reserve(workspace_id, SCOPE, key, execution_id, new.run_at)?;
+        if let Some(made_id) = made {
+            let request = Request {
+                endpoint_id: endpoint.endpoint_id,
+                run_at: new.run_at,
+                priority: new.priority,
+                input: new.input,
+                metadata: new.metadata,
+            };
+            return find_repeated(workspace_id, key, made_id, &request);
+        }
+    }
+    insert(execution_id, &workspace.name, new, true)?.ok_or_else(error::concurrent_change)
+}
+
+const ENQUEUE: &str = include_str!("enqueue.sql");
+
+/// Writes a one-shot unless its workspace or endpoint is missing, or its input must be checked first.
+fn insert(
+    execution_id: Uuid,
+    workspace: &str,
+    new: &OneShot,
+    is_checked: bool,
+) -> Result<Option<Composite>> {
+    let now = sql::now();
+    let args = [
+        execution_id.into(),
+        workspace.into(),
+        new.endpoint.into(),
+        new.run_at.into(),
+        sql::to_pg(now).into(),
+        new.priority.into(),
+        new.input.into(),
+        new.metadata.into(),
+        is_checked.into(),
+    ];
+    let written = sql::by_index(|| {
+        sql::row(ENQUEUE, &args, |row| {
+            Ok((sql::first(row)?, sql::get::<Uuid>(row, "workspace_id")?))
+        })
+    })?;
+    Ok(written.map(|(enqueued, workspace_id)| {
+        super::notify_workers(workspace_id, new.run_at.map_or(now, sql::from_pg));
+        enqueued
+    }))
+}
+
+/// The arguments of a request that is compared with what an earlier one made.
+pub struct Request {
+    pub endpoint_id: Uuid,
+    pub run_at: Option<TimestampWithTimeZone>,
+    pub priority: i32,
+    pub input: Jsonb,
+    pub metadata: Jsonb,
+}
+
+const COMPARE: &str = include_str!("compare.sql");
+
+/// The execution whose retention is over before that of its key: cancelled long before its run_at.
+const PRUNED: &str =
+    "select row($1::uuid, null::text, null::timestamptz, false)::kronos.enqueued_execution";
+
+/// The execution that an earlier request with the key made.
+///
+/// # Errors
+/// `IDEMPOTENCY_CONFLICT` if that request had other arguments.
+pub fn find_repeated(
+    workspace_id: Uuid,
+    key: &str,
+    made_id: Uuid,
+    request: &Request,
+) -> Result<Composite> {
+    let args = [
+        workspace_id.into(),
+        made_id.into(),
+        request.endpoint_id.into(),
+        request.run_at.into(),
+        request.priority.into(),
+        request.input.into(),
+        request.metadata.into(),
+    ];
+    let found = sql::row(COMPARE, &args, |row| {
+        Ok((sql::first(row)?, sql::get::<Vec<String>>(row, "differing")?))
+    })?;
+    match found {
+        Some((enqueued, differing)) if differing.is_empty() => Ok(enqueued),
+        Some((_, differing)) => Err(error::idempotency_conflict(key, made_id, &differing)),
+        None => sql::composite(PRUNED, &[made_id.into()])?.ok_or_else(error::concurrent_change),
+    }
+}

@@ -1,0 +1,334 @@
+//! Enqueuing a list of one-shots by one INSERT.
+
+use super::enqueue::{Request, SCOPE, find_repeated};
+use crate::args::{self, MAX_INPUT_BYTES, MAX_METADATA_BYTES};
+use crate::error::{self, KronosError, Result};
+use crate::sql::{self, Composite, Jsonb};
+use crate::workspace::{self, Workspace};
+use crate::{endpoint, idempotency};
+use pgrx::Uuid;
+use pgrx::datum::TimestampWithTimeZone;
+use serde::Deserialize;
+use std::collections::HashMap;
+
+/// The most executions of one call.
+const MAX_LISTED: usize = 10_000;
+
+/// What Rust reads of one execution of a list; input and metadata stay in the list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    endpoint: String,
+    run_at: Option<String>,
+    priority: Option<i32>,
+    idempotency_key: Option<String>,
+}
+
+/// One execution of a list.
+struct Listed {
+    endpoint: String,
+    run_at: Option<TimestampWithTimeZone>,
+    priority: i32,
+    idempotency_key: Option<String>,
+}
+
+/// Enqueues the one-shots of a JSON array, and returns their rows in the order given.
+///
+/// # Errors
+/// Those of [`super::enqueue`], with the place in the list (from 0) in DETAIL.
+pub fn enqueue_many(workspace: Option<&str>, executions: Jsonb) -> Result<Vec<Composite>> {
+    let listed = read(executions)?;
+    if listed.is_empty() {
+        return Ok(vec![]);
+    }
+    let workspace = workspace::find_or_create_default(workspace)?;
+    let endpoints = find_endpoints(&workspace, &listed)?;
+    check_inputs(&workspace, executions, &listed, &endpoints)?;
+    let (ids, repeated) = reserve_keys(workspace.workspace_id, &listed)?;
+    let mut enqueued = insert(
+        workspace.workspace_id,
+        executions,
+        &listed,
+        &endpoints,
+        &ids,
+    )?;
+    for (place, made_id) in repeated {
+        let compared = compare(
+            &workspace,
+            executions,
+            place,
+            &listed[place],
+            &endpoints,
+            made_id,
+        );
+        enqueued[place] = Some(compared.map_err(|error| at(place, error))?);
+    }
+    let missing = || KronosError::internal("an enqueued execution has vanished");
+    enqueued
+        .into_iter()
+        .map(|row| row.ok_or_else(missing))
+        .collect()
+}
+
+/// An error with the place of the execution in the list.
+fn at(place: usize, error: KronosError) -> KronosError {
+    error.with("place", place)
+}
+
+fn invalid(problem: &str) -> KronosError {
+    error::invalid_argument("executions", problem)
+}
+
+const LISTED_FIELDS: &str = include_str!("listed_fields.sql");
+
+/// Reads and checks the small fields of a list.
+fn read(executions: Jsonb) -> Result<Vec<Listed>> {
+    let length = executions
+        .array_length()
+        .ok_or_else(|| invalid("must be a JSON array"))?;
+    if length > MAX_LISTED {
+        return Err(invalid(&format!(
+            "must have at most {MAX_LISTED} elements, not {length}"
+        )));
+    }
+    let mut place = 0;
+    // An element that is no object has no fields to take away.
+    let objects = sql::rows(NOT_OBJECTS, &[executions.into()], |row| {
+        sql::get::<i64>(row, "place")
+    })?;
+    if let Some(place) = objects.first() {
+        return Err(invalid("must be a JSON array of objects").with("place", *place));
+    }
+    sql::rows(LISTED_FIELDS, &[executions.into()], |row| {
+        let listed = read_one(row).map_err(|error| at(place, error))?;
+        place += 1;
+        Ok(listed)
+    })
+}
+
+const NOT_OBJECTS: &str = "
+select e.nth - 1 as place
+from pg_catalog.jsonb_array_elements($1) with ordinality e (value, nth)
+where pg_catalog.jsonb_typeof(e.value) <> 'object'
+limit 1";
+
+fn read_one(row: &sql::Row) -> Result<Listed> {
+    let fields: String = sql::get(row, "fields")?;
+    let fields: Fields = serde_json::from_str(&fields)
+        .map_err(|problem| invalid(&format!("could not be read: {problem}")))?;
+    let size = |argument: &str, limit: usize| -> Result<()> {
+        let bytes = sql::get_opt::<i32>(row, &format!("{argument}_bytes"))?.unwrap_or(0) as usize;
+        if bytes <= limit {
+            return Ok(());
+        }
+        Err(error::value_too_large(argument, bytes, limit))
+    };
+    size("input", MAX_INPUT_BYTES)?;
+    size("metadata", MAX_METADATA_BYTES)?;
+    let metadata: Option<String> = sql::get_opt(row, "metadata_type")?;
+    if metadata.is_some_and(|of| of != "object" && of != "null") {
+        return Err(error::invalid_argument("metadata", "must be a JSON object"));
+    }
+    let priority = fields.priority.unwrap_or(args::DEFAULT_PRIORITY);
+    args::priority(priority)?;
+    if let Some(key) = &fields.idempotency_key {
+        args::length("idempotency_key", key, 200)?;
+    }
+    let run_at = match &fields.run_at {
+        None => None,
+        Some(text) => Some(args::instant("run_at", args::iso_instant("run_at", text)?)?),
+    };
+    Ok(Listed {
+        endpoint: fields.endpoint,
+        run_at,
+        priority,
+        idempotency_key: fields.idempotency_key,
+    })
+}
+
+/// What writing an execution needs to know of its endpoint.
+struct Found {
+    endpoint_id: Uuid,
+    endpoint_type: String,
+    has_payload_spec: bool,
+}
+
+const FIND_ENDPOINTS: &str = "
+select name, endpoint_id, endpoint_type, payload_spec_id is not null as has_payload_spec
+from kronos_internal.endpoints
+where workspace_id = $1 and name = any ($2) and deleted_at is null";
+
+/// The endpoints of a list, by name.
+fn find_endpoints(workspace: &Workspace, listed: &[Listed]) -> Result<HashMap<String, Found>> {
+    let mut names: Vec<&str> = listed.iter().map(|one| one.endpoint.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let args = [workspace.workspace_id.into(), names.into()];
+    let found: HashMap<String, Found> = sql::rows(FIND_ENDPOINTS, &args, |row| {
+        let endpoint = Found {
+            endpoint_id: sql::get(row, "endpoint_id")?,
+            endpoint_type: sql::get(row, "endpoint_type")?,
+            has_payload_spec: sql::get(row, "has_payload_spec")?,
+        };
+        Ok((sql::get(row, "name")?, endpoint))
+    })?
+    .into_iter()
+    .collect();
+    match listed
+        .iter()
+        .position(|one| !found.contains_key(&one.endpoint))
+    {
+        None => Ok(found),
+        Some(place) => Err(at(
+            place,
+            error::endpoint_not_found(&workspace.name, &listed[place].endpoint),
+        )),
+    }
+}
+
+/// Input and metadata of one execution of a list.
+const PICK: &str = "
+select coalesce($1 -> $2 -> 'input', '{}') as input, coalesce(nullif($1 -> $2 -> 'metadata', 'null'), '{}') as metadata";
+
+/// Checks the inputs whose endpoints have a payload spec.
+fn check_inputs(
+    workspace: &Workspace,
+    executions: Jsonb,
+    listed: &[Listed],
+    endpoints: &HashMap<String, Found>,
+) -> Result<()> {
+    let mut checked: HashMap<&str, endpoint::Endpoint> = HashMap::new();
+    for (place, one) in listed.iter().enumerate() {
+        sql::check_for_interrupts();
+        if !endpoints[&one.endpoint].has_payload_spec {
+            continue;
+        }
+        if !checked.contains_key(one.endpoint.as_str()) {
+            let endpoint = endpoint::find(workspace, &one.endpoint)?;
+            checked.insert(&one.endpoint, endpoint);
+        }
+        let endpoint = &checked[one.endpoint.as_str()];
+        let args = [executions.into(), (place as i32).into()];
+        sql::row(PICK, &args, |row| {
+            endpoint.check_input(sql::get(row, "input")?)
+        })
+        .map_err(|error| at(place, error))?;
+    }
+    Ok(())
+}
+
+/// The new executions' ids by place (None: a repeated request), and what earlier requests made, by place.
+type Reserved = (Vec<Option<Uuid>>, Vec<(usize, Uuid)>);
+
+/// Reserves the keys of a list, in the order of the keys: two sessions that reserve the same keys in different orders
+/// would wait for each other.
+fn reserve_keys(workspace_id: Uuid, listed: &[Listed]) -> Result<Reserved> {
+    let mut ids: Vec<Option<Uuid>> = listed.iter().map(|_| Some(sql::uuid_v7())).collect();
+    let mut keys: Vec<(&str, usize)> = listed
+        .iter()
+        .enumerate()
+        .filter_map(|(place, one)| Some((one.idempotency_key.as_deref()?, place)))
+        .collect();
+    keys.sort_unstable();
+    let mut repeated = vec![];
+    for (key, place) in keys {
+        sql::check_for_interrupts();
+        if let Some(id) = ids[place] {
+            let run_at = listed[place].run_at;
+            let made = idempotency::reserve(workspace_id, SCOPE, key, id, run_at);
+            if let Some(made_id) = made.map_err(|error| at(place, error))? {
+                ids[place] = None;
+                repeated.push((place, made_id));
+            }
+        }
+    }
+    Ok((ids, repeated))
+}
+
+const ENQUEUE_MANY: &str = include_str!("enqueue_many.sql");
+
+/// Writes the new executions of a list and returns their rows by place.
+fn insert(
+    workspace_id: Uuid,
+    executions: Jsonb,
+    listed: &[Listed],
+    endpoints: &HashMap<String, Found>,
+    ids: &[Option<Uuid>],
+) -> Result<Vec<Option<Composite>>> {
+    let mut enqueued: Vec<Option<Composite>> = listed.iter().map(|_| None).collect();
+    let places: HashMap<Uuid, usize> = ids
+        .iter()
+        .enumerate()
+        .filter_map(|(place, id)| Some(((*id)?, place)))
+        .collect();
+    if places.is_empty() {
+        return Ok(enqueued);
+    }
+    let now = sql::now();
+    let of = |one: &Listed| &endpoints[&one.endpoint];
+    let args = [
+        executions.into(),
+        workspace_id.into(),
+        ids.to_vec().into(),
+        listed
+            .iter()
+            .map(|one| of(one).endpoint_id)
+            .collect::<Vec<_>>()
+            .into(),
+        listed
+            .iter()
+            .map(|one| of(one).endpoint_type.as_str())
+            .collect::<Vec<_>>()
+            .into(),
+        listed
+            .iter()
+            .map(|one| one.run_at)
+            .collect::<Vec<_>>()
+            .into(),
+        sql::to_pg(now).into(),
+        listed
+            .iter()
+            .map(|one| one.priority)
+            .collect::<Vec<_>>()
+            .into(),
+    ];
+    let written = sql::rows(ENQUEUE_MANY, &args, |row| {
+        Ok((sql::get::<Uuid>(row, "execution_id")?, sql::first(row)?))
+    })?;
+    let mut earliest = None;
+    for (execution_id, row) in written {
+        let place = places[&execution_id];
+        let run_at = listed[place].run_at.map_or(now, sql::from_pg);
+        earliest =
+            Some(earliest.map_or(run_at, |earliest: chrono::DateTime<_>| earliest.min(run_at)));
+        enqueued[place] = Some(row);
+    }
+    if let Some(earliest) = earliest {
+        super::notify_workers(workspace_id, earliest);
+    }
+    Ok(enqueued)
+}
+
+/// What an earlier request (or an earlier element of the list) made with the key of an execution of the list.
+fn compare(
+    workspace: &Workspace,
+    executions: Jsonb,
+    place: usize,
+    one: &Listed,
+    endpoints: &HashMap<String, Found>,
+    made_id: Uuid,
+) -> Result<Composite> {
+    let args = [executions.into(), (place as i32).into()];
+    let compared = sql::row(PICK, &args, |row| {
+        let request = Request {
+            endpoint_id: endpoints[&one.endpoint].endpoint_id,
+            run_at: one.run_at,
+            priority: one.priority,
+            input: sql::get(row, "input")?,
+            metadata: sql::get(row, "metadata")?,
+        };
+        let key = one.idempotency_key.as_deref().unwrap_or_default();
+        find_repeated(workspace.workspace_id, key, made_id, &request)
+    })?;
+    compared.ok_or_else(error::concurrent_change)
+}

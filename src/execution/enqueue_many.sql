@@ -1,0 +1,14 @@
+-- Writes the one-shots of a list. The arrays have one element for each of the list; an execution_id of null is passed over.
+-- $1 list, $2 workspace_id, $3 execution_ids, $4 endpoint_ids, $5 endpoint_types, $6 run_ats, $7 now, $8 priorities
+insert into kronos_internal.live_executions
+    (execution_id, workspace_id, endpoint_id, run_at, created_at, priority, origin, status, endpoint_type, input, metadata)
+select n.execution_id, $2, n.endpoint_id, coalesce(n.run_at, $7), $7, n.priority, 'ENQUEUE',
+       case when n.run_at > $7 then 'PENDING' else 'QUEUED' end, n.endpoint_type,
+       coalesce(n.value -> 'input', '{}'), coalesce(nullif(n.value -> 'metadata', 'null'), '{}')
+from rows from (
+    pg_catalog.jsonb_array_elements($1),
+    pg_catalog.unnest($3::uuid[]), pg_catalog.unnest($4::uuid[]), pg_catalog.unnest($5::text[]),
+    pg_catalog.unnest($6::timestamptz[]), pg_catalog.unnest($8::integer[])
+) n (value, execution_id, endpoint_id, endpoint_type, run_at, priority)
+where n.execution_id is not null
+returning row(execution_id, status, run_at, true)::kronos.enqueued_execution, execution_id

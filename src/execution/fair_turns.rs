@@ -1,0 +1,98 @@
+//! Sharing a claim among workspaces: equal shares, in turn.
+
+use super::claim::{Claim, Reading};
+use crate::error::Result;
+use crate::sql;
+use chrono::{DateTime, Duration, Utc};
+use pgrx::Uuid;
+use std::cell::{Cell, RefCell};
+
+/// The workspaces that had something waiting when the session last looked, in the order of their ids.
+struct Ring {
+    workspaces: Vec<Uuid>,
+    seen_at: DateTime<Utc>,
+}
+
+thread_local! {
+    static RING: RefCell<Ring> = const {
+        RefCell::new(Ring { workspaces: vec![], seen_at: DateTime::<Utc>::MIN_UTC })
+    };
+    /// The workspace that this session served last.
+    static SERVED_LAST: Cell<Option<Uuid>> = const { Cell::new(None) };
+}
+
+/// How long a ring is used.
+const RING_LASTS: Duration = Duration::seconds(1);
+
+/// The most workspaces of a ring. What waits beyond is found by the next ring, which begins after the last one served.
+const MOST_WORKSPACES: i64 = 100_000;
+
+/// Goes round the workspaces until there is enough: once round all of them, each with an equal share, then on among those
+/// that had their share.
+///
+/// # Errors
+/// Fails only if SQL does.
+pub fn choose(claim: &mut Claim, reading: Reading) -> Result<()> {
+    let mut workspaces = ring(claim, reading)?;
+    let mut reading = reading;
+    while claim.missing() > 0 && !workspaces.is_empty() {
+        let mut more = vec![];
+        let share = claim.missing().div_ceil(workspaces.len());
+        for workspace_id in workspaces {
+            sql::check_for_interrupts();
+            let share = share.min(claim.missing());
+            if share == 0 {
+                return Ok(());
+            }
+            let found = claim.choose(workspace_id, share, reading)?;
+            if found > 0 {
+                SERVED_LAST.set(Some(workspace_id));
+            }
+            if found == share {
+                more.push(workspace_id);
+            }
+        }
+        claim.start()?;
+        workspaces = more;
+        reading = Reading::On;
+    }
+    Ok(())
+}
+
+/// The ring, turned so that it begins after the workspace that was served last. A session that has served none begins
+/// anywhere, so that sessions which claim only once are fair too.
+fn ring(claim: &mut Claim, reading: Reading) -> Result<Vec<Uuid>> {
+    let age = claim.now - RING.with_borrow(|ring| ring.seen_at.max(DateTime::<Utc>::UNIX_EPOCH));
+    if reading == Reading::Whole || age >= RING_LASTS || age < Duration::zero() {
+        let found = sql::by_index(|| {
+            sql::rows(
+                include_str!("next_workspaces.sql"),
+                &[MOST_WORKSPACES.into()],
+                |row| sql::get::<Uuid>(row, "workspace_id"),
+            )
+        })?;
+        RING.with_borrow_mut(|ring| {
+            ring.workspaces = found;
+            ring.seen_at = claim.now;
+        });
+    } else {
+        claim.skipped = true;
+    }
+    let mut workspaces = RING.with_borrow(|ring| ring.workspaces.clone());
+    let turned = match SERVED_LAST.get() {
+        Some(last) => workspaces.partition_point(|workspace_id| *workspace_id <= last),
+        None => anywhere(workspaces.len()),
+    };
+    let turned = turned.min(workspaces.len());
+    workspaces.rotate_left(turned);
+    Ok(workspaces)
+}
+
+/// A random place in a list. The last bytes of a new id are random enough.
+fn anywhere(length: usize) -> usize {
+    let id = sql::uuid_v7();
+    let random = id.as_bytes()[12..]
+        .iter()
+        .fold(0usize, |sum, byte| sum << 8 | usize::from(*byte));
+    random % length.max(1)
+}

@@ -1,0 +1,9 @@
+-- How an execution stands.
+-- $1 execution_id
+select l.status, l.attempt, l.worker_id, l.lease_expires_at
+from kronos_internal.live_executions l
+where l.execution_id = $1
+union all
+select h.status, h.attempt, null, null
+from kronos_internal.history h
+where h.workspace_id = any (array(select w.workspace_id from kronos_internal.workspaces w)) and h.execution_id = $1

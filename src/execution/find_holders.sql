@@ -1,0 +1,15 @@
+-- How the executions of a list stand.
+-- $1 list
+select row(a.execution_id, a.attempt, false, x.status, x.run_at, x.lease_expires_at, x.stop_requested_at is not null,
+           x.worker_id, x.attempt)::kronos.execution_report,
+       a.execution_id, a.attempt
+from pg_catalog.jsonb_to_recordset($1) a (execution_id uuid, attempt integer)
+left join lateral (
+    select l.status, l.run_at, l.lease_expires_at, l.stop_requested_at, l.worker_id, l.attempt
+    from kronos_internal.live_executions l
+    where l.execution_id = a.execution_id
+    union all
+    select h.status, h.run_at, null, h.stop_requested_at, null, h.attempt
+    from kronos_internal.history h
+    where h.workspace_id = any (array(select w.workspace_id from kronos_internal.workspaces w))
+      and h.execution_id = a.execution_id) x on true

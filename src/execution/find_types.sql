@@ -1,0 +1,18 @@
+-- The types of a workspace's endpoints, each found by one step in the index.
+-- $1 workspace_id
+with recursive types (endpoint_type) as (
+    (select e.endpoint_type
+     from kronos_internal.endpoints e
+     where e.workspace_id = $1
+     order by e.endpoint_type
+     limit 1)
+    union all
+    select (select e.endpoint_type
+            from kronos_internal.endpoints e
+            where e.workspace_id = $1 and e.endpoint_type > t.endpoint_type
+            order by e.endpoint_type
+            limit 1)
+    from types t
+    where t.endpoint_type is not null
+)
+select t.endpoint_type from types t where t.endpoint_type is not null

@@ -1,0 +1,29 @@
+//! Heartbeats: a worker keeps its leases, and hears which executions it is asked to stop.
+
+use super::held::{Report, list_length, reading_list, report_all};
+use crate::args;
+use crate::error::Result;
+use crate::sql::{self, Composite, Jsonb};
+use pgrx::datum::Interval;
+
+/// A lease that may be given.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` unless it is from 1 second to 1 day.
+pub fn lease(lease: &Interval) -> Result<Interval> {
+    let rule = "must be from 1 second to 1 day";
+    args::duration("lease", lease, args::SECOND..=args::DAY, rule)
+}
+
+/// Extends the leases of a list as far as the worker holds them, and reports on each of the list.
+///
+/// # Errors
+/// `INVALID_ARGUMENT`.
+pub fn heartbeat(worker_id: &str, executions: Jsonb, lease: Interval) -> Result<Vec<Composite>> {
+    let length = list_length(executions)?;
+    let args = [worker_id.into(), executions.into(), lease.into()];
+    let held = reading_list(|| {
+        sql::by_index(|| sql::rows(include_str!("heartbeat.sql"), &args, Report::read))
+    })?;
+    report_all(executions, length, held)
+}

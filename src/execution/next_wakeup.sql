@@ -1,0 +1,47 @@
+-- The earliest of: now, if an execution may start now; the run_at of one that waits for it; the end of a lease. The first two
+-- are one step in the index for each queue (workspace, endpoint type, priority).
+-- $1 first and $2 last workspace_id, $3 endpoint_types (null: any), $4 now
+with recursive queues (workspace_id, endpoint_type, priority) as (
+    (select x.workspace_id, x.endpoint_type, x.priority
+     from kronos_internal.live_executions x
+     where x.workspace_id between $1 and $2 and x.status <> 'RUNNING'
+     order by x.workspace_id, x.endpoint_type, x.priority
+     limit 1)
+    union all
+    select n.workspace_id, n.endpoint_type, n.priority
+    from queues q
+    cross join lateral (
+        select x.workspace_id, x.endpoint_type, x.priority
+        from kronos_internal.live_executions x
+        where (x.workspace_id, x.endpoint_type, x.priority) > (q.workspace_id, q.endpoint_type, q.priority)
+          and x.workspace_id <= $2 and x.status <> 'RUNNING'
+        order by x.workspace_id, x.endpoint_type, x.priority
+        limit 1) n
+)
+select least(
+    (select min(n.run_at)
+     from queues q
+     cross join lateral (
+         (select x.run_at
+          from kronos_internal.live_executions x
+          where x.workspace_id = q.workspace_id and x.endpoint_type = q.endpoint_type and x.priority = q.priority
+            and x.run_at > $4 and x.status <> 'RUNNING'
+          order by x.run_at
+          limit 1)
+         union all
+         (select $4
+          from kronos_internal.live_executions x
+          where x.workspace_id = q.workspace_id and x.endpoint_type = q.endpoint_type and x.priority = q.priority
+            and x.run_at <= $4 and x.status <> 'RUNNING'
+            and (not x.in_order
+                 or not exists (select
+                                from kronos_internal.live_executions o
+                                where o.job_id = x.job_id and (o.status = 'RUNNING' or o.tick_at < x.tick_at)))
+          limit 1)) n (run_at)
+     where $3::text[] is null or q.endpoint_type = any ($3)),
+    (select x.lease_expires_at
+     from kronos_internal.live_executions x
+     where x.status = 'RUNNING' and x.workspace_id between $1 and $2
+       and ($3::text[] is null or x.endpoint_type = any ($3))
+     order by x.lease_expires_at
+     limit 1)) as wakeup_at

@@ -1,0 +1,159 @@
+//! Finding jobs, and locking those that are to change.
+
+use super::definition::Definition;
+use super::error::{job_not_found, job_retired};
+use crate::error::{KronosError, Result, invalid_argument, null_argument};
+use crate::sql::{self, Row};
+use crate::workspace::Workspace;
+use pgrx::Uuid;
+use pgrx::datum::TimestampWithTimeZone;
+use std::fmt;
+
+/// How a caller says which job is meant.
+#[derive(Clone, Copy)]
+pub enum JobRef<'a> {
+    Id(Uuid),
+    /// The name of a live job.
+    Name(&'a str),
+}
+
+impl<'a> JobRef<'a> {
+    /// Exactly one of an id and a name.
+    ///
+    /// # Errors
+    /// `NULL_ARGUMENT` for neither, `INVALID_ARGUMENT` for both.
+    pub fn new(job_id: Option<Uuid>, job_name: Option<&'a str>) -> Result<JobRef<'a>> {
+        match (job_id, job_name) {
+            (Some(job_id), None) => Ok(JobRef::Id(job_id)),
+            (None, Some(name)) => Ok(JobRef::Name(name)),
+            (None, None) => Err(null_argument("job_id (or job_name)")),
+            (Some(_), Some(_)) => Err(invalid_argument(
+                "job_name",
+                "must be left out where job_id is given",
+            )),
+        }
+    }
+}
+
+impl fmt::Display for JobRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JobRef::Id(job_id) => write!(f, "{job_id}"),
+            JobRef::Name(name) => write!(f, "{name:?}"),
+        }
+    }
+}
+
+/// What the rules of a job's life need to know of a job.
+pub struct Job {
+    pub job_id: Uuid,
+    pub version: i32,
+    pub status: String,
+    /// None for a job that is paused or retired.
+    pub schedule_id: Option<Uuid>,
+    pub definition: Definition,
+    pub ledger_from: TimestampWithTimeZone,
+    pub paused_at: Option<TimestampWithTimeZone>,
+    retired: Option<(TimestampWithTimeZone, String)>,
+}
+
+impl Job {
+    pub fn read(row: &Row) -> Result<Job> {
+        let retired = match sql::get_opt(row, "retired_at")? {
+            None => None,
+            Some(at) => Some((at, sql::get(row, "retired_reason")?)),
+        };
+        Ok(Job {
+            job_id: sql::get(row, "job_id")?,
+            version: sql::get(row, "version")?,
+            status: sql::get(row, "status")?,
+            schedule_id: sql::get_opt(row, "schedule_id")?,
+            definition: Definition::read(row)?,
+            ledger_from: sql::get(row, "ledger_from")?,
+            paused_at: sql::get_opt(row, "paused_at")?,
+            retired,
+        })
+    }
+
+    /// Its name; empty for a job without one.
+    pub fn name(&self) -> &str {
+        self.definition.name.as_deref().unwrap_or_default()
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.status == "PAUSED"
+    }
+
+    /// The error for whoever needs a live job, if this one is retired.
+    fn retired(&self) -> Option<KronosError> {
+        let (at, reason) = self.retired.as_ref()?;
+        Some(job_retired(self.job_id, *at, reason))
+    }
+}
+
+const FIND: &str =
+    "select job_id from kronos_internal.jobs where workspace_id = $1 and job_id = $2";
+
+const FIND_BY_NAME: &str = "
+select job_id from kronos_internal.jobs where workspace_id = $1 and name = $2 and status <> 'RETIRED'";
+
+/// The id of a workspace's job: by its id, also that of a retired one.
+///
+/// # Errors
+/// `JOB_NOT_FOUND`.
+pub fn find(workspace: &Workspace, job: JobRef) -> Result<Uuid> {
+    match job {
+        JobRef::Id(job_id) => {
+            let args = [workspace.workspace_id.into(), job_id.into()];
+            sql::by_index(|| sql::row(FIND, &args, |row| sql::get(row, "job_id")))
+        }
+        JobRef::Name(name) => find_named(workspace, name),
+    }?
+    .ok_or_else(|| job_not_found(workspace, job))
+}
+
+/// The id of the live job of a name, if there is one.
+///
+/// # Errors
+/// Fails only if SQL does.
+pub fn find_named(workspace: &Workspace, name: &str) -> Result<Option<Uuid>> {
+    let args = [workspace.workspace_id.into(), name.into()];
+    sql::by_index(|| sql::row(FIND_BY_NAME, &args, |row| sql::get(row, "job_id")))
+}
+
+/// A live job, locked until the transaction ends against every other change and against tick().
+///
+/// # Errors
+/// `JOB_NOT_FOUND`, `JOB_RETIRED`.
+pub fn lock_live(workspace: &Workspace, job: JobRef) -> Result<Job> {
+    take_live(workspace, job, include_str!("lock_job.sql"))
+}
+
+/// A live job, held until the transaction ends so that nobody deletes it. It keeps neither tick() nor an update away.
+///
+/// # Errors
+/// `JOB_NOT_FOUND`, `JOB_RETIRED`.
+pub fn hold_live(workspace: &Workspace, job: JobRef) -> Result<Job> {
+    take_live(workspace, job, include_str!("hold_job.sql"))
+}
+
+fn take_live(workspace: &Workspace, job: JobRef, statement: &'static str) -> Result<Job> {
+    loop {
+        let job_id = match job {
+            JobRef::Id(job_id) => job_id,
+            JobRef::Name(_) => find(workspace, job)?,
+        };
+        let args = [workspace.workspace_id.into(), job_id.into()];
+        let found = sql::by_index(|| sql::row(statement, &args, Job::read))?
+            .ok_or_else(|| job_not_found(workspace, job))?;
+        match (job, found.retired()) {
+            (JobRef::Id(_), Some(retired)) => return Err(retired),
+            (JobRef::Id(_), None) => return Ok(found),
+            (JobRef::Name(name), None) if found.definition.name.as_deref() == Some(name) => {
+                return Ok(found);
+            }
+            // The job was retired or renamed while this session waited for its lock: another may have the name now.
+            (JobRef::Name(_), _) => sql::check_for_interrupts(),
+        }
+    }
+}

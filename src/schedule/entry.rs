@@ -1,0 +1,132 @@
+//! The pg_cron entries of schedules: a bounded pool of slots, and upkeep's entry for the schedules without one.
+
+use super::join::Schedule;
+use super::timing::{entry_cron, pg_cron_zone};
+use crate::calendar::{Rule, Timing};
+use crate::error::{self, KronosError, Result, concurrent_change};
+use crate::pg_cron::{self, EVERY_MINUTE, Entry};
+use crate::{settings, sql};
+use pgrx::Uuid;
+use serde_json::json;
+use std::ops::RangeInclusive;
+
+/// The slots of schedules of seconds, which upkeep's entry of every minute cannot wake.
+const SLOTS_OF_SECONDS: RangeInclusive<i32> = 10_001..=10_060;
+
+/// What is locked while upkeep's entry is created. Slots are locked by their numbers, from 1 on.
+const UPKEEP_LOCK: u32 = 0;
+
+const FREE_SLOTS: &str = "
+select n as slot
+from generate_series($1::integer, $2::integer) n
+where not exists (select from kronos_internal.schedules s where s.slot = n)
+order by n";
+
+const IS_TAKEN: &str = "select from kronos_internal.schedules where slot = $1";
+
+/// Reserves a free slot until the transaction ends. It waits for no other session: it passes over the slots that others
+/// are reserving.
+fn reserve_slot(slots: RangeInclusive<i32>) -> Result<Option<i32>> {
+    let args = [(*slots.start()).into(), (*slots.end()).into()];
+    let free: Vec<i32> = sql::rows(FREE_SLOTS, &args, |row| sql::get(row, "slot"))?;
+    for slot in free {
+        // The slot may have been taken, and its lock released, since the list was read.
+        if sql::try_lock_named_thing(slot as u32)? && !sql::exists(IS_TAKEN, &[slot.into()])? {
+            return Ok(Some(slot));
+        }
+    }
+    Ok(None)
+}
+
+const SET_ENTRY: &str = "
+update kronos_internal.schedules set slot = $2, entry_cron = $3 where schedule_id = $1";
+
+/// Gives a new schedule an entry of its own if a slot is free; otherwise upkeep's entry wakes it.
+///
+/// # Errors
+/// What pg_cron raises; `TOO_MANY_ENTRIES` for a schedule of seconds.
+pub fn create(schedule_id: Uuid, timing: &Timing) -> Result<()> {
+    let of_seconds = matches!(timing.expr.rule, Rule::Seconds(_));
+    let slots = if of_seconds {
+        SLOTS_OF_SECONDS
+    } else {
+        1..=settings::max_entries()
+    };
+    let slot = reserve_slot(slots)?;
+    if slot.is_none() && of_seconds {
+        return Err(KronosError::new(
+            &error::TOO_MANY_ENTRIES,
+            "all 60 pg_cron entries for schedules of seconds are in use",
+            json!({ "limit": SLOTS_OF_SECONDS.count() }),
+        )
+        .with_hint("Let jobs share schedules, or use a schedule of minutes."));
+    }
+    if let Some(slot) = slot {
+        let cron = entry_cron(timing, &pg_cron_zone()?, sql::now());
+        let args = [schedule_id.into(), slot.into(), cron.as_str().into()];
+        sql::convert_errors(
+            || sql::run(SET_ENTRY, &args),
+            |report| sql::violates(report, "schedules_slot_unique").then(concurrent_change),
+        )?;
+        pg_cron::register(Entry::Schedule(schedule_id), &cron)?;
+    }
+    ensure_upkeep(slot.is_none())
+}
+
+/// Makes sure that pg_cron would fire upkeep's entry. While another transaction creates it, the call goes on without it,
+/// unless `must_wait`.
+///
+/// # Errors
+/// What pg_cron raises.
+pub fn ensure_upkeep(must_wait: bool) -> Result<()> {
+    let wanted = [(Entry::Upkeep, EVERY_MINUTE)];
+    if pg_cron::out_of_order(&wanted)?.is_empty() {
+        return Ok(());
+    }
+    if must_wait {
+        sql::lock_named_thing(UPKEEP_LOCK)?;
+    } else if !sql::try_lock_named_thing(UPKEEP_LOCK)? {
+        return Ok(());
+    }
+    if pg_cron::out_of_order(&wanted)?.is_empty() {
+        return Ok(());
+    }
+    replace(Entry::Upkeep, EVERY_MINUTE)
+}
+
+/// Makes sure that pg_cron would wake a schedule that other jobs use, and repairs its entry if not.
+///
+/// # Errors
+/// What pg_cron raises: the caller never gets success for a job that would not be woken.
+pub fn verify(schedule: &Schedule) -> Result<()> {
+    let mut wanted = vec![(Entry::Upkeep, EVERY_MINUTE)];
+    let own = Entry::Schedule(schedule.schedule_id);
+    if let Some(cron) = &schedule.entry_cron {
+        wanted.push((own, cron.as_str()));
+    }
+    for (entry, cron) in pg_cron::out_of_order(&wanted)? {
+        match entry {
+            Entry::Upkeep => ensure_upkeep(schedule.entry_cron.is_none())?,
+            Entry::Schedule(_) => repair(schedule.schedule_id, cron)?,
+        }
+    }
+    Ok(())
+}
+
+const LOCK_SCHEDULE: &str = "
+select from kronos_internal.schedules where schedule_id = $1 for no key update";
+
+/// One session repairs an entry; those that waited for it find the entry in order.
+pub fn repair(schedule_id: Uuid, cron: &str) -> Result<()> {
+    sql::run(LOCK_SCHEDULE, &[schedule_id.into()])?;
+    let entry = Entry::Schedule(schedule_id);
+    if pg_cron::out_of_order(&[(entry, cron)])?.is_empty() {
+        return Ok(());
+    }
+    replace(entry, cron)
+}
+
+fn replace(entry: Entry, cron: &str) -> Result<()> {
+    pg_cron::unregister(entry)?;
+    pg_cron::register(entry, cron)
+}

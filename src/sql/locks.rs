@@ -1,0 +1,53 @@
+//! Locks on things that have no row, held until the transaction ends.
+//!
+//! They are heavyweight locks on a sub-object of a table of Kronos. No SQL function takes such a lock, so no role can block
+//! Kronos with it, as any role can with an advisory lock.
+
+use super::statement::{get, row};
+use crate::error::{KronosError, Result};
+use pgrx::pg_sys;
+use std::cell::Cell;
+
+thread_local! {
+    static RELATION: Cell<Option<pg_sys::Oid>> = const { Cell::new(None) };
+}
+
+/// The object id under which Kronos locks: that of its table of schedules.
+fn relation() -> Result<pg_sys::Oid> {
+    if let Some(relation) = RELATION.get() {
+        return Ok(relation);
+    }
+    let found = row(
+        "select 'kronos_internal.schedules'::pg_catalog.regclass::oid as relation",
+        &[],
+        |row| get::<pg_sys::Oid>(row, "relation"),
+    )?;
+    let relation =
+        found.ok_or_else(|| KronosError::internal("kronos_internal.schedules is missing"))?;
+    RELATION.set(Some(relation));
+    Ok(relation)
+}
+
+/// Waits for the lock on a thing and takes it.
+pub fn lock_named_thing(thing: u32) -> Result<()> {
+    let relation = relation()?;
+    // SAFETY: LockDatabaseObject takes any object address; the lock manager releases it with the transaction.
+    unsafe {
+        pg_sys::LockDatabaseObject(relation, thing.into(), 0, pg_sys::ExclusiveLock as i32);
+    }
+    Ok(())
+}
+
+/// Takes the lock on a thing if nobody else holds it, and says whether it did.
+pub fn try_lock_named_thing(thing: u32) -> Result<bool> {
+    let relation = relation()?;
+    // SAFETY: as above.
+    Ok(unsafe {
+        pg_sys::ConditionalLockDatabaseObject(
+            relation,
+            thing.into(),
+            0,
+            pg_sys::ExclusiveLock as i32,
+        )
+    })
+}

@@ -1,0 +1,51 @@
+//! PostgreSQL as Rust sees it: kept statements and their rows, time, jsonb, subtransactions, locks. The one place for what
+//! its C interface demands.
+
+mod jsonb;
+mod locks;
+mod notify;
+mod planning;
+mod plans;
+mod settings;
+mod statement;
+mod subtransaction;
+mod time;
+
+pub use jsonb::Jsonb;
+pub use locks::{lock_named_thing, try_lock_named_thing};
+pub use notify::notify;
+pub use planning::{by_index, install_hook};
+pub use settings::setting;
+pub use statement::{
+    Composite, Row, composite, composites, exists, first, get, get_opt, row, rows, run,
+};
+pub use subtransaction::{Failure, convert_errors, dry_run, in_subtransaction, violates};
+pub use time::{from_pg, is_finite, now, now_pg, snapshot_limit, to_pg};
+
+use pgrx::prelude::*;
+
+/// A new UUIDv7 (RFC 9562). It sorts by the time at which it was made, so that neighbours in time share index pages.
+#[pg_extern(volatile, parallel_safe)]
+pub fn uuid_v7() -> pgrx::Uuid {
+    pgrx::Uuid::from_bytes(*uuid::Uuid::now_v7().as_bytes())
+}
+
+/// The five characters of an SQLSTATE, packed by six bits each as in PostgreSQL's elog.h.
+pub fn sqlstate_text(code: PgSqlErrorCode) -> String {
+    let code = code as i32;
+    (0..5)
+        .map(|place| ((code >> (6 * place) & 0x3f) as u8 + b'0') as char)
+        .collect()
+}
+
+/// Ends the call if the session was told to: a cancel, a timeout, a shutdown. Loops in Rust call it.
+pub fn check_for_interrupts() {
+    pgrx::check_for_interrupts!();
+}
+
+/// Whether the session was told to end the call. Unlike [`check_for_interrupts`] it never raises, so code that PostgreSQL
+/// must not unwind through can ask, and end by itself.
+pub fn is_interrupted() -> bool {
+    // SAFETY: signal handlers write the flag; reading it has no effect.
+    unsafe { std::ptr::read_volatile(&raw const pg_sys::InterruptPending) != 0 }
+}

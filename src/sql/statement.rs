@@ -1,0 +1,124 @@
+//! Running statements and reading their rows.
+//!
+//! Every statement sees what was committed before it began (in READ COMMITTED), which the lock protocols rely on.
+
+use super::planning::without_jit;
+use super::plans::kept_plan;
+use crate::error::{KronosError, Result};
+use pgrx::datum::DatumWithOid;
+use pgrx::heap_tuple::PgHeapTuple;
+use pgrx::pgbox::AllocatedByRust;
+use pgrx::spi::SpiHeapTupleData;
+use pgrx::{FromDatum, IntoDatum, Spi, pg_sys};
+use std::os::raw::c_char;
+
+/// A row of a result.
+pub type Row<'a> = SpiHeapTupleData<'a>;
+
+/// A composite value, as a function returns it.
+pub type Composite = PgHeapTuple<'static, AllocatedByRust>;
+
+/// Runs a statement by its kept plan, and hands `read` each row of its result.
+fn execute(
+    sql: &'static str,
+    args: &[DatumWithOid],
+    mut read: impl FnMut(&Row) -> Result<()>,
+) -> Result<u64> {
+    Spi::connect_mut(|_| {
+        let plan = kept_plan(sql, args);
+        let mut values: Vec<pg_sys::Datum> = args
+            .iter()
+            .map(|arg| {
+                arg.datum()
+                    .map_or(pg_sys::Datum::null(), |datum| datum.sans_lifetime())
+            })
+            .collect();
+        let nulls: Vec<c_char> = args
+            .iter()
+            .map(|arg| if arg.datum().is_some() { b' ' } else { b'n' } as c_char)
+            .collect();
+        // SAFETY: the session is connected to SPI; the plan was made for arguments of these types; the tuples are read
+        // before the connection ends, which frees them.
+        unsafe {
+            let status = without_jit(|| {
+                pg_sys::SPI_execute_plan(plan, values.as_mut_ptr(), nulls.as_ptr(), false, 0)
+            });
+            if status < 0 {
+                return Err(KronosError::internal(format!(
+                    "SPI returned {status} for: {sql}"
+                )));
+            }
+            let processed = pg_sys::SPI_processed;
+            let table = pg_sys::SPI_tuptable;
+            if !table.is_null() {
+                let tuples = std::slice::from_raw_parts((*table).vals, processed as usize);
+                for tuple in tuples {
+                    if let Some(row) = SpiHeapTupleData::new((*table).tupdesc, *tuple)? {
+                        read(&row)?;
+                    }
+                }
+            }
+            Ok(processed)
+        }
+    })
+}
+
+/// Runs a statement and reads each row of its result.
+pub fn rows<T>(
+    sql: &'static str,
+    args: &[DatumWithOid],
+    mut read: impl FnMut(&Row) -> Result<T>,
+) -> Result<Vec<T>> {
+    let mut found = vec![];
+    execute(sql, args, |row| {
+        found.push(read(row)?);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Runs a statement that returns at most one row, and reads it.
+pub fn row<T>(
+    sql: &'static str,
+    args: &[DatumWithOid],
+    read: impl FnMut(&Row) -> Result<T>,
+) -> Result<Option<T>> {
+    Ok(rows(sql, args, read)?.into_iter().next())
+}
+
+/// Runs a statement and says whether it returned a row.
+pub fn exists(sql: &'static str, args: &[DatumWithOid]) -> Result<bool> {
+    Ok(execute(sql, args, |_| Ok(()))? > 0)
+}
+
+/// Runs a statement and says how many rows it touched.
+pub fn run(sql: &'static str, args: &[DatumWithOid]) -> Result<u64> {
+    execute(sql, args, |_| Ok(()))
+}
+
+/// A column that is never null.
+pub fn get<T: FromDatum + IntoDatum>(row: &Row, column: &str) -> Result<T> {
+    row.get_by_name(column)?
+        .ok_or_else(|| KronosError::internal(format!("column {column} is null")))
+}
+
+/// A column that may be null.
+pub fn get_opt<T: FromDatum + IntoDatum>(row: &Row, column: &str) -> Result<Option<T>> {
+    Ok(row.get_by_name(column)?)
+}
+
+/// The composite value in a row's first column.
+pub fn first(row: &Row) -> Result<Composite> {
+    row.get(1)?
+        .ok_or_else(|| KronosError::internal("a composite is null"))
+}
+
+/// Composite results, by a statement whose first column is one.
+pub fn composites(sql: &'static str, args: &[DatumWithOid]) -> Result<Vec<Composite>> {
+    rows(sql, args, first)
+}
+
+/// The composite result of a statement that returns at most one row.
+pub fn composite(sql: &'static str, args: &[DatumWithOid]) -> Result<Option<Composite>> {
+    Ok(composites(sql, args)?.into_iter().next())
+}

@@ -1,0 +1,67 @@
+//! PostgreSQL's timestamps and chrono's.
+
+use chrono::{DateTime, Utc};
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::{FromDatum, pg_sys};
+
+const POSTGRES_EPOCH_IN_UNIX_MICROS: i64 = 946_684_800_000_000;
+
+/// The clock, now (not the transaction's start).
+pub fn now() -> DateTime<Utc> {
+    // SAFETY: GetCurrentTimestamp reads the system clock and nothing else.
+    from_micros(unsafe { pg_sys::GetCurrentTimestamp() })
+}
+
+/// The clock, now, as PostgreSQL's timestamp.
+pub fn now_pg() -> TimestampWithTimeZone {
+    to_pg(now())
+}
+
+fn from_micros(postgres: i64) -> DateTime<Utc> {
+    match postgres {
+        i64::MAX => DateTime::<Utc>::MAX_UTC,
+        i64::MIN => DateTime::<Utc>::MIN_UTC,
+        // PostgreSQL's timestamps end in the year 294276, chrono's in 262142; those between are as good as never.
+        finite => finite
+            .checked_add(POSTGRES_EPOCH_IN_UNIX_MICROS)
+            .and_then(DateTime::from_timestamp_micros)
+            .unwrap_or(DateTime::<Utc>::MAX_UTC),
+    }
+}
+
+/// PostgreSQL's timestamp as chrono's; infinity is chrono's utmost.
+pub fn from_pg(timestamp: TimestampWithTimeZone) -> DateTime<Utc> {
+    from_micros(timestamp.into_inner())
+}
+
+/// chrono's timestamp as PostgreSQL's; chrono's utmost, and what lies beyond PostgreSQL's own years, is infinity.
+pub fn to_pg(timestamp: DateTime<Utc>) -> TimestampWithTimeZone {
+    let micros = if timestamp == DateTime::<Utc>::MAX_UTC {
+        i64::MAX
+    } else if timestamp.timestamp() < -210_866_803_200 {
+        // Before 4714-11-24 BC, PostgreSQL's first timestamp.
+        i64::MIN
+    } else {
+        timestamp.timestamp_micros() - POSTGRES_EPOCH_IN_UNIX_MICROS
+    };
+    // SAFETY: any i64 between the infinities is a timestamp to PostgreSQL; ours lie in the years that both know.
+    unsafe { TimestampWithTimeZone::from_datum(micros.into(), false) }.expect("not null")
+}
+
+/// Whether a timestamp is neither infinity nor -infinity.
+pub fn is_finite(timestamp: TimestampWithTimeZone) -> bool {
+    ![i64::MIN, i64::MAX].contains(&timestamp.into_inner())
+}
+
+/// The latest instant of which the transaction's snapshot can show everything: when the transaction began, if one
+/// snapshot serves all its statements; otherwise none.
+pub fn snapshot_limit() -> DateTime<Utc> {
+    // SAFETY: both read variables of the transaction.
+    unsafe {
+        if pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as i32 {
+            from_micros(pg_sys::GetCurrentTransactionStartTimestamp())
+        } else {
+            DateTime::<Utc>::MAX_UTC
+        }
+    }
+}

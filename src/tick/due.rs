@@ -1,0 +1,149 @@
+//! The ticks of a schedule that are due, and which of them a job runs.
+
+use super::jobs::{CatchupPolicy, Job};
+use crate::calendar::{Tick, Timing};
+use crate::sql;
+use chrono::{DateTime, Duration, Utc};
+
+/// Ticks handled within this delay count as on time: a briefly lost wake-up is caught up by the next one and is not
+/// subject to `catchup_policy`.
+const ON_TIME: Duration = Duration::minutes(5);
+
+/// The most missed ticks of a schedule that `catchup_policy` 'all' runs, whatever the window: the latest ones.
+const MAX_MISSED: usize = 10_000;
+
+/// The ticks of a schedule that came due in a pass, in ascending order.
+pub struct DueTicks {
+    /// The end of the pass. Missed ticks and catch-up windows are judged by it.
+    until: DateTime<Utc>,
+    on_time: Vec<Tick>,
+    missed: Option<Missed>,
+}
+
+/// Ticks that are handled too late.
+struct Missed {
+    first: Tick,
+    /// The last one before `latest`, if that does not reach back to the first.
+    before_latest: Option<Tick>,
+    /// The latest of them, [`MAX_MISSED`] at most.
+    latest: Vec<Tick>,
+}
+
+/// What becomes of the due ticks of one job.
+#[derive(Default)]
+pub struct JobTicks {
+    pub run: Vec<Tick>,
+    /// The first and the last of those that its catchup_policy drops.
+    pub dropped: Option<(Tick, Tick)>,
+}
+
+impl DueTicks {
+    /// The ticks after `after`, up to and including `until`.
+    pub fn new(timing: &Timing, after: DateTime<Utc>, until: DateTime<Utc>) -> DueTicks {
+        let on_time_from = (until - ON_TIME).max(after);
+        DueTicks {
+            until,
+            on_time: timing.ticks(on_time_from, until).collect(),
+            missed: Missed::new(timing, after, on_time_from),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.on_time.is_empty() && self.missed.is_none()
+    }
+
+    /// Whether every job of the schedule has at most one tick.
+    pub fn is_single(&self) -> bool {
+        self.missed.is_none() && self.on_time.len() <= 1
+    }
+
+    /// The ticks that a job has, by its window and its catchup_policy.
+    pub fn of(&self, job: &Job) -> JobTicks {
+        let mut ticks = match &self.missed {
+            Some(missed) => missed.of(job, self.until),
+            None => JobTicks::default(),
+        };
+        ticks
+            .run
+            .extend(self.on_time.iter().filter(|tick| job.has(**tick)));
+        ticks
+    }
+}
+
+impl Missed {
+    fn new(timing: &Timing, after: DateTime<Utc>, until: DateTime<Utc>) -> Option<Missed> {
+        let first = timing.next_after(after).filter(|tick| *tick <= until)?;
+        let latest = latest_ticks(timing, after, until);
+        let oldest = latest.first().copied().filter(|oldest| *oldest > first);
+        let before_latest =
+            oldest.and_then(|oldest| timing.last_tick(after, oldest - Duration::microseconds(1)));
+        Some(Missed {
+            first,
+            before_latest,
+            latest,
+        })
+    }
+
+    fn of(&self, job: &Job, now: DateTime<Utc>) -> JobTicks {
+        let from = now - job.catchup_window;
+        let is_kept = |tick: &Tick| *tick >= from && job.has(*tick);
+        let run: Vec<Tick> = match job.catchup_policy {
+            CatchupPolicy::None => vec![],
+            CatchupPolicy::Last => {
+                let last = self.latest.iter().rev().find(|tick| job.has(**tick));
+                last.filter(|tick| is_kept(tick))
+                    .copied()
+                    .into_iter()
+                    .collect()
+            }
+            CatchupPolicy::All => self
+                .latest
+                .iter()
+                .filter(|tick| is_kept(tick))
+                .copied()
+                .collect(),
+        };
+        let first_run = run.first().copied();
+        let is_dropped =
+            |tick: &&Tick| job.has(**tick) && first_run.is_none_or(|first_run| **tick < first_run);
+        let all = || {
+            std::iter::once(&self.first)
+                .chain(&self.before_latest)
+                .chain(&self.latest)
+        };
+        let dropped = match (all().find(is_dropped), self.last_dropped(is_dropped)) {
+            (Some(first), Some(last)) => Some((*first, *last)),
+            _ => None,
+        };
+        JobTicks { run, dropped }
+    }
+
+    fn last_dropped(&self, is_dropped: impl Fn(&&Tick) -> bool) -> Option<&Tick> {
+        self.latest
+            .iter()
+            .rev()
+            .chain(&self.before_latest)
+            .chain(std::iter::once(&self.first))
+            .find(is_dropped)
+    }
+}
+
+/// The latest ticks after `after`, up to and including `until`: [`MAX_MISSED`] at most. It looks back from `until` in
+/// steps that double, so that the work is bounded by the number of ticks returned, however long ago `after` is.
+fn latest_ticks(timing: &Timing, after: DateTime<Utc>, until: DateTime<Utc>) -> Vec<Tick> {
+    let mut span = Duration::hours(1);
+    loop {
+        sql::check_for_interrupts();
+        let start = until
+            .checked_sub_signed(span)
+            .map_or(after, |start| start.max(after));
+        let mut ticks: Vec<Tick> = timing.ticks(start, until).collect();
+        if ticks.len() >= MAX_MISSED {
+            return ticks.split_off(ticks.len() - MAX_MISSED);
+        }
+        if start == after {
+            return ticks;
+        }
+        span = span * 2;
+    }
+}

@@ -1,0 +1,142 @@
+//! Work in batches that commit: what a procedure can do and a function cannot.
+
+use super::batch::{Call, run_batch};
+use super::owed;
+use crate::authority::act_as;
+use crate::error::{KronosError, Result};
+use crate::sql;
+use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
+use pgrx::{PgMemoryContexts, pg_sys};
+use std::os::raw::c_int;
+use std::time::Duration;
+
+/// A procedure that is being called.
+pub struct Procedure {
+    owner: pg_sys::Oid,
+    /// Whether the call is inside a transaction block, and so cannot commit.
+    is_atomic: bool,
+}
+
+unsafe extern "C-unwind" {
+    // utils/timeout.h; pgrx does not bind it.
+    fn disable_timeout(id: c_int, keep_indicator: bool);
+}
+
+/// STATEMENT_TIMEOUT of utils/timeout.h, in PostgreSQL 15 to 18.
+const STATEMENT_TIMEOUT: c_int = 3;
+
+const FIND_OWNER: &str = "select proowner from pg_catalog.pg_proc where oid = $1";
+
+impl Procedure {
+    /// The procedure of a call.
+    ///
+    /// # Safety
+    /// `fcinfo` is that of a C function that CALL has invoked.
+    pub unsafe fn of_call(fcinfo: pg_sys::FunctionCallInfo) -> Result<Procedure> {
+        // SAFETY: CALL hands over a CallContext; a function called in another way has none.
+        let (function, is_atomic) = unsafe {
+            let context = (*fcinfo).context;
+            let is_call = !context.is_null() && (*context).type_ == pg_sys::NodeTag::T_CallContext;
+            let is_atomic = !is_call || (*context.cast::<pg_sys::CallContext>()).atomic;
+            ((*(*fcinfo).flinfo).fn_oid, is_atomic)
+        };
+        let owner = sql::row(FIND_OWNER, &[function.into()], |row| {
+            sql::get::<pg_sys::Oid>(row, "proowner")
+        })?;
+        let owner = owner.ok_or_else(|| KronosError::internal("the procedure has vanished"))?;
+        Ok(Procedure { owner, is_atomic })
+    }
+
+    /// Runs `work`, which may call [`Procedure::batch`] and [`Procedure::pause`].
+    pub fn run(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        if self.is_atomic {
+            return work();
+        }
+        // SAFETY: the connection of a procedure that commits; it ends below, or with the transaction if an error ends that.
+        // The statement's timer runs already: a role's statement_timeout must not end the ticks of everybody.
+        unsafe {
+            pg_sys::SPI_connect_ext(pg_sys::SPI_OPT_NONATOMIC as c_int);
+            pg_guard_ffi_boundary(|| disable_timeout(STATEMENT_TIMEOUT, false));
+        }
+        // CALL has a snapshot already; the next transaction has none yet.
+        commit();
+        work()?;
+        // SAFETY: as above.
+        unsafe { pg_sys::SPI_finish() };
+        Ok(())
+    }
+
+    /// Runs `work` as the owner in a transaction of its own, and frees the memory that it took.
+    ///
+    /// The owner's rights are taken anew for each batch and given back before the commit: an error in a later
+    /// transaction must not leave the session as the owner.
+    pub fn batch<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        if self.is_atomic {
+            return act_as(self.owner, work);
+        }
+        set_transaction();
+        let mut memory = PgMemoryContexts::new("kronos batch");
+        // SAFETY: nothing that the batch allocates is used after it.
+        let result =
+            unsafe { memory.switch_to(|_| set_settings().and_then(|()| act_as(self.owner, work))) };
+        let value = result?;
+        commit();
+        Ok(value)
+    }
+
+    /// Waits between batches; inside a transaction block it says false at once, since there is no next batch.
+    pub fn pause(&self, pause: Duration) -> bool {
+        if !self.is_atomic {
+            std::thread::sleep(pause);
+            sql::check_for_interrupts();
+        }
+        !self.is_atomic
+    }
+}
+
+fn commit() {
+    // SAFETY: the procedure is connected to SPI as nonatomic, and no subtransaction is open.
+    unsafe { pg_sys::SPI_commit() };
+}
+
+/// Whatever the defaults of role and database are, a batch sees what was committed before each of its statements, and
+/// may write.
+fn set_transaction() {
+    // SAFETY: SPI_commit has begun a transaction that has no snapshot yet; SET TRANSACTION sets the same variables.
+    unsafe {
+        pg_sys::XactIsoLevel = pg_sys::XACT_READ_COMMITTED as c_int;
+        pg_sys::XactReadOnly = false;
+    }
+}
+
+/// The settings of one transaction. transaction_timeout came with PostgreSQL 17.
+const SET_SETTINGS: &str = "
+select set_config(s.name, s.value, true)
+from (values ('search_path', 'pg_catalog, pg_temp'), ('lock_timeout', '0'), ('transaction_timeout', '0')) s (name, value)
+where current_setting(s.name, true) is not null";
+
+fn set_settings() -> Result<()> {
+    sql::run(SET_SETTINGS, &[]).map(|_| ())
+}
+
+/// How often one call retries the ticks of jobs that other sessions have locked, and how long it sleeps in between. Most
+/// locks are released within milliseconds; what is held longer is left to the next wake-up.
+const RETRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(20);
+
+const HAS_LOCKED: &str = "select from kronos_internal.owed where error is null limit 1";
+
+/// Materialises every tick that has come due, batch by batch, and retries those that are owed.
+pub fn tick(procedure: &Procedure) -> Result<()> {
+    let mut call = Call::begin();
+    while procedure.batch(|| run_batch(&mut call))? && !procedure.is_atomic {}
+    for _ in 0..RETRIES {
+        let now = sql::now();
+        while procedure.batch(|| owed::retry(&mut call, now))? && !procedure.is_atomic {}
+        let has_locked = procedure.batch(|| sql::exists(HAS_LOCKED, &[]))?;
+        if !has_locked || !procedure.pause(PAUSE) {
+            break;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! What an update owes its job's old version.
+
+use super::batch::Call;
+use super::due::DueTicks;
+use super::jobs::Job;
+use super::materialise::{JobWork, write};
+use super::owed;
+use crate::calendar::timing;
+use crate::error::Result;
+use crate::sql;
+use chrono::{DateTime, Utc};
+use pgrx::Uuid;
+use pgrx::datum::TimestampWithTimeZone;
+
+const FIND: &str = include_str!("find_unhandled.sql");
+
+struct Unhandled {
+    job: Job,
+    cron: String,
+    timezone: String,
+    ticked_until: DateTime<Utc>,
+    is_owed: bool,
+}
+
+/// Writes the ticks of an active job that came due up to an instant and that no wake-up has handled yet, for the current
+/// version. The caller holds the job's row lock.
+///
+/// A tick that cannot be written never fails the call, so that an update can repair a failing job: `tick()` writes it for
+/// the next version, or, if the job `leaves_schedule`, the ledger says that it was skipped and why.
+///
+/// # Errors
+/// `CONCURRENT_CHANGE` where a snapshot is too old to show the ledger as it is.
+pub fn write_unhandled(job_id: Uuid, until: DateTime<Utc>, leaves_schedule: bool) -> Result<()> {
+    let args = [job_id.into(), sql::to_pg(until).into()];
+    let read = |row: &sql::Row| {
+        let time = |column| -> Result<DateTime<Utc>> {
+            Ok(sql::from_pg(sql::get::<TimestampWithTimeZone>(
+                row, column,
+            )?))
+        };
+        Ok(Unhandled {
+            job: Job::read(row)?,
+            cron: sql::get(row, "cron")?,
+            timezone: sql::get(row, "timezone")?,
+            ticked_until: time("handled_until")?,
+            is_owed: sql::get(row, "is_owed")?,
+        })
+    };
+    let found = sql::by_index(|| sql::row(FIND, &args, read))?;
+    let Some(found) = found else { return Ok(()) };
+    let Ok(timing) = timing(&found.cron, &found.timezone) else {
+        return Ok(());
+    };
+    let mut call = Call::begin();
+    if found.is_owed {
+        owed::retry_of(job_id, &mut call)?;
+    }
+    let ticks = DueTicks::new(&timing, found.ticked_until.min(until), until).of(&found.job);
+    let work = JobWork {
+        job_id,
+        workspace_id: found.job.workspace_id,
+        run: ticks.run,
+        dropped: ticks.dropped,
+    };
+    if work.is_empty() {
+        return Ok(());
+    }
+    match sql::in_subtransaction(|| sql::by_index(|| write(std::slice::from_ref(&work)))) {
+        Ok(_) => Ok(()),
+        Err(failure) if failure.is_interruption() || failure.is_contention() => failure.rethrow(),
+        Err(_) if !leaves_schedule => Ok(()),
+        Err(failure) => {
+            let reason = format!("the job failed: {}", failure.report.message());
+            let ticks = work
+                .run
+                .iter()
+                .map(|tick| ((job_id, *tick), reason.clone()));
+            owed::skip(&ticks.collect::<Vec<_>>())
+        }
+    }
+}

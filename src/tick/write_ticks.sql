@@ -1,0 +1,90 @@
+-- Writes the ticks $2 of the jobs $1 that the ledger does not have: one ledger row each, and an execution unless the job's
+-- overlap_policy skips the tick. $3 and $4 say of each whether it is the first and the last of its job here. $5 is the
+-- origin: TICK, or BACKFILL, which runs at once and overlaps. The caller holds the jobs' row locks, so nobody else writes
+-- their rows of the ledger; and those of the unfinished executions that a tick replaces. Each lookup is a subquery that the
+-- planner cannot turn into a join (OFFSET 0, scalar): a generic plan made while a table is small would read all of it later.
+with asked as materialized (
+    select j.workspace_id, j.job_id, j.version, a.tick_at, a.is_first, a.is_last, j.endpoint_id, j.endpoint_type, j.priority,
+           case $5 when 'TICK' then j.overlap_policy else 'allow' end as overlap_policy,
+           -- With jitter an execution starts within it after its tick, always at the same instant for a job and a tick: 32
+           -- bits of PostgreSQL's hash of both are taken as a fraction.
+           case when $5 <> 'TICK' then clock_timestamp()
+                when j.jitter > interval '0'
+                then a.tick_at + j.jitter * ((hashtextextended(j.job_id || ' ' || extract(epoch from a.tick_at), 0)
+                                              & 4294967295) / 4294967296.0)
+                else a.tick_at end as run_at
+    from unnest($1::uuid[], $2::timestamptz[], $3::boolean[], $4::boolean[]) a (job_id, tick_at, is_first, is_last)
+    cross join lateral (select o.* from kronos_internal.jobs o where o.job_id = a.job_id offset 0) j
+    where (select true from kronos_internal.ticks t where t.job_id = a.job_id and t.tick_at = a.tick_at) is null
+),
+decided as materialized (
+    select a.*, kronos.uuid_v7() as execution_id,
+           case a.overlap_policy
+               when 'skip' then
+                   case when not a.is_first
+                          or exists (select from kronos_internal.live_executions x where x.job_id = a.job_id)
+                        then 'overlap_policy skip: an execution was unfinished' end
+               when 'queue_one' then
+                   case when not a.is_first
+                          or exists (select from kronos_internal.live_executions x
+                                     where x.job_id = a.job_id
+                                       and (x.status in ('PENDING', 'QUEUED')
+                                            or x.status in ('RUNNING', 'RETRYING') and x.tick_at > a.tick_at))
+                        then 'overlap_policy queue_one: an execution was waiting' end
+               when 'replace' then
+                   case when not a.is_last
+                          or exists (select from kronos_internal.ticks t
+                                     where t.job_id = a.job_id and t.tick_at > a.tick_at and t.execution_id is not null)
+                        then 'overlap_policy replace: a later tick was due' end
+           end as skipped
+    from asked a
+),
+replacing as materialized (
+    select x.execution_id, x.status
+    from decided d
+    cross join lateral (
+        select l.execution_id, l.status
+        from kronos_internal.live_executions l
+        where l.job_id = d.job_id
+        offset 0) x
+    where d.overlap_policy = 'replace' and d.skipped is null
+),
+replaced as (
+    delete from kronos_internal.live_executions x
+    where x.execution_id = any (array(select r.execution_id from replacing r where r.status <> 'RUNNING'))
+    returning x.*
+),
+archived as (
+    insert into kronos_internal.history (execution_id, workspace_id, endpoint_id, job_id, run_at, tick_at, created_at,
+                                         finished_at, stop_requested_at, version, priority, attempt, failed_attempts,
+                                         origin, status, endpoint_type, status_reason, input, metadata)
+    select r.execution_id, r.workspace_id, r.endpoint_id, r.job_id, r.run_at, r.tick_at, r.created_at,
+           clock_timestamp(), r.stop_requested_at, r.version, r.priority, r.attempt, r.failed_attempts,
+           r.origin, 'CANCELLED', r.endpoint_type, 'overlap_policy replace: a later tick was due', r.input, r.metadata
+    from replaced r
+),
+stopped as (
+    update kronos_internal.live_executions x
+    set stop_requested_at = coalesce(x.stop_requested_at, clock_timestamp()),
+        status_reason = 'overlap_policy replace: a later tick was due'
+    where x.execution_id = any (array(select r.execution_id from replacing r where r.status = 'RUNNING'))
+),
+ledger as (
+    insert into kronos_internal.ticks (job_id, tick_at, workspace_id, version, execution_id, reason)
+    select d.job_id, d.tick_at, d.workspace_id, d.version, case when d.skipped is null then d.execution_id end, d.skipped
+    from decided d
+),
+written as (
+    insert into kronos_internal.live_executions (execution_id, workspace_id, endpoint_id, job_id, run_at, tick_at, version,
+                                                 priority, in_order, origin, status, endpoint_type)
+    select d.execution_id, d.workspace_id, d.endpoint_id, d.job_id, d.run_at, d.tick_at, d.version,
+           d.priority, d.overlap_policy in ('queue_one', 'replace'), $5,
+           case when d.run_at > clock_timestamp() then 'PENDING' else 'QUEUED' end, d.endpoint_type
+    from decided d
+    where d.skipped is null
+)
+select d.workspace_id, count(*) filter (where d.skipped is null) as executions,
+       count(*) filter (where d.skipped is not null) as skipped,
+       min(d.run_at) filter (where d.skipped is null) as first_run_at
+from decided d
+group by d.workspace_id

@@ -1,0 +1,26 @@
+-- Deletes at most $1 retired jobs that their workspaces no longer keep, once no execution of theirs is left; with them
+-- their versions, their ledger and what they owe.
+with doomed as materialized (
+    select j.job_id
+    from kronos_internal.jobs j
+    join kronos_internal.workspaces w using (workspace_id)
+    where j.status = 'RETIRED'
+      and j.retired_at < now() - w.job_retention
+      and not exists (select from kronos_internal.live_executions x where x.job_id = j.job_id)
+      and not exists (select from kronos_internal.history h where h.job_id = j.job_id)
+    order by j.retired_at
+    limit $1
+    for update of j skip locked
+),
+ticks as (
+    delete from kronos_internal.ticks where job_id = any (array(select d.job_id from doomed d))
+),
+dropped as (
+    delete from kronos_internal.dropped_ticks where job_id = any (array(select d.job_id from doomed d))
+),
+owed as (
+    delete from kronos_internal.owed where job_id = any (array(select d.job_id from doomed d))
+)
+delete from kronos_internal.jobs j
+using doomed d
+where j.job_id = d.job_id
