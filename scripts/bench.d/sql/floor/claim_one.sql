@@ -1,0 +1,15 @@
+update floor.queue
+set locked_by = 'w' || :client_id, locked_until = now() + interval '1 minute', started_at = now(), attempt = attempt + 1
+where id = (
+    select id from floor.queue
+    where run_at <= now() and (locked_until is null or locked_until < now())
+    order by priority, run_at, id
+    limit 1
+    for update skip locked
+)
+returning id, attempt, input \gset
+with finished as (
+    delete from floor.queue where id = :id and attempt = :attempt and locked_by = 'w' || :client_id returning *
+)
+insert into floor.history
+select id, priority, run_at, attempt, locked_by, started_at, input, enqueued_at, 'SUCCEEDED', null, now() from finished;

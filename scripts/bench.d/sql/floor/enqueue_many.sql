@@ -1,0 +1,1 @@
+insert into floor.queue (input) select '{}' from generate_series(1, :batch);

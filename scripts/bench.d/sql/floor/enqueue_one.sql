@@ -1,0 +1,1 @@
+insert into floor.queue (input) values ('{}');

@@ -1,0 +1,1 @@
+truncate floor.queue, floor.history;

@@ -1,0 +1,1 @@
+select execution_id from kronos.enqueue('noop');
