@@ -26,10 +26,7 @@ comment on view kronos.endpoints is 'The endpoints, also the deleted ones that h
 
 create view kronos.jobs as
 select w.name as workspace, j.name as job_name, j.job_id, j.version, j.status, j.cron, j.timezone, e.name as endpoint,
-       (select t.tick_at
-        from kronos.next_ticks(j.cron, j.timezone,
-                               greatest(s.ticked_until, j.active_since, j.starts_at - interval '1 microsecond'), 1) t (tick_at)
-        where s.schedule_id is not null and t.tick_at < coalesce(j.ends_at, 'infinity')) as next_tick_at,
+       case when n.tick_at < coalesce(j.ends_at, 'infinity') then n.tick_at end as next_tick_at,
        (select max(t.tick_at) from kronos_internal.ticks t where t.job_id = j.job_id) as last_tick_at,
        j.priority, j.overlap_policy, j.catchup_policy, j.catchup_window, j.jitter, j.starts_at, j.ends_at, j.input,
        j.metadata, j.declared_by, j.created_at, j.version_since, j.paused_at, j.paused_reason, j.retired_at,
@@ -38,7 +35,11 @@ select w.name as workspace, j.name as job_name, j.job_id, j.version, j.status, j
 from kronos_internal.jobs j
 join kronos_internal.workspaces w using (workspace_id)
 join kronos_internal.endpoints e using (endpoint_id)
-left join kronos_internal.schedules s using (schedule_id);
+left join kronos_internal.schedules s using (schedule_id)
+left join lateral (
+    select kronos_internal.next_tick(
+        j.cron, j.timezone, greatest(s.ticked_until, j.active_since, j.starts_at - interval '1 microsecond')) as tick_at
+) n on s.schedule_id is not null;
 comment on view kronos.jobs is 'The cron jobs, each in its current version.';
 comment on column kronos.jobs.next_tick_at is 'The next tick; null if none is to come, or if the job is not active.';
 comment on column kronos.jobs.last_tick_at is 'The last tick of the job in the ledger.';

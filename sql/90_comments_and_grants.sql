@@ -98,7 +98,7 @@ overlap_policy: what happens to a tick while an execution of the job is unfinish
 jitter: 0 to 1 day; run_at lies within it after the tick, always at the same time for a job and a tick.
 priority: 0 (starts first) to 9.
 metadata: the caller''s own JSON object, at most 8192 bytes; claims return it.
-idempotency_key: 1 to 200 characters, unique in the workspace; the same key and arguments again return the job that the first request created, and created is false.
+idempotency_key: 1 to 200 characters, unique in the workspace until prune() deletes the job; the same key and arguments again return the job that the first request created, and created is false.
 if_not_exists: returns the live job of that name as it is, in place of error JOB_EXISTS; needs a name.
 workspace: NULL is setting kronos.workspace.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT, INVALID_CRON, NEVER_FIRES, INVALID_TIMEZONE, INVALID_WINDOW, INVALID_INPUT (22023), CRON_NOT_SUPPORTED (0A000), VALUE_TOO_LARGE (54000), TOO_MANY_ENTRIES (53400), WORKSPACE_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002), JOB_EXISTS, IDEMPOTENCY_CONFLICT (23505), JOB_RETIRED, PG_CRON_UNAVAILABLE (55000), CONCURRENT_CHANGE (40001), PG_CRON_FAILED (pg_cron''s own SQLSTATE).';

@@ -3,6 +3,7 @@
 use crate::args;
 use crate::error::{self, Result};
 use crate::sql;
+use chrono::{DateTime, Utc};
 use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 
@@ -21,8 +22,16 @@ returning made_id";
 const FIND: &str = "
 select made_id from kronos_internal.idempotency_keys where workspace_id = $1 and scope = $2 and key = $3";
 
-/// Reserves a key for what a request is about to make, or returns what an earlier request with the key made. The key
-/// expires one retention after now, or after `not_before` if that is later (the run_at of a delayed execution).
+/// When a key may be used again.
+#[derive(Clone, Copy)]
+pub enum Expiry {
+    /// When what it made is pruned.
+    Never,
+    /// One retention after now, or after an instant if that is later: the run_at of a delayed execution.
+    After(Option<TimestampWithTimeZone>),
+}
+
+/// Reserves a key for what a request is about to make, or returns what an earlier request with the key made.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`; `CONCURRENT_CHANGE` where a snapshot is too old to show what another session made.
@@ -31,19 +40,21 @@ pub fn reserve(
     scope: &str,
     key: &str,
     made_id: Uuid,
-    not_before: Option<TimestampWithTimeZone>,
+    expiry: Expiry,
 ) -> Result<Option<Uuid>> {
     args::length("idempotency_key", key, 200)?;
-    let reserved = sql::exists(
-        RESERVE,
-        &[
-            workspace_id.into(),
-            scope.into(),
-            key.into(),
-            made_id.into(),
-            not_before.into(),
-        ],
-    )?;
+    let not_before = match expiry {
+        Expiry::Never => Some(sql::to_pg(DateTime::<Utc>::MAX_UTC)),
+        Expiry::After(instant) => instant,
+    };
+    let args = [
+        workspace_id.into(),
+        scope.into(),
+        key.into(),
+        made_id.into(),
+        not_before.into(),
+    ];
+    let reserved = sql::exists(RESERVE, &args)?;
     if reserved {
         return Ok(None);
     }

@@ -45,7 +45,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/40_views.sql",
     name = "views",
-    requires = ["upkeep", api::schedule::next_ticks]
+    requires = ["upkeep", api::schedule::next_tick]
 );
 extension_sql_file!(
     "../sql/90_comments_and_grants.sql",

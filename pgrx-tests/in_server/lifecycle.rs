@@ -113,6 +113,44 @@ mod tests {
     }
 
     #[pg_test]
+    fn key_of_a_job_lasts_until_the_job_is_pruned() {
+        make_acme();
+        let call = "select job_id::text from kronos.create_cron_job('hook', '0 9 * * *', idempotency_key => 'k')";
+        let job_id = text(call);
+        // As if years had passed.
+        let age = "update kronos_internal.idempotency_keys set expires_at = expires_at - interval '10 years'";
+        run(age);
+        run("select kronos.prune()");
+        assert_eq!(text(call), job_id);
+        run(&format!("select kronos.cancel_cron_job('{job_id}')"));
+        assert_code(call, "JOB_RETIRED");
+        run(
+            "update kronos_internal.jobs set created_at = now() - interval '3 years', retired_at = now() - interval '2 years'",
+        );
+        run("select kronos.prune()");
+        assert_eq!(
+            count("select count(*) from kronos_internal.idempotency_keys"),
+            0
+        );
+        assert_ne!(text(call), job_id);
+    }
+
+    #[pg_test]
+    fn view_of_jobs_shows_a_job_whose_zone_the_server_no_longer_knows() {
+        make_acme();
+        let job_id = create("'0 9 * * *'");
+        create("'0 9 * * *', timezone => 'Europe/Berlin'");
+        run(&format!(
+            "update kronos_internal.jobs set timezone = 'Europe/Atlantis' where job_id = '{job_id}'"
+        ));
+        assert_eq!(
+            count("select count(*) from kronos.jobs where next_tick_at is null"),
+            1
+        );
+        assert_eq!(count("select count(*) from kronos.list_jobs()"), 2);
+    }
+
+    #[pg_test]
     fn if_not_exists_leaves_a_live_job_of_that_name_as_it_is() {
         make_acme();
         let job_id = create("'0 9 * * *', name => 'report'");

@@ -19,6 +19,23 @@ fn describe_schedule(
     )?)
 }
 
+/// The next tick of a stored schedule, or null if this server no longer knows its time zone: a view of many jobs must not
+/// fail for one of them.
+#[pg_extern(
+    requires = ["tenants"],
+    sql = "
+create function kronos_internal.next_tick(cron text, timezone text, after timestamptz) returns timestamptz
+language c stable strict as 'MODULE_PATHNAME', 'next_tick_wrapper';"
+)]
+pub fn next_tick(
+    cron: &str,
+    timezone: &str,
+    after: TimestampWithTimeZone,
+) -> Option<TimestampWithTimeZone> {
+    let (timing, _) = schedule::parse_timing(cron, timezone).ok()?;
+    timing.next_after(sql::from_pg(after)).map(sql::to_pg)
+}
+
 /// The most ticks that one call computes.
 const MAX_TICKS: i64 = 10_000;
 

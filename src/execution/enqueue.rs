@@ -2,6 +2,7 @@
 
 use crate::args::{self, MAX_INPUT_BYTES};
 use crate::error::{self, Result};
+use crate::idempotency::Expiry;
 use crate::sql::{self, Composite, Jsonb};
 use crate::{endpoint, idempotency, settings, workspace};
 use pgrx::Uuid;
@@ -49,7 +50,13 @@ pub fn enqueue(workspace: Option<&str>, new: &OneShot) -> Result<Composite> {
     endpoint.check_input(new.input)?;
     if let Some(key) = new.idempotency_key {
         let workspace_id = workspace.workspace_id;
-        let made = idempotency::reserve(workspace_id, SCOPE, key, execution_id, new.run_at)?;
+        let made = idempotency::reserve(
+            workspace_id,
+            SCOPE,
+            key,
+            execution_id,
+            Expiry::After(new.run_at),
+        )?;
         if let Some(made_id) = made {
             let request = Request {
                 endpoint_id: endpoint.endpoint_id,

@@ -3,6 +3,7 @@
 use super::enqueue::{Request, SCOPE, find_repeated};
 use crate::args::{self, MAX_INPUT_BYTES, MAX_METADATA_BYTES};
 use crate::error::{self, KronosError, Result};
+use crate::idempotency::Expiry;
 use crate::sql::{self, Composite, Jsonb};
 use crate::workspace::{self, Workspace};
 use crate::{endpoint, idempotency};
@@ -235,7 +236,7 @@ fn reserve_keys(workspace_id: Uuid, listed: &[Listed]) -> Result<Reserved> {
         sql::check_for_interrupts();
         if let Some(id) = ids[place] {
             let run_at = listed[place].run_at;
-            let made = idempotency::reserve(workspace_id, SCOPE, key, id, run_at);
+            let made = idempotency::reserve(workspace_id, SCOPE, key, id, Expiry::After(run_at));
             if let Some(made_id) = made.map_err(|error| at(place, error))? {
                 ids[place] = None;
                 repeated.push((place, made_id));

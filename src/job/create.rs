@@ -10,6 +10,7 @@ use crate::error::{
     KronosError, Result, concurrent_change, endpoint_not_found, idempotency_conflict,
     invalid_argument,
 };
+use crate::idempotency::Expiry;
 use crate::sql::{self, Composite, Jsonb};
 use crate::workspace::Workspace;
 use crate::{idempotency, schedule};
@@ -48,7 +49,7 @@ pub fn create(workspace: &Workspace, new: NewJob) -> Result<Composite> {
     let job_id = sql::uuid_v7();
     if let Some(key) = new.idempotency_key
         && let Some(made_id) =
-            idempotency::reserve(workspace.workspace_id, SCOPE, key, job_id, None)?
+            idempotency::reserve(workspace.workspace_id, SCOPE, key, job_id, Expiry::Never)?
     {
         check_repeat(
             workspace,

@@ -10,6 +10,7 @@ use crate::calendar::Tick;
 use crate::endpoint::Endpoint;
 use crate::error::{Result, concurrent_change};
 use crate::idempotency;
+use crate::idempotency::Expiry;
 use crate::sql::{self, Composite, Jsonb};
 use crate::workspace::Workspace;
 use pgrx::Uuid;
@@ -79,7 +80,13 @@ impl Asked<'_> {
         }
         let new = self.job.as_new();
         if let Some(key) = new.idempotency_key {
-            let made = idempotency::reserve(workspace.workspace_id, SCOPE, key, self.job_id, None)?;
+            let made = idempotency::reserve(
+                workspace.workspace_id,
+                SCOPE,
+                key,
+                self.job_id,
+                Expiry::Never,
+            )?;
             if let Some(made_id) = made {
                 (self.job_id, self.plan) = (made_id, Plan::Keep);
                 return check_repeat(

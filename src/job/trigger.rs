@@ -2,6 +2,7 @@
 
 use super::find::{JobRef, hold_live};
 use crate::error::{Result, concurrent_change};
+use crate::idempotency::Expiry;
 use crate::sql::{self, Composite};
 use crate::workspace::Workspace;
 use crate::{execution, idempotency};
@@ -23,7 +24,13 @@ pub fn trigger(
     let execution_id = sql::uuid_v7();
     if let Some(key) = idempotency_key {
         let scope = format!("trigger_cron_job {job_id}");
-        let made = idempotency::reserve(workspace.workspace_id, &scope, key, execution_id, None)?;
+        let made = idempotency::reserve(
+            workspace.workspace_id,
+            &scope,
+            key,
+            execution_id,
+            Expiry::After(None),
+        )?;
         if let Some(made_id) = made {
             let args = [workspace.workspace_id.into(), made_id.into()];
             return sql::by_index(|| sql::composite(include_str!("find_triggered.sql"), &args))?

@@ -1,7 +1,7 @@
 -- Deletes at most $1 retired jobs that their workspaces no longer keep, once no execution of theirs is left; with them
--- their versions, their ledger and what they owe.
+-- their versions, their ledger, what they owe, and the idempotency keys that created them.
 with doomed as materialized (
-    select j.job_id
+    select j.job_id, j.workspace_id
     from kronos_internal.jobs j
     join kronos_internal.workspaces w using (workspace_id)
     where j.status = 'RETIRED'
@@ -20,6 +20,11 @@ dropped as (
 ),
 owed as (
     delete from kronos_internal.owed where job_id = any (array(select d.job_id from doomed d))
+),
+keys as (
+    delete from kronos_internal.idempotency_keys
+    where workspace_id = any (array(select d.workspace_id from doomed d)) and scope = 'create_cron_job'
+      and made_id = any (array(select d.job_id from doomed d))
 )
 delete from kronos_internal.jobs j
 using doomed d
