@@ -114,9 +114,11 @@ impl Claim<'_> {
         if self.wanted.max > ALWAYS_SMALL {
             self.cut(&mut chosen)?;
         }
+        // Read after the rows are locked: an attempt does not start before the one before it has ended.
+        let now = sql::now_pg();
         let args = [
             chosen.into(),
-            sql::to_pg(self.now).into(),
+            now.into(),
             self.wanted.worker_id.into(),
             self.wanted.lease.into(),
         ];
