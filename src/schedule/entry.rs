@@ -6,7 +6,7 @@ use crate::calendar::{Rule, Timing};
 use crate::error::{self, KronosError, Result, concurrent_change};
 use crate::pg_cron::{self, EVERY_MINUTE, Entry};
 use crate::{settings, sql};
-use pgrx::Uuid;
+use pgrx::{PgSqlErrorCode, Uuid};
 use serde_json::json;
 use std::ops::RangeInclusive;
 
@@ -66,7 +66,10 @@ pub fn create(schedule_id: Uuid, timing: &Timing) -> Result<()> {
         let args = [schedule_id.into(), slot.into(), cron.as_str().into()];
         sql::convert_errors(
             || sql::run(SET_ENTRY, &args),
-            |report| sql::violates(report, "schedules_slot_unique").then(concurrent_change),
+            |report| {
+                let code = PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION;
+                error::violates(report, code, "schedules_slot_unique").then(concurrent_change)
+            },
         )?;
         pg_cron::register(Entry::Schedule(schedule_id), &cron)?;
     }

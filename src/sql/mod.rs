@@ -19,7 +19,7 @@ pub use settings::setting;
 pub use statement::{
     Composite, Row, composite, composites, exists, first, get, get_opt, row, rows, run,
 };
-pub use subtransaction::{Failure, convert_errors, dry_run, in_subtransaction, violates};
+pub use subtransaction::{Failure, convert_errors, dry_run, in_subtransaction};
 pub use time::{from_pg, is_finite, now, now_pg, snapshot_limit, to_pg};
 
 use pgrx::prelude::*;

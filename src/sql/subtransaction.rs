@@ -101,10 +101,3 @@ pub fn convert_errors<T>(
         })
         .execute()
 }
-
-/// Whether an error of PostgreSQL is the violation of a constraint. pgrx's report carries no constraint name, so the
-/// message is searched for it.
-pub fn violates(report: &ErrorReportWithLevel, constraint: &str) -> bool {
-    sqlstate_text(report.sql_error_code()).starts_with("23")
-        && report.message().contains(constraint)
-}

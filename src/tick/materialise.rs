@@ -1,10 +1,10 @@
 //! Writing ticks, set-based: one statement for many jobs, and smaller ones only around a job that fails.
 
 use crate::calendar::Tick;
-use crate::error::{Result, concurrent_change};
+use crate::error::{Result, concurrent_change, violates};
 use crate::{execution, sql};
-use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
+use pgrx::{PgSqlErrorCode, Uuid};
 use std::collections::HashMap;
 
 /// What is to be written for one job.
@@ -91,7 +91,10 @@ fn write_ticks<'a>(
                 ))
             })
         },
-        |report| sql::violates(report, "ticks_one_per_job_and_tick").then(concurrent_change),
+        |report| {
+            let code = PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION;
+            violates(report, code, "ticks_one_per_job_and_tick").then(concurrent_change)
+        },
     )?;
     for (workspace_id, first_run_at) in workspaces {
         if let Some(run_at) = first_run_at {

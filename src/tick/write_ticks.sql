@@ -3,21 +3,7 @@
 -- origin: TICK, or BACKFILL, which runs at once and overlaps. The caller holds the jobs' row locks, so nobody else writes
 -- their rows of the ledger; and those of the unfinished executions that a tick replaces. Each lookup is a subquery that the
 -- planner cannot turn into a join (OFFSET 0, scalar): a generic plan made while a table is small would read all of it later.
-with asked as materialized (
-    select j.workspace_id, j.job_id, j.version, a.tick_at, a.is_first, a.is_last, j.endpoint_id, j.endpoint_type, j.priority,
-           case $5 when 'TICK' then j.overlap_policy else 'allow' end as overlap_policy,
-           -- With jitter an execution starts within it after its tick, always at the same instant for a job and a tick: 32
-           -- bits of PostgreSQL's hash of both are taken as a fraction.
-           case when $5 <> 'TICK' then clock_timestamp()
-                when j.jitter > interval '0'
-                then a.tick_at + j.jitter * ((hashtextextended(j.job_id || ' ' || extract(epoch from a.tick_at), 0)
-                                              & 4294967295) / 4294967296.0)
-                else a.tick_at end as run_at
-    from unnest($1::uuid[], $2::timestamptz[], $3::boolean[], $4::boolean[]) a (job_id, tick_at, is_first, is_last)
-    cross join lateral (select o.* from kronos_internal.jobs o where o.job_id = a.job_id offset 0) j
-    where (select true from kronos_internal.ticks t where t.job_id = a.job_id and t.tick_at = a.tick_at) is null
-),
-decided as materialized (
+with decided as materialized (
     select a.*, kronos.uuid_v7() as execution_id,
            case a.overlap_policy
                when 'skip' then
@@ -37,7 +23,20 @@ decided as materialized (
                                      where t.job_id = a.job_id and t.tick_at > a.tick_at and t.execution_id is not null)
                         then 'overlap_policy replace: a later tick was due' end
            end as skipped
-    from asked a
+    from (
+        select j.workspace_id, j.job_id, j.version, a.tick_at, a.is_first, a.is_last, j.endpoint_id, j.endpoint_type, j.priority,
+               case $5 when 'TICK' then j.overlap_policy else 'allow' end as overlap_policy,
+               -- With jitter an execution starts within it after its tick, always at the same instant for a job and a tick: 32
+               -- bits of PostgreSQL's hash of both are taken as a fraction.
+               case when $5 <> 'TICK' then clock_timestamp()
+                    when j.jitter > interval '0'
+                    then a.tick_at + j.jitter * ((hashtextextended(j.job_id || ' ' || extract(epoch from a.tick_at), 0)
+                                                  & 4294967295) / 4294967296.0)
+                    else a.tick_at end as run_at
+        from unnest($1::uuid[], $2::timestamptz[], $3::boolean[], $4::boolean[]) a (job_id, tick_at, is_first, is_last)
+        cross join lateral (select o.* from kronos_internal.jobs o where o.job_id = a.job_id offset 0) j
+        where (select true from kronos_internal.ticks t where t.job_id = a.job_id and t.tick_at = a.tick_at) is null
+    ) a
 ),
 replacing as materialized (
     select x.execution_id, x.status
