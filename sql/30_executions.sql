@@ -2,7 +2,7 @@
 -- that no claim pays for history. One statement writes here for several workspaces: these tables have no foreign keys,
 -- since a foreign key's check waits for whoever changes the referenced row. Nor do the live table and the history have CHECK
 -- constraints: PostgreSQL parses their stored text at each statement, which was 40 of the 67 µs of an INSERT. kronos.check()
--- holds their rows against the same rules.
+-- looks for live rows that contradict themselves.
 
 create table kronos_internal.live_executions (
     execution_id uuid primary key default kronos.uuid_v7(),
