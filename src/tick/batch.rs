@@ -64,7 +64,8 @@ struct Due {
     timing: Rc<Timing>,
     pass_until: DateTime<Utc>,
     pass_job_id: Option<Uuid>,
-    ticks: DueTicks,
+    /// Its ticks up to here are handled.
+    after: DateTime<Utc>,
 }
 
 const LOCK_DUE: &str = include_str!("lock_due.sql");
@@ -99,11 +100,7 @@ fn lock_due(call: &mut Call) -> Result<Vec<Due>> {
             schedule_id,
             pass_job_id: pass_until.and(sql::get_opt(row, "pass_job_id")?),
             pass_until: pass_until.unwrap_or(until),
-            ticks: DueTicks::new(
-                &timing,
-                if was_fast { until } else { ticked_until },
-                pass_until.unwrap_or(until),
-            ),
+            after: if was_fast { until } else { ticked_until },
             timing,
         }))
     })?;
@@ -121,6 +118,10 @@ struct Progress {
 }
 
 impl Due {
+    fn ticks(&self) -> DueTicks {
+        DueTicks::new(&self.timing, self.after, self.pass_until)
+    }
+
     /// Every job has its ticks of the pass.
     fn finished(&self) -> Progress {
         let next_tick_at = self.timing.next_after(self.pass_until);
@@ -158,30 +159,37 @@ fn handle_batch(call: &mut Call) -> Result<bool> {
     if due.is_empty() {
         return Ok(false);
     }
-    let (without_ticks, with_ticks): (Vec<Due>, Vec<Due>) =
-        due.into_iter().partition(|due| due.ticks.is_empty());
-    let mut progress: Vec<Progress> = without_ticks.iter().map(Due::finished).collect();
-    // A schedule with several ticks due is handled by itself: its jobs write several rows each.
-    let leading = with_ticks
-        .iter()
-        .take_while(|due| due.ticks.is_single())
-        .count();
-    let selected = &with_ticks[..leading.max(1).min(with_ticks.len())];
-    progress.extend(handle(selected, call)?);
+    let mut progress = vec![];
+    let mut selected: Vec<(Due, DueTicks)> = vec![];
+    for due in due {
+        // After an outage this takes milliseconds a schedule: what the batch does not handle is not looked at.
+        let ticks = due.ticks();
+        let is_single = ticks.is_single();
+        if ticks.is_empty() {
+            progress.push(due.finished());
+        } else if is_single || selected.is_empty() {
+            selected.push((due, ticks));
+        }
+        // A schedule with several ticks due is handled by itself: its jobs write several rows each.
+        if !is_single {
+            break;
+        }
+    }
+    progress.extend(handle(&selected, call)?);
     call.outcome.schedules += progress.iter().filter(|it| it.pass_until.is_none()).count() as i64;
     record_progress(&progress)?;
     Ok(true)
 }
 
-fn handle(due: &[Due], call: &mut Call) -> Result<Vec<Progress>> {
+fn handle(due: &[(Due, DueTicks)], call: &mut Call) -> Result<Vec<Progress>> {
     if due.is_empty() {
         return Ok(vec![]);
     }
-    let is_single = due.iter().all(|due| due.ticks.is_single());
+    let is_single = due.iter().all(|(_, ticks)| ticks.is_single());
     let limit = if is_single { MAX_ROWS } else { call.job_limit };
     let mut stretches: Vec<Stretch> = due
         .iter()
-        .map(|due| Stretch {
+        .map(|(due, _)| Stretch {
             schedule_id: due.schedule_id,
             after: due.pass_job_id,
             up_to: None,
@@ -212,15 +220,18 @@ fn handle(due: &[Due], call: &mut Call) -> Result<Vec<Progress>> {
         stretches[*place].up_to = Some(job.job_id);
     }
     write(due, &stretches, &held, works, call)?;
-    let mut progress: Vec<Progress> = due[..reached].iter().map(Due::finished).collect();
-    if let (Some(due), Some((_, job))) = (due.get(reached), held.last()) {
+    let mut progress: Vec<Progress> = due[..reached]
+        .iter()
+        .map(|(due, _)| due.finished())
+        .collect();
+    if let (Some((due, _)), Some((_, job))) = (due.get(reached), held.last()) {
         progress.push(due.reached(job.job_id));
     }
     Ok(progress)
 }
 
-fn work_of(job: &Job, due: &Due) -> JobWork {
-    let ticks = due.ticks.of(job);
+fn work_of(job: &Job, (_, ticks): &(Due, DueTicks)) -> JobWork {
+    let ticks = ticks.of(job);
     JobWork {
         job_id: job.job_id,
         workspace_id: job.workspace_id,
@@ -232,7 +243,7 @@ fn work_of(job: &Job, due: &Due) -> JobWork {
 /// Writes what the held jobs have. What cannot be written, and the ticks of jobs that other sessions hold or that are known
 /// to fail, are owed.
 fn write(
-    due: &[Due],
+    due: &[(Due, DueTicks)],
     stretches: &[Stretch],
     held: &[(usize, Job)],
     works: Vec<JobWork>,
