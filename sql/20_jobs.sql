@@ -143,6 +143,19 @@ comment on table kronos_internal.ticks is
 comment on column kronos_internal.ticks.execution_id is 'The execution that runs the tick; null for a tick that was skipped.';
 comment on column kronos_internal.ticks.reason is 'Why the tick was skipped.';
 
+-- With jitter an execution starts within it after its tick, always at the same instant for a job and a tick: 32 bits of
+-- PostgreSQL's hash of both are taken as a fraction.
+create function kronos_internal.run_at(job_id uuid, tick_at timestamptz, jitter interval)
+returns timestamptz
+language sql
+stable
+parallel safe
+return case when jitter > interval '0'
+            then tick_at + jitter * ((pg_catalog.hashtextextended(job_id || ' ' || extract(epoch from tick_at), 0)
+                                      & 4294967295) / 4294967296.0)
+            else tick_at end;
+comment on function kronos_internal.run_at is 'When the execution of a job''s tick is due.';
+
 create table kronos_internal.dropped_ticks (
     job_id uuid not null,
     from_tick_at timestamptz not null,

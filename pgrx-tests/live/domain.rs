@@ -106,11 +106,26 @@ pub fn executions(session: &mut impl GenericClient) -> i64 {
     count(session, "select count(*) from kronos.executions")
 }
 
-/// Pretends that all jobs and schedules were made long ago and that the tick of this year's first second has not been
-/// handled: schedules of [`YEARLY`] are due.
+/// Pretends that all jobs and schedules were made long ago, that it is the first minute of this year, and that its tick has
+/// not been handled: schedules of [`YEARLY`] are due, on time.
 pub fn make_yearly_due(session: &mut impl GenericClient) {
+    make_due_in_pass(session, "date_trunc('year', now()) + interval '1 minute'");
+}
+
+/// Pretends that the tick of this year's first second has been missed.
+pub fn make_yearly_missed(session: &mut impl GenericClient) {
+    make_due_in_pass(session, "null");
+}
+
+/// The two ways in which a pass handles a tick: one that is on time is written by one statement for all plain jobs.
+pub const DUE_IN_BOTH_WAYS: [fn(&mut Client); 2] = [
+    |session| make_yearly_due(session),
+    |session| make_yearly_missed(session),
+];
+
+fn make_due_in_pass(session: &mut impl GenericClient, pass_until: &str) {
     session
-        .batch_execute(
+        .batch_execute(&format!(
             "set timezone = 'UTC';
              update kronos_internal.jobs
              set created_at = date_trunc('year', now()) - interval '2 days',
@@ -119,9 +134,9 @@ pub fn make_yearly_due(session: &mut impl GenericClient) {
              where status = 'ACTIVE';
              update kronos_internal.schedules
              set next_tick_at = date_trunc('year', now()), ticked_until = date_trunc('year', now()) - interval '1 day',
-                 pass_until = null, pass_job_id = null
-             where cron = '0 0 1 1 *';",
-        )
+                 pass_until = {pass_until}, pass_job_id = null
+             where cron = '0 0 1 1 *';"
+        ))
         .unwrap();
 }
 

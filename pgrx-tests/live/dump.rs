@@ -98,7 +98,8 @@ fn dump_and_restore_keep_every_row_and_pg_cron_entry_without_an_error() {
         .collect();
     assert!(psql.status.success() && told.is_empty(), "{told:#?}");
 
-    for table in &tables {
+    // Upkeep may have run on either server since the dump.
+    for table in tables.iter().filter(|table| *table != "upkeep_runs") {
         let before = rows_of(&mut session, table);
         assert_eq!(rows_of(&mut restored, table), before, "{table}");
     }

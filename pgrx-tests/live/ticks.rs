@@ -47,10 +47,12 @@ fn tick_that_is_woken_twice_has_one_execution_per_job() {
     assert_eq!(ticks(&mut session, "RUN"), 20);
     tick(&mut session);
     // Also if the first wake-up's bookkeeping were lost.
-    make_yearly_due(&mut session);
-    assert_eq!(run_due(&mut session), 0);
-    make_yearly_due(&mut session);
-    tick(&mut session);
+    for make_due in DUE_IN_BOTH_WAYS {
+        make_due(&mut session);
+        assert_eq!(run_due(&mut session), 0);
+        make_due(&mut session);
+        tick(&mut session);
+    }
     assert_eq!(executions(&mut session), 20);
     assert_ledger_matches_executions(&mut session);
     assert_sound(&mut session);
@@ -61,9 +63,9 @@ fn tick_that_is_woken_twice_has_one_execution_per_job() {
 fn tick_that_is_woken_by_eight_sessions_at_once_has_one_execution_per_job() {
     let (server, mut session, _) = server_with_due_jobs(200);
     let mut wakers: Vec<Client> = (0..8).map(|_| server.session()).collect();
-    for _ in 0..10 {
+    for round in 0..10 {
         forget_ticks(&mut session);
-        make_yearly_due(&mut session);
+        DUE_IN_BOTH_WAYS[round % 2](&mut session);
         thread::scope(|scope| {
             for waker in &mut wakers {
                 scope.spawn(|| tick(waker));
@@ -222,11 +224,14 @@ const CHANGES: [(&str, &str, bool, &str); 9] = [
 #[test]
 fn job_in_an_open_transaction_neither_holds_up_the_ticks_of_others_nor_loses_its_own() {
     let (server, mut session, _) = server_with_due_jobs(1);
-    for (change, statement, is_committed, expected) in CHANGES {
+    let both_ways = DUE_IN_BOTH_WAYS
+        .iter()
+        .flat_map(|it| CHANGES.map(|change| (it, change)));
+    for (make_due, (change, statement, is_committed, expected)) in both_ways {
         forget_ticks(&mut session);
         let job_id = create(&mut session, YEARLY);
         let other = create(&mut session, YEARLY);
-        make_yearly_due(&mut session);
+        make_due(&mut session);
         let mut changing = server.session();
         let mut transaction = changing.transaction().unwrap();
         transaction.query(statement, &[&job_id]).unwrap();
@@ -254,6 +259,65 @@ fn job_in_an_open_transaction_neither_holds_up_the_ticks_of_others_nor_loses_its
             let _ = try_cancel(&mut session, id);
         }
     }
+}
+
+// Invariants 4, 7 and 10: one statement writes the tick for the plain jobs of a schedule; the others have theirs all the same.
+#[test]
+fn tick_on_time_is_each_jobs_own_beside_jobs_of_every_kind() {
+    let (server, mut session, plain) = server_with_due_jobs(30);
+    let with = |session: &mut Client, arguments: &str| -> Uuid {
+        let statement = format!(
+            "select job_id from kronos.create_cron_job('hook', $1, {arguments}, workspace => 'acme')"
+        );
+        session.query_one(&statement, &[&YEARLY]).unwrap().get(0)
+    };
+    let skipping = with(&mut session, "overlap_policy => 'skip'");
+    let replacing = with(&mut session, "overlap_policy => 'replace'");
+    let late = with(&mut session, "starts_at => now() + interval '1 day'");
+    let jittered = with(&mut session, "jitter => '1 hour'");
+    for job_id in [skipping, replacing] {
+        let trigger = "select kronos.trigger_cron_job($1, workspace => 'acme')";
+        session.execute(trigger, &[&job_id]).unwrap();
+    }
+    let (failing, locked) = (plain[3], plain[11]);
+    refuse_executions(&mut session, &[failing]);
+    let mut holding = server.session();
+    let lock = "select from kronos_internal.jobs where job_id = $1 for no key update";
+
+    // From the second time on the failing job owes its tick, and the plain ones are written without it at once.
+    for is_locked in [true, true, false] {
+        session
+            .batch_execute(
+                "delete from kronos_internal.ticks;
+                 delete from kronos_internal.owed where error is null;
+                 delete from kronos_internal.live_executions where tick_at is not null",
+            )
+            .unwrap();
+        make_yearly_due(&mut session);
+        let mut transaction = holding.transaction().unwrap();
+        if is_locked {
+            transaction.query(lock, &[&locked]).unwrap();
+        }
+        tick_without_waiting(&server);
+        transaction.rollback().unwrap();
+        for job_id in plain.iter().filter(|id| ![failing, locked].contains(id)) {
+            assert_eq!(outcomes(&mut session, *job_id), ["RUN"]);
+        }
+        assert_eq!(outcomes(&mut session, jittered), ["RUN"]);
+        assert_eq!(outcomes(&mut session, skipping), ["SKIPPED"]);
+        assert_eq!(outcomes(&mut session, replacing), ["RUN"]);
+        assert_eq!(outcomes(&mut session, late), [""; 0]);
+        assert_eq!(outcomes(&mut session, failing), ["OWED"]);
+        let outcome = if is_locked { "OWED" } else { "RUN" };
+        assert_eq!(outcomes(&mut session, locked), [outcome]);
+    }
+    session.batch_execute("delete from refused").unwrap();
+    let_owed_be_retried(&mut session);
+    tick(&mut session);
+    assert_eq!(outcomes(&mut session, locked), ["RUN"]);
+    assert_eq!(outcomes(&mut session, failing), ["RUN"]);
+    assert_ledger_matches_executions(&mut session);
+    assert_sound(&mut session);
 }
 
 // Invariant 4: a resume that is open.

@@ -25,4 +25,4 @@ pub use heartbeat::{heartbeat, lease};
 pub use held::AttemptKey;
 pub use log::{Line, append_log};
 pub use read::{Filter, get, list, list_attempts, list_logs};
-pub use wakeup::{next_wakeup, notify_workers};
+pub use wakeup::{Startable, next_wakeup, notify_workers};

@@ -1,24 +1,21 @@
 //! One batch: some of what is due, in one transaction.
 
 use super::due::DueTicks;
-use super::jobs::{Job, Stretch, busy, held_by_others, lock_jobs};
+use super::jobs::{Job, Stretch, busy, count_jobs, lock_jobs, lock_jobs_by_id, read_jobs};
 use super::materialise::{Failures, JobWork, Written, write_isolated};
 use super::owed;
-use crate::calendar::{Timing, timing};
+use super::pass::{Due, Progress, lock_due, progress, record_progress};
+use super::plain::{Plain, write_plain};
+use crate::calendar::Tick;
 use crate::error::Result;
 use crate::sql;
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 use pgrx::Uuid;
-use pgrx::datum::TimestampWithTimeZone;
-use std::collections::HashSet;
-use std::rc::Rc;
+use std::collections::{HashMap, HashSet};
 
 /// The most jobs that a batch handles, and about the most rows that it writes to the ledger: it bounds memory, how long
 /// locks are held, and what a crash throws away.
 const MAX_ROWS: usize = 10_000;
-
-/// The most schedules that a batch handles.
-const MAX_SCHEDULES: i64 = 1000;
 
 /// What a call has done.
 #[derive(Clone, Copy, Default)]
@@ -58,94 +55,6 @@ impl Call {
     }
 }
 
-/// A schedule that is due.
-struct Due {
-    schedule_id: Uuid,
-    timing: Rc<Timing>,
-    pass_until: DateTime<Utc>,
-    pass_job_id: Option<Uuid>,
-    /// Its ticks up to here are handled.
-    after: DateTime<Utc>,
-}
-
-const LOCK_DUE: &str = include_str!("lock_due.sql");
-
-/// A schedule handled up to a time that lies so far ahead was handled under a clock that was fast.
-const CLOCK_TOLERANCE: Duration = Duration::seconds(1);
-
-fn lock_due(call: &mut Call) -> Result<Vec<Due>> {
-    let until = call.until;
-    let args = [
-        sql::to_pg(until).into(),
-        sql::to_pg(until + CLOCK_TOLERANCE).into(),
-        call.unreadable.clone().into(),
-        MAX_SCHEDULES.into(),
-    ];
-    let mut unreadable = vec![];
-    let due = sql::rows(LOCK_DUE, &args, |row| {
-        let schedule_id: Uuid = sql::get(row, "schedule_id")?;
-        let (cron, timezone): (String, String) =
-            (sql::get(row, "cron")?, sql::get(row, "timezone")?);
-        let Ok(timing) = timing(&cron, &timezone) else {
-            unreadable.push(schedule_id);
-            return Ok(None);
-        };
-        let time = |column| -> Result<Option<DateTime<Utc>>> {
-            Ok(sql::get_opt::<TimestampWithTimeZone>(row, column)?.map(sql::from_pg))
-        };
-        let ticked_until = time("ticked_until")?.unwrap_or(until);
-        let was_fast = ticked_until > until + CLOCK_TOLERANCE;
-        let pass_until = time("pass_until")?.filter(|pass_until| *pass_until <= until);
-        Ok(Some(Due {
-            schedule_id,
-            pass_job_id: pass_until.and(sql::get_opt(row, "pass_job_id")?),
-            pass_until: pass_until.unwrap_or(until),
-            after: if was_fast { until } else { ticked_until },
-            timing,
-        }))
-    })?;
-    call.unreadable.extend(unreadable);
-    Ok(due.into_iter().flatten().collect())
-}
-
-/// How far a batch has brought a schedule.
-struct Progress {
-    schedule_id: Uuid,
-    next_tick_at: Option<DateTime<Utc>>,
-    ticked_until: Option<DateTime<Utc>>,
-    pass_until: Option<DateTime<Utc>>,
-    pass_job_id: Option<Uuid>,
-}
-
-impl Due {
-    fn ticks(&self) -> DueTicks {
-        DueTicks::new(&self.timing, self.after, self.pass_until)
-    }
-
-    /// Every job has its ticks of the pass.
-    fn finished(&self) -> Progress {
-        let next_tick_at = self.timing.next_after(self.pass_until);
-        Progress {
-            schedule_id: self.schedule_id,
-            next_tick_at: Some(next_tick_at.unwrap_or(DateTime::<Utc>::MAX_UTC)),
-            ticked_until: Some(self.pass_until),
-            pass_until: None,
-            pass_job_id: None,
-        }
-    }
-
-    /// The jobs up to one have their ticks.
-    fn reached(&self, job_id: Uuid) -> Progress {
-        Progress {
-            schedule_id: self.schedule_id,
-            next_tick_at: None,
-            ticked_until: None,
-            pass_until: Some(self.pass_until),
-            pass_job_id: Some(job_id),
-        }
-    }
-}
-
 /// Handles a batch of what is due, and says whether there may be more.
 ///
 /// The plans of its statements read by index: one that was made while the ledger was empty would read all of it for each
@@ -155,7 +64,7 @@ pub fn run_batch(call: &mut Call) -> Result<bool> {
 }
 
 fn handle_batch(call: &mut Call) -> Result<bool> {
-    let due = lock_due(call)?;
+    let due = lock_due(call.until, &mut call.unreadable)?;
     if due.is_empty() {
         return Ok(false);
     }
@@ -176,7 +85,7 @@ fn handle_batch(call: &mut Call) -> Result<bool> {
         }
     }
     progress.extend(handle(&selected, call)?);
-    call.outcome.schedules += progress.iter().filter(|it| it.pass_until.is_none()).count() as i64;
+    call.outcome.schedules += progress.iter().filter(|it| it.is_finished()).count() as i64;
     record_progress(&progress)?;
     Ok(true)
 }
@@ -185,17 +94,66 @@ fn handle(due: &[(Due, DueTicks)], call: &mut Call) -> Result<Vec<Progress>> {
     if due.is_empty() {
         return Ok(vec![]);
     }
-    let is_single = due.iter().all(|(_, ticks)| ticks.is_single());
-    let limit = if is_single { MAX_ROWS } else { call.job_limit };
     let mut stretches: Vec<Stretch> = due
         .iter()
-        .map(|(due, _)| Stretch {
-            schedule_id: due.schedule_id,
-            after: due.pass_job_id,
-            up_to: None,
-        })
+        .map(|(due, _)| Stretch::new(due.schedule_id, due.pass_job_id))
         .collect();
-    let mut held = lock_jobs(&stretches, limit)?;
+    let ticks: Option<Vec<Tick>> = due.iter().map(|(_, ticks)| ticks.single()).collect();
+    if let Some(ticks) = ticks
+        && let Some(plain) = write_plain(&stretches, &ticks, MAX_ROWS)?
+    {
+        handle_others(due, &mut stretches, &ticks, plain, call)
+    } else {
+        handle_each(due, &mut stretches, call)
+    }
+}
+
+/// Handles the jobs that [`write_plain`] has locked or passed over, and not written.
+fn handle_others(
+    due: &[(Due, DueTicks)],
+    stretches: &mut Vec<Stretch>,
+    ticks: &[Tick],
+    plain: Plain,
+    call: &mut Call,
+) -> Result<Vec<Progress>> {
+    call.outcome.written.executions += plain.executions;
+    let end = plain.last.filter(|_| plain.locked == MAX_ROWS);
+    end_at(stretches, end);
+    let places: HashMap<Uuid, usize> = plain.others.iter().map(|(p, job)| (*job, *p)).collect();
+    let elsewhere = if count_jobs(stretches)? == plain.locked {
+        vec![]
+    } else {
+        let ticks: Vec<_> = ticks.iter().copied().map(Some).collect();
+        let mut unwritten = read_jobs(stretches, &ticks[..stretches.len()])?;
+        unwritten.retain(|(_, job)| !places.contains_key(&job.job_id));
+        unwritten
+    };
+    let mut held = if places.is_empty() {
+        vec![]
+    } else {
+        lock_jobs_by_id(places.keys().copied().collect(), |row| {
+            let job = Job::read(row)?;
+            Ok((places[&job.job_id], job))
+        })?
+    };
+    held.sort_by_key(|(place, job)| (*place, job.job_id));
+    let works = held
+        .iter()
+        .map(|(place, job)| work_of(job, &due[*place]))
+        .collect();
+    write(due, &elsewhere, &held, works, call)?;
+    Ok(progress(due, end))
+}
+
+/// Handles jobs one by one in Rust: each may have several ticks.
+fn handle_each(
+    due: &[(Due, DueTicks)],
+    stretches: &mut Vec<Stretch>,
+    call: &mut Call,
+) -> Result<Vec<Progress>> {
+    let is_single = due.iter().all(|(_, ticks)| ticks.is_single());
+    let limit = if is_single { MAX_ROWS } else { call.job_limit };
+    let mut held = lock_jobs(stretches, limit)?;
     let mut is_exhausted = held.len() < limit;
     let mut works: Vec<JobWork> = vec![];
     let mut rows = 0;
@@ -213,21 +171,27 @@ fn handle(due: &[(Due, DueTicks)], call: &mut Call) -> Result<Vec<Progress>> {
         call.job_limit = (works.len() * 5 / 4 + 1).min(MAX_ROWS);
     }
     held.truncate(works.len());
-    let mut reached = due.len();
-    if !is_exhausted && let Some((place, job)) = held.last() {
-        reached = *place;
+    let last = held.last().filter(|_| !is_exhausted);
+    let end = last.map(|(place, job)| (*place, job.job_id));
+    end_at(stretches, end);
+    let elsewhere = if count_jobs(stretches)? == held.len() {
+        vec![]
+    } else {
+        let ids: HashSet<Uuid> = held.iter().map(|(_, job)| job.job_id).collect();
+        let mut all = read_jobs(stretches, &vec![None; stretches.len()])?;
+        all.retain(|(_, job)| !ids.contains(&job.job_id));
+        all
+    };
+    write(due, &elsewhere, &held, works, call)?;
+    Ok(progress(due, end))
+}
+
+/// Ends the stretches at the last job of a batch, if it has not come to their end.
+fn end_at(stretches: &mut Vec<Stretch>, end: Option<(usize, Uuid)>) {
+    if let Some((place, job_id)) = end {
         stretches.truncate(place + 1);
-        stretches[*place].up_to = Some(job.job_id);
+        stretches[place].up_to = job_id;
     }
-    write(due, &stretches, &held, works, call)?;
-    let mut progress: Vec<Progress> = due[..reached]
-        .iter()
-        .map(|(due, _)| due.finished())
-        .collect();
-    if let (Some((due, _)), Some((_, job))) = (due.get(reached), held.last()) {
-        progress.push(due.reached(job.job_id));
-    }
-    Ok(progress)
 }
 
 fn work_of(job: &Job, (_, ticks): &(Due, DueTicks)) -> JobWork {
@@ -244,13 +208,15 @@ fn work_of(job: &Job, (_, ticks): &(Due, DueTicks)) -> JobWork {
 /// to fail, are owed.
 fn write(
     due: &[(Due, DueTicks)],
-    stretches: &[Stretch],
+    elsewhere: &[(usize, Job)],
     held: &[(usize, Job)],
     works: Vec<JobWork>,
     call: &mut Call,
 ) -> Result<()> {
-    let others = held_by_others(stretches, held)?;
-    let mut owing: Vec<JobWork> = others
+    if elsewhere.is_empty() && held.is_empty() {
+        return Ok(());
+    }
+    let mut owing: Vec<JobWork> = elsewhere
         .iter()
         .map(|(place, job)| work_of(job, &due[*place]))
         .collect();
@@ -286,33 +252,6 @@ pub fn set_busy_apart(
     Ok(works
         .into_iter()
         .partition(|work| !busy.contains(&work.job_id)))
-}
-
-const RECORD_PROGRESS: &str = include_str!("record_progress.sql");
-
-fn record_progress(progress: &[Progress]) -> Result<()> {
-    let times = |time: fn(&Progress) -> Option<DateTime<Utc>>| {
-        progress
-            .iter()
-            .map(|it| time(it).map(sql::to_pg))
-            .collect::<Vec<_>>()
-    };
-    let args = [
-        progress
-            .iter()
-            .map(|it| it.schedule_id)
-            .collect::<Vec<_>>()
-            .into(),
-        times(|it| it.next_tick_at).into(),
-        times(|it| it.ticked_until).into(),
-        times(|it| it.pass_until).into(),
-        progress
-            .iter()
-            .map(|it| it.pass_job_id)
-            .collect::<Vec<_>>()
-            .into(),
-    ];
-    sql::run(RECORD_PROGRESS, &args).map(|_| ())
 }
 
 /// One batch, and the owed ticks, in the caller's transaction.

@@ -1,9 +1,8 @@
--- How many jobs the schedules $1 have after job $2 and up to job $3 (null: to the end).
+-- How many jobs the schedules $1 have after job $2 and up to job $3.
 select count(*) as jobs
 from unnest($1::uuid[], $2::uuid[], $3::uuid[]) s (schedule_id, after_job_id, up_to_job_id)
 cross join lateral (
     select from kronos_internal.jobs o
     where o.schedule_id is not null and (o.schedule_id, o.job_id) > (s.schedule_id, s.after_job_id)
-      and (o.schedule_id, o.job_id) <= (s.schedule_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
-      and (s.up_to_job_id is null or o.job_id <= s.up_to_job_id)
+      and (o.schedule_id, o.job_id) <= (s.schedule_id, s.up_to_job_id)
     offset 0) j

@@ -57,6 +57,11 @@ impl DueTicks {
         self.missed.is_none() && self.on_time.len() <= 1
     }
 
+    /// The tick, if there is one and it is on time.
+    pub fn single(&self) -> Option<Tick> {
+        self.on_time.first().copied().filter(|_| self.is_single())
+    }
+
     /// The ticks that a job has, by its window and its catchup_policy.
     pub fn of(&self, job: &Job) -> JobTicks {
         let mut ticks = match &self.missed {

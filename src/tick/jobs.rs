@@ -1,5 +1,6 @@
 //! The jobs of due schedules, as a pass reads and locks them.
 
+use crate::calendar::Tick;
 use crate::error::{KronosError, Result};
 use crate::sql;
 use chrono::{DateTime, Duration, Utc};
@@ -64,27 +65,32 @@ impl Job {
     }
 }
 
-/// A stretch of the jobs of one schedule, in the order of job_id: those after one job, and up to another if given.
+/// A stretch of the jobs of one schedule, in the order of job_id: those after one id, up to and including another.
 pub struct Stretch {
     pub schedule_id: Uuid,
-    pub after: Option<Uuid>,
-    pub up_to: Option<Uuid>,
+    pub after: Uuid,
+    pub up_to: Uuid,
 }
 
-/// Before every job.
-fn nil() -> Uuid {
-    Uuid::from_bytes([0; 16])
+impl Stretch {
+    /// The jobs after one of them, or all.
+    pub fn new(schedule_id: Uuid, after: Option<Uuid>) -> Stretch {
+        Stretch {
+            schedule_id,
+            after: after.unwrap_or(Uuid::from_bytes([0; 16])),
+            up_to: Uuid::from_bytes([255; 16]),
+        }
+    }
 }
 
-fn bounds(stretches: &[Stretch]) -> (Vec<Uuid>, Vec<Uuid>, Vec<Option<Uuid>>) {
-    (
-        stretches.iter().map(|it| it.schedule_id).collect(),
-        stretches
-            .iter()
-            .map(|it| it.after.unwrap_or_else(nil))
-            .collect(),
-        stretches.iter().map(|it| it.up_to).collect(),
-    )
+/// The schedules and bounds of stretches, as statements take them.
+pub fn columns(stretches: &[Stretch]) -> [Vec<Uuid>; 3] {
+    let column = |read: fn(&Stretch) -> Uuid| stretches.iter().map(read).collect();
+    [
+        column(|it| it.schedule_id),
+        column(|it| it.after),
+        column(|it| it.up_to),
+    ]
 }
 
 const LOCK_JOBS: &str = include_str!("lock_jobs.sql");
@@ -92,33 +98,49 @@ const LOCK_JOBS: &str = include_str!("lock_jobs.sql");
 /// Locks jobs of the stretches, `limit` at most and in order, and passes over those that another session holds. Each
 /// comes with the place of its stretch.
 pub fn lock_jobs(stretches: &[Stretch], limit: usize) -> Result<Vec<(usize, Job)>> {
-    let (schedules, after, _) = bounds(stretches);
-    sql::rows(
-        LOCK_JOBS,
-        &[schedules.into(), after.into(), (limit as i64).into()],
-        |row| Ok((sql::get::<i64>(row, "place")? as usize, Job::read(row)?)),
-    )
+    let [schedules, after, up_to] = columns(stretches);
+    let args = [
+        schedules.into(),
+        after.into(),
+        up_to.into(),
+        (limit as i64).into(),
+    ];
+    sql::rows(LOCK_JOBS, &args, |row| {
+        Ok((sql::get::<i64>(row, "place")? as usize, Job::read(row)?))
+    })
+}
+
+const LOCK_JOBS_BY_ID: &str = include_str!("lock_jobs_by_id.sql");
+
+/// Locks jobs in whatever status, and passes over those that another session holds. `read` gets all columns.
+pub fn lock_jobs_by_id<T>(
+    jobs: Vec<Uuid>,
+    read: impl FnMut(&sql::Row) -> Result<T>,
+) -> Result<Vec<T>> {
+    sql::rows(LOCK_JOBS_BY_ID, &[jobs.into()], read)
 }
 
 const COUNT_JOBS: &str = include_str!("count_jobs.sql");
 const READ_JOBS: &str = include_str!("read_jobs.sql");
 
-/// Of the jobs of the stretches, those that are not among the `held`, which were locked: another session holds them.
-pub fn held_by_others(stretches: &[Stretch], held: &[(usize, Job)]) -> Result<Vec<(usize, Job)>> {
-    let (schedules, after, up_to) = bounds(stretches);
+/// How many jobs the stretches have.
+pub fn count_jobs(stretches: &[Stretch]) -> Result<usize> {
+    let [schedules, after, up_to] = columns(stretches);
     let args = [schedules.into(), after.into(), up_to.into()];
     let count = sql::row(COUNT_JOBS, &args, |row| sql::get::<i64>(row, "jobs"))?;
-    if count.unwrap_or_default() as usize == held.len() {
-        return Ok(vec![]);
-    }
-    let held: HashSet<Uuid> = held.iter().map(|(_, job)| job.job_id).collect();
-    let all = sql::rows(READ_JOBS, &args, |row| {
-        Ok((sql::get::<i64>(row, "place")? as usize, Job::read(row)?))
-    })?;
-    Ok(all
-        .into_iter()
-        .filter(|(_, job)| !held.contains(&job.job_id))
-        .collect())
+    Ok(count.unwrap_or_default() as usize)
+}
+
+/// The jobs of the stretches, not locked, each with the place of its stretch; where `ticks` has a tick for the stretch, those
+/// for which the ledger does not have it.
+pub fn read_jobs(stretches: &[Stretch], ticks: &[Option<Tick>]) -> Result<Vec<(usize, Job)>> {
+    let [schedules, after, up_to] = columns(stretches);
+    let ticks: Vec<_> = ticks.iter().map(|tick| tick.map(sql::to_pg)).collect();
+    sql::rows(
+        READ_JOBS,
+        &[schedules.into(), after.into(), up_to.into(), ticks.into()],
+        |row| Ok((sql::get::<i64>(row, "place")? as usize, Job::read(row)?)),
+    )
 }
 
 const UNFINISHED: &str = "

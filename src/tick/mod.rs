@@ -9,6 +9,8 @@ mod due;
 mod jobs;
 mod materialise;
 mod owed;
+mod pass;
+mod plain;
 mod procedure;
 mod unhandled;
 

@@ -1,7 +1,7 @@
 //! Ticks that could not be written with the others: their job was locked, or writing failed.
 
 use super::batch::{Call, set_busy_apart};
-use super::jobs::Job;
+use super::jobs::{Job, lock_jobs_by_id};
 use super::materialise::{Failures, JobWork, write_isolated};
 use crate::calendar::{Tick, timing};
 use crate::error::Result;
@@ -60,7 +60,6 @@ struct Owed {
 }
 
 const LOCK_OWED: &str = include_str!("lock_owed.sql");
-const LOCK_JOBS: &str = include_str!("lock_owed_jobs.sql");
 
 /// A locked job with what decides about its owed ticks.
 struct Debtor {
@@ -237,7 +236,7 @@ fn keys(works: &[JobWork]) -> impl Iterator<Item = (Uuid, Tick)> {
 fn lock_debtors(owed: &[Owed]) -> Result<HashMap<Uuid, Debtor>> {
     let jobs: HashSet<Uuid> = owed.iter().map(|tick| tick.job_id).collect();
     let jobs: Vec<Uuid> = jobs.into_iter().collect();
-    let debtors = sql::rows(LOCK_JOBS, &[jobs.into()], |row| {
+    let debtors = lock_jobs_by_id(jobs, |row| {
         let job = Job::read(row)?;
         Ok((
             job.job_id,

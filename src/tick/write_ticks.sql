@@ -26,13 +26,8 @@ with decided as materialized (
     from (
         select j.workspace_id, j.job_id, j.version, a.tick_at, a.is_first, a.is_last, j.endpoint_id, j.endpoint_type, j.priority,
                case $5 when 'TICK' then j.overlap_policy else 'allow' end as overlap_policy,
-               -- With jitter an execution starts within it after its tick, always at the same instant for a job and a tick: 32
-               -- bits of PostgreSQL's hash of both are taken as a fraction.
-               case when $5 <> 'TICK' then clock_timestamp()
-                    when j.jitter > interval '0'
-                    then a.tick_at + j.jitter * ((hashtextextended(j.job_id || ' ' || extract(epoch from a.tick_at), 0)
-                                                  & 4294967295) / 4294967296.0)
-                    else a.tick_at end as run_at
+               case when $5 = 'TICK' then kronos_internal.run_at(j.job_id, a.tick_at, j.jitter)
+                    else clock_timestamp() end as run_at
         from unnest($1::uuid[], $2::timestamptz[], $3::boolean[], $4::boolean[]) a (job_id, tick_at, is_first, is_last)
         cross join lateral (select o.* from kronos_internal.jobs o where o.job_id = a.job_id offset 0) j
         where (select true from kronos_internal.ticks t where t.job_id = a.job_id and t.tick_at = a.tick_at) is null

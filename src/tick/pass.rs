@@ -1,0 +1,144 @@
+//! Passes: which schedules are due, and how far their passes have come.
+
+use super::due::DueTicks;
+use crate::calendar::{Timing, timing};
+use crate::error::Result;
+use crate::sql;
+use chrono::{DateTime, Duration, Utc};
+use pgrx::Uuid;
+use pgrx::datum::TimestampWithTimeZone;
+use std::rc::Rc;
+
+/// The most schedules that a batch handles.
+const MAX_SCHEDULES: i64 = 1000;
+
+/// A schedule that is due.
+pub struct Due {
+    pub schedule_id: Uuid,
+    /// The last job that the pass has handled, if it is under way.
+    pub pass_job_id: Option<Uuid>,
+    timing: Rc<Timing>,
+    pass_until: DateTime<Utc>,
+    /// Its ticks up to here are handled.
+    after: DateTime<Utc>,
+}
+
+const LOCK_DUE: &str = include_str!("lock_due.sql");
+
+/// A schedule handled up to a time that lies so far ahead was handled under a clock that was fast.
+const CLOCK_TOLERANCE: Duration = Duration::seconds(1);
+
+/// Locks schedules that are due at an instant. Adds those that this server cannot read to the `unreadable` ones, which are
+/// passed over.
+pub fn lock_due(until: DateTime<Utc>, unreadable: &mut Vec<Uuid>) -> Result<Vec<Due>> {
+    let args = [
+        sql::to_pg(until).into(),
+        sql::to_pg(until + CLOCK_TOLERANCE).into(),
+        unreadable.clone().into(),
+        MAX_SCHEDULES.into(),
+    ];
+    let due = sql::rows(LOCK_DUE, &args, |row| {
+        let schedule_id: Uuid = sql::get(row, "schedule_id")?;
+        let (cron, timezone): (String, String) =
+            (sql::get(row, "cron")?, sql::get(row, "timezone")?);
+        let Ok(timing) = timing(&cron, &timezone) else {
+            unreadable.push(schedule_id);
+            return Ok(None);
+        };
+        let time = |column| -> Result<Option<DateTime<Utc>>> {
+            Ok(sql::get_opt::<TimestampWithTimeZone>(row, column)?.map(sql::from_pg))
+        };
+        let ticked_until = time("ticked_until")?.unwrap_or(until);
+        let was_fast = ticked_until > until + CLOCK_TOLERANCE;
+        let pass_until = time("pass_until")?.filter(|pass_until| *pass_until <= until);
+        Ok(Some(Due {
+            schedule_id,
+            pass_job_id: pass_until.and(sql::get_opt(row, "pass_job_id")?),
+            pass_until: pass_until.unwrap_or(until),
+            after: if was_fast { until } else { ticked_until },
+            timing,
+        }))
+    })?;
+    Ok(due.into_iter().flatten().collect())
+}
+
+/// How far a batch has brought a schedule.
+pub struct Progress {
+    schedule_id: Uuid,
+    next_tick_at: Option<DateTime<Utc>>,
+    ticked_until: Option<DateTime<Utc>>,
+    pass_until: Option<DateTime<Utc>>,
+    pass_job_id: Option<Uuid>,
+}
+
+impl Progress {
+    pub fn is_finished(&self) -> bool {
+        self.pass_until.is_none()
+    }
+}
+
+impl Due {
+    /// The ticks of the pass.
+    pub fn ticks(&self) -> DueTicks {
+        DueTicks::new(&self.timing, self.after, self.pass_until)
+    }
+
+    /// Every job has its ticks of the pass.
+    pub fn finished(&self) -> Progress {
+        let next_tick_at = self.timing.next_after(self.pass_until);
+        Progress {
+            schedule_id: self.schedule_id,
+            next_tick_at: Some(next_tick_at.unwrap_or(DateTime::<Utc>::MAX_UTC)),
+            ticked_until: Some(self.pass_until),
+            pass_until: None,
+            pass_job_id: None,
+        }
+    }
+
+    /// The jobs up to one have their ticks.
+    fn reached(&self, job_id: Uuid) -> Progress {
+        Progress {
+            schedule_id: self.schedule_id,
+            next_tick_at: None,
+            ticked_until: None,
+            pass_until: Some(self.pass_until),
+            pass_job_id: Some(job_id),
+        }
+    }
+}
+
+/// The progress of a batch that has handled all jobs up to `end`, or all.
+pub fn progress(due: &[(Due, DueTicks)], end: Option<(usize, Uuid)>) -> Vec<Progress> {
+    let reached = end.map_or(due.len(), |(place, _)| place);
+    let finished = due[..reached].iter().map(|(due, _)| due.finished());
+    let last = end.map(|(place, job_id)| due[place].0.reached(job_id));
+    finished.chain(last).collect()
+}
+
+const RECORD_PROGRESS: &str = include_str!("record_progress.sql");
+
+/// Records how far passes have come.
+pub fn record_progress(progress: &[Progress]) -> Result<()> {
+    let times = |time: fn(&Progress) -> Option<DateTime<Utc>>| {
+        progress
+            .iter()
+            .map(|it| time(it).map(sql::to_pg))
+            .collect::<Vec<_>>()
+    };
+    let args = [
+        progress
+            .iter()
+            .map(|it| it.schedule_id)
+            .collect::<Vec<_>>()
+            .into(),
+        times(|it| it.next_tick_at).into(),
+        times(|it| it.ticked_until).into(),
+        times(|it| it.pass_until).into(),
+        progress
+            .iter()
+            .map(|it| it.pass_job_id)
+            .collect::<Vec<_>>()
+            .into(),
+    ];
+    sql::run(RECORD_PROGRESS, &args).map(|_| ())
+}
