@@ -17,6 +17,9 @@ use std::collections::{HashMap, HashSet};
 /// locks are held, and what a crash throws away.
 const MAX_ROWS: usize = 10_000;
 
+/// The most schedules that a batch locks.
+const MAX_SCHEDULES: usize = 1000;
+
 /// What a call has done.
 #[derive(Clone, Copy, Default)]
 pub struct Outcome {
@@ -34,7 +37,9 @@ pub struct Call {
     pub failures: Failures,
     /// The jobs that have failed when what they owe was retried.
     pub retry_failures: Failures,
-    /// How many jobs of a schedule with several due ticks the next batch tries.
+    /// How many schedules the next batch locks.
+    schedule_limit: usize,
+    /// How many jobs the next batch locks if some may have several ticks.
     job_limit: usize,
     /// Schedules whose expression or zone this server cannot read.
     unreadable: Vec<Uuid>,
@@ -49,6 +54,7 @@ impl Call {
             outcome: Outcome::default(),
             failures: Failures::default(),
             retry_failures: Failures::default(),
+            schedule_limit: MAX_SCHEDULES,
             job_limit: MAX_ROWS,
             unreadable: vec![],
         }
@@ -64,28 +70,34 @@ pub fn run_batch(call: &mut Call) -> Result<bool> {
 }
 
 fn handle_batch(call: &mut Call) -> Result<bool> {
-    let due = lock_due(call.until, &mut call.unreadable)?;
+    let due = lock_due(call.until, call.schedule_limit, &mut call.unreadable)?;
     if due.is_empty() {
         return Ok(false);
     }
     let mut progress = vec![];
     let mut selected: Vec<(Due, DueTicks)> = vec![];
+    let (locked, mut amount) = (due.len(), 0);
     for due in due {
-        // After an outage this takes milliseconds a schedule: what the batch does not handle is not looked at.
         let ticks = due.ticks();
-        let is_single = ticks.is_single();
+        amount += ticks.len();
         if ticks.is_empty() {
             progress.push(due.finished());
-        } else if is_single || selected.is_empty() {
+        } else if selected.is_empty() || amount <= MAX_ROWS {
             selected.push((due, ticks));
-        }
-        // A schedule with several ticks due is handled by itself: its jobs write several rows each.
-        if !is_single {
+        } else {
+            // After an outage a schedule may have thousands of ticks.
             break;
         }
     }
     progress.extend(handle(&selected, call)?);
-    call.outcome.schedules += progress.iter().filter(|it| it.is_finished()).count() as i64;
+    let finished = progress.iter().filter(|it| it.is_finished()).count();
+    call.outcome.schedules += finished as i64;
+    // About as many as a batch finishes, so that parallel wake-ups share the others.
+    call.schedule_limit = if finished < locked {
+        finished * 5 / 4 + 1
+    } else {
+        MAX_SCHEDULES
+    };
     record_progress(&progress)?;
     Ok(true)
 }

@@ -52,6 +52,11 @@ impl DueTicks {
         self.on_time.is_empty() && self.missed.is_none()
     }
 
+    /// How many ticks a job of the schedule can have.
+    pub fn len(&self) -> usize {
+        self.on_time.len() + self.missed.as_ref().map_or(0, |missed| missed.latest.len())
+    }
+
     /// Whether every job of the schedule has at most one tick.
     pub fn is_single(&self) -> bool {
         self.missed.is_none() && self.on_time.len() <= 1

@@ -9,9 +9,6 @@ use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 use std::rc::Rc;
 
-/// The most schedules that a batch handles.
-const MAX_SCHEDULES: i64 = 1000;
-
 /// A schedule that is due.
 pub struct Due {
     pub schedule_id: Uuid,
@@ -28,14 +25,18 @@ const LOCK_DUE: &str = include_str!("lock_due.sql");
 /// A schedule handled up to a time that lies so far ahead was handled under a clock that was fast.
 const CLOCK_TOLERANCE: Duration = Duration::seconds(1);
 
-/// Locks schedules that are due at an instant. Adds those that this server cannot read to the `unreadable` ones, which are
+/// Locks schedules that are due at an instant, `limit` at most. Adds those that this server cannot read to the `unreadable` ones, which are
 /// passed over.
-pub fn lock_due(until: DateTime<Utc>, unreadable: &mut Vec<Uuid>) -> Result<Vec<Due>> {
+pub fn lock_due(
+    until: DateTime<Utc>,
+    limit: usize,
+    unreadable: &mut Vec<Uuid>,
+) -> Result<Vec<Due>> {
     let args = [
         sql::to_pg(until).into(),
         sql::to_pg(until + CLOCK_TOLERANCE).into(),
         unreadable.clone().into(),
-        MAX_SCHEDULES.into(),
+        (limit as i64).into(),
     ];
     let due = sql::rows(LOCK_DUE, &args, |row| {
         let schedule_id: Uuid = sql::get(row, "schedule_id")?;
