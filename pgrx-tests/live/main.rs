@@ -25,6 +25,7 @@ mod payload_specs;
 mod readme;
 mod seconds;
 mod server;
+mod standby;
 mod ticks;
 mod upkeep;
 mod worker;

@@ -77,6 +77,13 @@ impl Server {
         self.pg_ctl_start();
     }
 
+    /// Stops the server and starts it again as a standby, which follows nobody.
+    pub fn restart_as_standby(&self) {
+        self.pg_ctl(&["-m", "fast", "-w", "stop"]);
+        as_postgres("touch", [text(self.dir.join("data/standby.signal"))]);
+        self.pg_ctl_start();
+    }
+
     /// A new session as superuser.
     pub fn session(&self) -> Client {
         self.session_as("postgres")

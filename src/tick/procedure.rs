@@ -47,8 +47,11 @@ impl Procedure {
         Ok(Procedure { owner, is_atomic })
     }
 
-    /// Runs `work`, which may call [`Procedure::batch`] and [`Procedure::pause`].
+    /// Runs `work`, which may call [`Procedure::batch`] and [`Procedure::pause`]. Fails on a standby with SQLSTATE 25006, as
+    /// any write does.
     pub fn run(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        // SAFETY: raises an error during recovery, and does nothing otherwise.
+        unsafe { pg_sys::PreventCommandDuringRecovery(c"CALL".as_ptr()) };
         if self.is_atomic {
             return work();
         }

@@ -1,0 +1,29 @@
+//! A standby can be read, refuses calls as it refuses writes, and ticks once it is promoted.
+
+use crate::domain::*;
+use postgres::error::SqlState;
+
+#[test]
+fn standby_refuses_ticks_with_postgresqls_own_error_and_goes_on_after_its_promotion() {
+    let (server, mut session, job_id) = server_with_job();
+    make_yearly_due(&mut session);
+    drop(session);
+    server.restart_as_standby();
+    let mut session = server.session();
+    for call in [
+        "call kronos.tick()",
+        "call kronos.upkeep()",
+        "select kronos.run_due()",
+        "select kronos.enqueue('hook', workspace => 'acme')",
+    ] {
+        let error = session.batch_execute(call).unwrap_err();
+        let code = SqlState::READ_ONLY_SQL_TRANSACTION;
+        assert_eq!(*db_error(&error).code(), code, "{call}: {error}");
+    }
+    assert_eq!(ticks(&mut session, "RUN"), 0);
+
+    session.batch_execute("select pg_promote()").unwrap();
+    tick(&mut session);
+    assert_eq!(outcomes(&mut session, job_id), ["RUN"]);
+    assert_sound(&mut session);
+}
