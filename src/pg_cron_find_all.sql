@@ -5,8 +5,8 @@ select e.jobid, e.jobname::text as name, e.schedule, e.command,
            e.active
            and e.database = current_database()
            and e.username = current_user
-           and e.nodename = current_setting('cron.host', true)
-           and e.nodeport = current_setting('port')::integer
+           and (current_setting('cron.use_background_workers', true) = 'on'
+                or e.nodename = current_setting('cron.host', true) and e.nodeport = current_setting('port')::integer)
            and (current_setting('cron.enable_superuser_jobs', true) = 'on'
                 or not (select r.rolsuper from pg_catalog.pg_roles r where r.rolname = e.username)),
            false) as fires
