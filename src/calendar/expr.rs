@@ -91,7 +91,7 @@ impl CronExpr {
             ["@reboot" | "@restart"] => {
                 return Err(ParseError {
                     kind: ParseErrorKind::NotSupported,
-                    ..malformed("a schedule with ticks: the start of a server is none")
+                    ..malformed("a schedule of times, not the start of the server")
                 });
             }
             [word] if word.starts_with('@') => {

@@ -74,7 +74,7 @@ fn invalid_cron(cron: &str, refused: &ParseError) -> KronosError {
         "cron": cron, "field": refused.field, "text": refused.text, "allowed": refused.allowed,
     });
     KronosError::new(kind, format!("cron expression: {refused}"), detail)
-        .with_hint(format!("Allowed there: {}.", refused.allowed))
+        .with_hint(format!("Use {}.", refused.allowed))
 }
 
 /// How far ahead an entry covers its schedule's ticks, under the rules that the zones have today.
