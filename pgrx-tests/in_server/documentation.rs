@@ -1,4 +1,4 @@
-//! The README and the comments in the database, held against the code.
+//! The pages in docs/ and the comments in the database, held against the code.
 
 #[pgrx::pg_schema]
 mod tests {
@@ -6,11 +6,12 @@ mod tests {
     use pgrx::prelude::*;
     use std::collections::BTreeSet;
 
-    const README: &str = include_str!("../../README.md");
+    const REFERENCE: &str = include_str!("../../docs/reference.md");
+    const TIME: &str = include_str!("../../docs/time.md");
 
-    /// The lines of a section that are rows of a table with code in the first cell.
+    /// The lines of a section of the reference that are rows of a table with code in the first cell.
     fn table(heading: &str) -> Vec<&'static str> {
-        let (_, section) = README.split_once(&format!("\n## {heading}\n")).unwrap();
+        let (_, section) = REFERENCE.split_once(&format!("\n## {heading}\n")).unwrap();
         let section = section.split("\n## ").next().unwrap();
         section
             .lines()
@@ -19,7 +20,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn readme_has_every_error_as_error_codes_returns_it() {
+    fn reference_has_every_error_as_error_codes_returns_it() {
         let in_code = text(
             "select string_agg(format('| `%s` | %s | %s | %s |', code, sqlstate, http_status, meaning), E'\n')
              from kronos.error_codes()",
@@ -29,8 +30,8 @@ mod tests {
 
     /// The tables of examples: rule, cron, (timezone,) after, ticks.
     #[pg_test]
-    fn examples_in_the_readme_are_what_kronos_does() {
-        let examples = README.lines().filter_map(|line| {
+    fn examples_of_time_are_what_kronos_does() {
+        let examples = TIME.lines().filter_map(|line| {
             let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
             match cells[..] {
                 [_, cron, after, ticks] if after.starts_with("20") => {
@@ -58,63 +59,45 @@ mod tests {
         assert_eq!(count, 15);
     }
 
-    /// The signatures in the table of functions; arguments in brackets may be left out.
-    fn signatures_in_readme() -> BTreeSet<String> {
-        let first_cells = table("Functions")
-            .into_iter()
-            .map(|row| row[2..].split(" | ").next().unwrap());
-        first_cells
-            .flat_map(|cell| cell.split('`'))
-            .filter_map(signature)
-            .collect()
-    }
-
-    /// `name(a [, b, c])` as `name(a, b, c): 1 required`.
-    fn signature<'a>(code: &'a str) -> Option<String> {
-        let (name, arguments) = code.strip_suffix(')')?.split_once('(')?;
-        let (required, optional) = arguments.split_once('[').unwrap_or((arguments, ""));
-        let names = |list: &'a str| -> Vec<&'a str> {
-            list.split([',', ']'])
-                .map(str::trim)
-                .filter(|name| !name.is_empty())
-                .collect()
-        };
-        let (required, optional) = (names(required), names(optional));
-        let name = name.trim_start_matches("CALL kronos.");
-        let arguments = [required.as_slice(), &optional].concat().join(", ");
-        Some(format!("{name}({arguments}): {} required", required.len()))
-    }
-
-    /// The argument workspace is left out wherever it is the last one.
+    /// A signature has an argument a line, and leaves out the casts of defaults.
     #[pg_test]
-    fn readme_lists_every_function_with_its_arguments() {
+    fn reference_has_every_function_with_its_arguments() {
+        let signatures = REFERENCE
+            .replace("(\n    ", "(")
+            .replace(",\n    ", ", ")
+            .replace("\n)", ")");
         let in_code = text(
-            "select string_agg(format('%s(%s): %s required', proname, array_to_string(arguments, ', '),
-                                      pronargs - pronargdefaults), E'\n')
-             from pg_proc
-             cross join lateral (
-                 select coalesce(array_agg(name order by place), '{}') as arguments
-                 from unnest(proargnames[1:pronargs]) with ordinality a (name, place)
-                 where (name, place) <> ('workspace', pronargs)) a
-             where pronamespace = 'kronos'::regnamespace",
+            "select string_agg(format('kronos.%s(%s)', proname, regexp_replace(
+                 replace(pg_get_function_arguments(oid), 'timestamp with time zone', 'timestamptz'),
+                 '::[a-z]+(\\[\\])?', '', 'g')), E'\n')
+             from pg_proc where pronamespace = 'kronos'::regnamespace",
         );
-        let in_code: BTreeSet<String> = in_code.split('\n').map(str::to_owned).collect();
-        let in_readme = signatures_in_readme();
-        let missing: Vec<_> = in_code.difference(&in_readme).collect();
-        let unknown: Vec<_> = in_readme.difference(&in_code).collect();
-        assert!(
-            missing.is_empty() && unknown.is_empty(),
-            "not in the README: {missing:#?}; only in the README: {unknown:#?}"
-        );
+        for signature in in_code.split('\n') {
+            assert!(signatures.contains(signature), "{signature}");
+        }
     }
 
     #[pg_test]
-    fn readme_names_every_view() {
+    fn reference_has_no_other_functions() {
+        let names = "select string_agg(proname, E'\n') from pg_proc where pronamespace = 'kronos'::regnamespace";
+        let in_code = text(names);
+        let in_code: BTreeSet<&str> = in_code.split('\n').collect();
+        let headings = REFERENCE
+            .lines()
+            .filter_map(|line| line.strip_prefix("### "));
+        for heading in headings.filter(|heading| !heading.starts_with("kronos.")) {
+            assert!(in_code.contains(heading), "{heading}");
+        }
+    }
+
+    #[pg_test]
+    fn reference_has_every_view() {
         let views = text(
             "select string_agg(relname, ' ') from pg_class where relnamespace = 'kronos'::regnamespace and relkind = 'v'",
         );
         for view in views.split(' ') {
-            assert!(README.contains(&format!("`kronos.{view}`")), "{view}");
+            let heading = format!("\n### kronos.{view}\n");
+            assert!(REFERENCE.contains(&heading), "{view}");
         }
     }
 

@@ -1,15 +1,21 @@
-//! The README's SQL works as printed: the tour, and the examples of payload specs and of a deployment.
+//! The SQL of README and of the pages in docs/ works as printed: every block, in the order of its page.
 
 use crate::domain::{assert_sound, count};
 use crate::server::{Server, bin};
 
 const README: &str = include_str!("../../README.md");
+const GUIDE: &str = include_str!("../../docs/guide.md");
+const WORKERS: &str = include_str!("../../docs/workers.md");
+const TIME: &str = include_str!("../../docs/time.md");
+const OPERATIONS: &str = include_str!("../../docs/operations.md");
 
-/// The first SQL block of a section.
-fn example(heading: &str) -> &'static str {
-    let (_, section) = README.split_once(&format!("\n## {heading}\n")).unwrap();
-    let (_, block) = section.split_once("```sql\n").unwrap();
-    block.split_once("```").unwrap().0
+/// The SQL blocks of a page.
+fn blocks(page: &str) -> String {
+    page.split("```sql\n")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("```"))
+        .map(|(block, _)| block)
+        .collect()
 }
 
 /// Runs SQL by psql, statement after statement, and returns the errors that the server raised.
@@ -28,52 +34,83 @@ fn errors_of(server: &Server, sql: &str) -> Vec<String> {
         .collect()
 }
 
+/// Runs the blocks of a page on a server where Kronos has been started, and returns the errors that they raised.
+fn errors_of_page(server: &Server, page: &str) -> Vec<String> {
+    let start = "select kronos.start();\n".to_owned();
+    errors_of(server, &(start + &blocks(page)))
+}
+
 #[test]
-fn examples_of_the_readme_work_as_printed() {
+fn example_of_the_readme_works_as_printed() {
+    let server = Server::start();
+    assert_eq!(errors_of_page(&server, README), Vec::<String>::new());
+    let mut session = server.session();
+    let committed = "select count(*) from kronos.jobs j join customers c on c.report_job = j.job_id
+                     where c.name = 'Ada' and j.job_name = 'report to Ada'";
+    assert_eq!(count(&mut session, committed), 1);
+    assert_sound(&mut session);
+}
+
+#[test]
+fn tour_and_guide_work_as_printed() {
     let server = Server::start();
     let mut session = server.session();
 
-    let errors = errors_of(&server, example("A tour in five minutes"));
+    let errors = errors_of_page(&server, GUIDE);
     assert_eq!(
         errors.len(),
-        1,
-        "only the one that it means to show: {errors:?}"
+        2,
+        "only those that it means to show: {errors:?}"
     );
     assert!(
-        errors[0].ends_with("\"0 0 30 2 *\" never fires"),
+        errors[0].ends_with("\"0 0 30 2 *\" never fires")
+            && errors[1].contains("input does not satisfy payload spec \"order\""),
         "{errors:?}"
     );
-    let tour = "select count(*) from kronos.jobs where job_name = 'invoice 1' and version = 2 and status = 'RETIRED'";
+    let tour = "select count(*) from kronos.jobs where job_name = 'renew 1' and version = 2 and status = 'RETIRED'";
     assert_eq!(count(&mut session, tour), 1);
-    let triggered = "select count(*) from kronos.executions
-                     where origin = 'TRIGGER' and status = 'SUCCEEDED' and output = '{\"sent\": true}'";
-    assert_eq!(count(&mut session, triggered), 1);
+    let delivered = "select count(distinct origin) from kronos.executions
+                     where origin in ('TICK', 'TRIGGER') and status = 'SUCCEEDED' and output = '{\"sent\": true}'";
+    assert_eq!(count(&mut session, delivered), 2);
     let one_shots = "select count(*) from kronos.executions where origin = 'ENQUEUE' and status in ('QUEUED', 'PENDING')";
-    assert_eq!(count(&mut session, one_shots), 2);
-
-    let endpoints = example("Endpoints and payload specs");
-    assert_eq!(errors_of(&server, endpoints), Vec::<String>::new());
-    assert_eq!(count(&mut session, one_shots), 4);
-
-    let deployment = example("Jobs from a deployment");
-    assert_eq!(errors_of(&server, deployment), Vec::<String>::new());
+    assert_eq!(count(&mut session, one_shots), 5);
+    let backfilled = "select count(*) from kronos.executions where origin = 'BACKFILL'";
+    assert_eq!(count(&mut session, backfilled), 2);
     let deployed =
         "select count(*) from kronos.jobs where declared_by = 'billing team' and status = 'ACTIVE'";
     assert_eq!(count(&mut session, deployed), 2);
+    assert_sound(&mut session);
+}
 
+#[test]
+fn examples_of_workers_and_time_work_as_printed() {
+    let server = Server::start();
+    assert_eq!(errors_of_page(&server, WORKERS), Vec::<String>::new());
+    assert_eq!(errors_of_page(&server, TIME), Vec::<String>::new());
+    let mut session = server.session();
+    let succeeded = "select count(*) from kronos.executions where status = 'SUCCEEDED'";
+    assert_eq!(count(&mut session, succeeded), 2);
+    let credited = "select sum(amount) from credits";
+    assert_eq!(count(&mut session, credited), 10);
+    assert_sound(&mut session);
+}
+
+#[test]
+fn examples_of_operations_work_as_printed() {
+    let server = Server::start();
+    let mut session = server.session();
     session.batch_execute("create role app").unwrap();
-    let grants = example("Install it into your own server");
-    assert_eq!(errors_of(&server, grants), Vec::<String>::new());
+    assert_eq!(errors_of_page(&server, OPERATIONS), Vec::<String>::new());
     session.batch_execute("set role app").unwrap();
     assert_eq!(
         count(&mut session, "select count(*) from kronos.jobs"),
-        3,
+        1,
         "a role that was let in reads the views"
     );
     assert_sound(&mut session);
 }
 
-/// What the section about the worker protocol promises of transactions.
+/// What docs/workers.md promises of transactions.
 #[test]
 fn effects_of_a_worker_commit_with_its_report_or_not_at_all() {
     let server = Server::start();

@@ -1,4 +1,4 @@
-//! A worker of Kronos: delivers executions of `HTTP` endpoints, by the worker protocol of the README.
+//! A worker of Kronos: delivers executions of `HTTP` endpoints, by the protocol of docs/workers.md.
 //!
 //! Data flows one way: [`worker`] decides what is done when, [`database`] says it to Kronos in SQL, [`deliver`] makes one
 //! HTTP request. This file reads the settings, listens for signals, and keeps the worker connected.
