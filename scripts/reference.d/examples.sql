@@ -141,7 +141,7 @@ SELECT kronos.next_wakeup(endpoint_types => '{HTTP}') <= clock_timestamp() AS no
 
 -- ## claim_executions
 SELECT execution_id, attempt, priority, input, endpoint, max_attempts, lease_expires_at
-FROM kronos.claim_executions('worker-1', max => 2, lease => '10 seconds', endpoint_types => '{HTTP}');
+FROM kronos.claim_executions('worker-1', max => 2, lease => '1 minute', endpoint_types => '{HTTP}');
 
 -- ## claim_any_executions
 SELECT execution_id, attempt, workspace, job_name, version, input
