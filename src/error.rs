@@ -4,7 +4,6 @@
 //! pgrx can raise only the SQLSTATEs that PostgreSQL defines. So an error carries the standard one that fits best, and
 //! Kronos's own code in a JSON object in DETAIL.
 
-use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::panic::{ErrorReport, ErrorReportWithLevel};
 use pgrx::{PgSqlErrorCode, Uuid, spi};
 use serde_json::{Value, json};
@@ -254,9 +253,4 @@ pub fn concurrent_change() -> KronosError {
 /// the answer, since a message can hold a user's text.
 pub fn violates(report: &ErrorReportWithLevel, sqlstate: PgSqlErrorCode, constraint: &str) -> bool {
     report.sql_error_code() == sqlstate && report.message().contains(constraint)
-}
-
-/// A timestamp for DETAIL, in RFC 3339.
-pub fn iso(timestamp: TimestampWithTimeZone) -> String {
-    crate::sql::from_pg(timestamp).to_rfc3339()
 }

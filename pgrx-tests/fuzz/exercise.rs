@@ -10,6 +10,9 @@ mod expr;
 #[allow(dead_code)]
 #[path = "../../src/calendar/fields.rs"]
 mod fields;
+#[allow(dead_code)]
+#[path = "../../src/calendar/parse_error.rs"]
+mod parse_error;
 
 use chrono::{DateTime, Utc};
 use expr::{CronExpr, Rule};

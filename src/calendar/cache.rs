@@ -1,6 +1,9 @@
 //! Timings that this backend has read, so that it reads each once.
 
-use super::{CronExpr, ParseError, Timing, Zone};
+use super::expr::CronExpr;
+use super::parse_error::ParseError;
+use super::timing::Timing;
+use super::zone::Zone;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;

@@ -1,6 +1,7 @@
 //! A schedule in plain English.
 
-use super::{Rule, Timing};
+use super::expr::Rule;
+use super::timing::Timing;
 use chrono::Utc;
 use croner::parser::CronParser;
 

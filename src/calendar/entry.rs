@@ -3,7 +3,8 @@
 use super::clock::Clock;
 use super::expr::Rule;
 use super::fields::{Fields, Set};
-use super::{Timing, Zone};
+use super::timing::Timing;
+use super::zone::Zone;
 use chrono::{DateTime, Datelike, Timelike, Utc};
 
 const EVERY_MINUTE: &str = "* * * * *";

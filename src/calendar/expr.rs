@@ -7,7 +7,7 @@
 
 use super::clock::Clock;
 use super::fields::{Fields, parse_number};
-use std::fmt;
+use super::parse_error::{ParseError, ParseErrorKind};
 
 /// A parsed expression.
 pub struct CronExpr {
@@ -21,35 +21,6 @@ pub enum Rule {
     Seconds(u32),
     /// At times of the clock.
     Clock(Clock),
-}
-
-/// Why an expression was refused.
-#[derive(Debug, PartialEq, Eq)]
-pub struct ParseError {
-    pub kind: ParseErrorKind,
-    /// The field at fault (`minute`, `day of month`), or `expression`.
-    pub field: &'static str,
-    /// The text at fault.
-    pub text: String,
-    /// What would be allowed there.
-    pub allowed: String,
-}
-
-#[derive(Debug, PartialEq, Eq, Clone, Copy)]
-pub enum ParseErrorKind {
-    /// Not an expression of pg_cron's.
-    Malformed,
-    /// One that Kronos does not run.
-    NotSupported,
-}
-
-impl fmt::Display for ParseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            ParseErrorKind::Malformed => write!(f, "invalid {}: {:?}", self.field, self.text),
-            ParseErrorKind::NotSupported => write!(f, "not supported: {:?}", self.text),
-        }
-    }
 }
 
 const MACROS: &[(&str, &str)] = &[

@@ -1,6 +1,6 @@
 //! The five fields of a cron expression, read into sets.
 
-use super::expr::{ParseError, ParseErrorKind};
+use super::parse_error::{ParseError, ParseErrorKind};
 
 /// One bit per value.
 pub type Set = u64;

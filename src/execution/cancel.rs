@@ -81,7 +81,7 @@ fn not_live(workspace_id: Uuid, execution_id: Uuid) -> KronosError {
             &error::EXECUTION_FINISHED,
             format!("execution {execution_id} has finished: {status}"),
             json!({
-                "execution_id": execution_id.to_string(), "status": status, "finished_at": error::iso(finished_at),
+                "execution_id": execution_id.to_string(), "status": status, "finished_at": sql::iso(finished_at),
             }),
         ),
     }

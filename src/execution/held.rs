@@ -118,7 +118,7 @@ pub fn not_held(key: AttemptKey, worker_id: &str) -> KronosError {
             "status": sql::get::<String>(row, "status")?,
             "held_attempt": sql::get::<i32>(row, "attempt")?,
             "held_by": sql::get_opt::<String>(row, "worker_id")?,
-            "lease_expires_at": lease.map(error::iso),
+            "lease_expires_at": lease.map(sql::iso),
         }))
     };
     let holder = sql::by_index(|| {

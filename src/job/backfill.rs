@@ -3,7 +3,7 @@
 use super::error::too_many_ticks;
 use super::find::{JobRef, lock_live};
 use crate::args;
-use crate::error::{Result, invalid_argument, iso};
+use crate::error::{Result, invalid_argument};
 use crate::schedule::parse_timing;
 use crate::workspace::Workspace;
 use crate::{sql, tick};
@@ -43,11 +43,11 @@ pub fn backfill(
     let end = sql::from_pg(args::instant("tick_before", before)?);
     if start >= end {
         return Err(invalid_argument("tick_from", "must be before tick_before")
-            .with("tick_from", iso(from)));
+            .with("tick_from", sql::iso(from)));
     }
     if end > sql::now() {
         return Err(invalid_argument("tick_before", "must not be in the future")
-            .with("tick_before", iso(before)));
+            .with("tick_before", sql::iso(before)));
     }
     let job = lock_live(workspace, job)?;
     let (timing, _) = parse_timing(&job.definition.cron, &job.definition.timezone)?;

@@ -2,7 +2,7 @@
 
 use super::find::JobRef;
 use crate::calendar::Tick;
-use crate::error::{self, KronosError, Result, iso};
+use crate::error::{self, KronosError, Result};
 use crate::sql;
 use crate::workspace::Workspace;
 use pgrx::datum::TimestampWithTimeZone;
@@ -23,7 +23,7 @@ pub fn job_not_found(workspace: &Workspace, job: JobRef) -> KronosError {
 }
 
 pub fn job_retired(job_id: Uuid, retired_at: TimestampWithTimeZone, reason: &str) -> KronosError {
-    let since = iso(retired_at);
+    let since = sql::iso(retired_at);
     let why = match reason {
         "CANCELLED" => "it was cancelled",
         "UNDECLARED" => "its declared set no longer declares it",
@@ -67,7 +67,7 @@ pub fn job_not_in_set(
 }
 
 pub fn job_paused(job_id: Uuid, paused_at: Option<TimestampWithTimeZone>) -> KronosError {
-    let since = paused_at.map(iso);
+    let since = paused_at.map(sql::iso);
     KronosError::new(
         &error::JOB_PAUSED,
         format!(
@@ -133,14 +133,14 @@ pub fn too_many_ticks(limit: usize, last: TimestampWithTimeZone) -> KronosError 
     KronosError::new(
         &error::TOO_MANY_TICKS,
         format!("the range has more than {limit} ticks; backfill it in parts"),
-        json!({ "limit": limit, "limit_reached_at": iso(last) }),
+        json!({ "limit": limit, "limit_reached_at": sql::iso(last) }),
     )
 }
 
 fn iso_or_null(timestamp: Option<TimestampWithTimeZone>) -> Option<String> {
     timestamp
         .filter(|timestamp| sql::is_finite(*timestamp))
-        .map(iso)
+        .map(sql::iso)
 }
 
 /// Runs a statement that writes jobs. The constraints decide whether a name is free and whether an endpoint still exists,

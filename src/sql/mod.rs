@@ -20,12 +20,12 @@ pub use statement::{
     Composite, Row, composite, composites, exists, first, get, get_opt, row, rows, run,
 };
 pub use subtransaction::{Failure, convert_errors, dry_run, in_subtransaction};
-pub use time::{from_pg, is_finite, now, now_pg, snapshot_limit, to_pg};
+pub use time::{from_pg, is_finite, iso, now, now_pg, snapshot_limit, to_pg};
 
 use pgrx::prelude::*;
 
 /// A new UUIDv7 (RFC 9562). It sorts by the time at which it was made, so that neighbours in time share index pages.
-#[pg_extern(volatile, parallel_safe)]
+#[pg_extern(schema = "kronos", volatile, parallel_safe)]
 pub fn uuid_v7() -> pgrx::Uuid {
     pgrx::Uuid::from_bytes(*uuid::Uuid::now_v7().as_bytes())
 }

@@ -65,3 +65,8 @@ pub fn snapshot_limit() -> DateTime<Utc> {
         }
     }
 }
+
+/// A timestamp as text in RFC 3339, for DETAIL.
+pub fn iso(timestamp: TimestampWithTimeZone) -> String {
+    from_pg(timestamp).to_rfc3339()
+}

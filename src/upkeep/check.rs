@@ -1,6 +1,6 @@
 //! `check`: the invariants of the design, each as a query for what violates it.
 
-use crate::error::{Result, iso};
+use crate::error::Result;
 use crate::pg_cron::{self, EVERY_MINUTE, Entry};
 use crate::schedule::{Faulty, Problem};
 use crate::{schedule, settings, sql};
@@ -60,8 +60,8 @@ fn name_fault(faulty: Faulty) -> Violation {
             4,
             "the next tick of a schedule is not what its rule says: CALL kronos.upkeep() corrects it",
             json!({
-                "schedule_id": schedule_id, "cron": cron, "tick_at": iso(sql::to_pg(next_tick_at)),
-                "by_rule": iso(sql::to_pg(by_rule)),
+                "schedule_id": schedule_id, "cron": cron, "tick_at": sql::iso(sql::to_pg(next_tick_at)),
+                "by_rule": sql::iso(sql::to_pg(by_rule)),
             }),
         ),
         Problem::Unreadable => Violation::new(
