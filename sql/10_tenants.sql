@@ -1,9 +1,6 @@
 -- Tenants: workspaces, and what belongs to them alone.
 
-create schema kronos_internal;
-comment on schema kronos_internal is
-    'Private to Kronos: its tables change without notice. Read the views of schema kronos instead.';
-revoke all on schema kronos_internal from public;
+set local search_path = pg_catalog, pg_temp;
 
 -- PostgreSQL compares intervals by months of 30 days and adds them by the calendar, so '-60000000 months 1800000100 days'
 -- passes for 100 days. A duration has neither months nor days: it compares and adds alike.

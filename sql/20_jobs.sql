@@ -1,5 +1,7 @@
 -- Cron jobs, their versions, the schedules that wake them, and the ledger of their ticks.
 
+set local search_path = pg_catalog, pg_temp;
+
 create table kronos_internal.schedules (
     schedule_id uuid primary key default kronos.uuid_v7(),
     workspace_id uuid not null references kronos_internal.workspaces,

@@ -1,5 +1,7 @@
 -- What upkeep did.
 
+set local search_path = pg_catalog, pg_temp;
+
 create table kronos_internal.upkeep_runs (
     started_at timestamptz primary key,
     finished_at timestamptz,

@@ -1,5 +1,7 @@
 -- What users read: rows with names in place of ids. Functions return rows of these views.
 
+set local search_path = pg_catalog, pg_temp;
+
 create view kronos.workspaces as
 select w.name as workspace, pg_catalog.justify_hours(w.execution_retention) as execution_retention,
        pg_catalog.justify_hours(w.job_retention) as job_retention, w.created_at, w.workspace_id,

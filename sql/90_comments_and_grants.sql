@@ -1,6 +1,6 @@
 -- What \df+ kronos.* says, and who may call what. Comments on types and views stand beside their definitions.
 
-comment on schema kronos is 'Kronos: job scheduling that commits with your data, on top of pg_cron.';
+set local search_path = pg_catalog, pg_temp;
 
 comment on function kronos.start is
 'Creates the workspace "default" and the pg_cron entry of upkeep, unless they exist. Call it once after CREATE EXTENSION.

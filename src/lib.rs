@@ -26,6 +26,11 @@ mod workspace;
 
 ::pgrx::pg_module_magic!(name, version);
 
+/// The schema of what SQL sees, by which pgrx qualifies functions.
+#[pg_schema]
+mod kronos {}
+
+extension_sql_file!("../sql/00_schemas.sql", name = "schemas", bootstrap);
 extension_sql_file!(
     "../sql/10_tenants.sql",
     name = "tenants",

@@ -11,7 +11,7 @@ use pgrx::iter::SetOfIterator;
 use pgrx::prelude::*;
 
 /// Creates an endpoint.
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 #[expect(clippy::too_many_arguments, reason = "SQL passes them by name")]
 fn create_endpoint(
@@ -42,7 +42,7 @@ fn create_endpoint(
 }
 
 /// Changes an endpoint; see [`endpoint::update`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn update_endpoint(
     name: Option<&str>,
@@ -66,7 +66,7 @@ fn update_endpoint(
 }
 
 /// Deletes an endpoint; see [`endpoint::delete`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn delete_endpoint(
     name: Option<&str>,
@@ -78,7 +78,7 @@ fn delete_endpoint(
 }
 
 /// One endpoint.
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn get_endpoint(
     name: Option<&str>,
@@ -92,7 +92,7 @@ fn get_endpoint(
 }
 
 /// The live endpoints of a workspace, newest first.
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn list_endpoints(
     endpoint_type: default!(Option<&str>, "NULL"),

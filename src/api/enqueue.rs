@@ -9,7 +9,7 @@ use pgrx::iter::SetOfIterator;
 use pgrx::prelude::*;
 
 /// Enqueues a one-shot; see [`execution::enqueue`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn enqueue(
     endpoint: Option<&str>,
@@ -32,7 +32,7 @@ fn enqueue(
 }
 
 /// Enqueues a list of one-shots; see [`execution::enqueue_many`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn enqueue_many(
     executions: Option<Jsonb>,

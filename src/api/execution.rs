@@ -12,7 +12,7 @@ use pgrx::iter::SetOfIterator;
 use pgrx::prelude::*;
 
 /// One execution.
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn get_execution(
     execution_id: Option<Uuid>,
@@ -24,7 +24,7 @@ fn get_execution(
 }
 
 /// Cancels an execution; see [`execution::cancel`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn cancel_execution(
     execution_id: Option<Uuid>,
@@ -39,7 +39,7 @@ fn cancel_execution(
 }
 
 /// The executions of a workspace, or of one job through all its versions; newest first.
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::too_many_arguments)]
 fn list_executions(
@@ -73,7 +73,7 @@ fn list_executions(
 }
 
 /// The attempts of an execution, first to last.
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn list_attempts(
     execution_id: Option<Uuid>,
@@ -90,7 +90,7 @@ fn list_attempts(
 }
 
 /// What workers have logged about an execution, first to last.
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn list_logs(
     execution_id: Option<Uuid>,

@@ -12,7 +12,7 @@ use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::prelude::*;
 
 /// Creates a cron job; see [`job::create`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 #[expect(clippy::too_many_arguments, reason = "SQL passes them by name")]
 fn create_cron_job(
@@ -57,7 +57,7 @@ fn create_cron_job(
 }
 
 /// Creates many cron jobs; see [`job::create_many`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn create_cron_jobs(
     jobs: Option<Jsonb>,
@@ -69,7 +69,7 @@ fn create_cron_jobs(
 }
 
 /// Gives a cron job its next version; see [`job::update`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 #[expect(clippy::too_many_arguments, reason = "SQL passes them by name")]
 fn update_cron_job(
@@ -113,7 +113,7 @@ fn update_cron_job(
 }
 
 /// Retires a cron job; see [`job::cancel`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn cancel_cron_job(
     job_id: default!(Option<Uuid>, "NULL"),
@@ -126,7 +126,7 @@ fn cancel_cron_job(
 }
 
 /// Pauses a cron job; see [`job::pause`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn pause_cron_job(
     job_id: default!(Option<Uuid>, "NULL"),
@@ -140,7 +140,7 @@ fn pause_cron_job(
 }
 
 /// Resumes a paused cron job; see [`job::resume`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn resume_cron_job(
     job_id: default!(Option<Uuid>, "NULL"),
@@ -153,7 +153,7 @@ fn resume_cron_job(
 }
 
 /// Runs a cron job now; see [`job::trigger`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn trigger_cron_job(
     job_id: default!(Option<Uuid>, "NULL"),
@@ -167,7 +167,7 @@ fn trigger_cron_job(
 }
 
 /// Runs a cron job for past ticks; see [`job::backfill`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn backfill_cron_job(
     job_id: default!(Option<Uuid>, "NULL"),
@@ -199,7 +199,7 @@ fn backfill_cron_job(
 }
 
 /// Makes the cron jobs of a declared set exactly those of an array; see [`job::apply`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn apply_crontab(
     jobs: Option<Jsonb>,
@@ -229,7 +229,7 @@ fn apply_crontab(
 }
 
 /// One cron job.
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn get_job(
     job_id: default!(Option<Uuid>, "NULL"),
@@ -242,7 +242,7 @@ fn get_job(
 }
 
 /// The cron jobs of a workspace, newest first.
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn list_jobs(
     status: default!(Option<&str>, "NULL"),
@@ -258,7 +258,7 @@ fn list_jobs(
 }
 
 /// The versions of a cron job, newest first.
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn list_job_versions(
     job_id: default!(Option<Uuid>, "NULL"),
@@ -275,7 +275,7 @@ fn list_job_versions(
 }
 
 /// What became of the ticks of a cron job, newest first.
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 #[expect(clippy::too_many_arguments, reason = "SQL passes them by name")]
 fn list_ticks(
@@ -301,7 +301,7 @@ fn list_ticks(
 }
 
 /// How a cron job fares.
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn job_status(
     job_id: default!(Option<Uuid>, "NULL"),

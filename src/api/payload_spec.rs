@@ -10,7 +10,7 @@ use pgrx::iter::SetOfIterator;
 use pgrx::prelude::*;
 
 /// Creates a payload spec; see [`endpoint::create_payload_spec`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn create_payload_spec(
     name: Option<&str>,
@@ -26,7 +26,7 @@ fn create_payload_spec(
 }
 
 /// Gives a payload spec another schema; see [`endpoint::update_payload_spec`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn update_payload_spec(
     name: Option<&str>,
@@ -41,7 +41,7 @@ fn update_payload_spec(
 }
 
 /// Deletes a payload spec; see [`endpoint::delete_payload_spec`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn delete_payload_spec(
     name: Option<&str>,
@@ -56,7 +56,7 @@ fn delete_payload_spec(
 }
 
 /// One payload spec.
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn get_payload_spec(
     name: Option<&str>,
@@ -70,7 +70,7 @@ fn get_payload_spec(
 }
 
 /// The payload specs of a workspace, newest first.
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn list_payload_specs(
     max: default!(Option<i32>, "100"),

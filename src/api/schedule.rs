@@ -8,7 +8,7 @@ use pgrx::iter::SetOfIterator;
 use pgrx::prelude::*;
 
 /// A schedule in plain English.
-#[pg_extern(stable)]
+#[pg_extern(schema = "kronos", stable)]
 fn describe_schedule(
     cron: Option<&str>,
     timezone: default!(Option<&str>, "'UTC'"),
@@ -40,7 +40,7 @@ pub fn next_tick(
 const MAX_TICKS: i64 = 10_000;
 
 /// The next ticks of a schedule.
-#[pg_extern(stable)]
+#[pg_extern(schema = "kronos", stable)]
 pub fn next_ticks(
     cron: Option<&str>,
     timezone: default!(Option<&str>, "'UTC'"),

@@ -9,7 +9,7 @@ use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
 
 /// Creates what CREATE EXTENSION cannot; see [`upkeep::start`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn start() -> Result<()> {
     Ok(upkeep::start()?)
@@ -39,7 +39,7 @@ fn run_upkeep(fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
 }
 
 /// One batch of what is due; see [`tick::run_due`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn run_due() -> Result<
     TableIterator<
@@ -61,7 +61,7 @@ fn run_due() -> Result<
 }
 
 /// Fails the attempts of expired leases; see [`execution::expire_leases`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn expire_leases(max: default!(Option<i64>, "1000")) -> Result<i64> {
     let max = needed("max", max)?;
@@ -70,7 +70,7 @@ fn expire_leases(max: default!(Option<i64>, "1000")) -> Result<i64> {
 }
 
 /// Deletes what is no longer kept; see [`upkeep::prune`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn prune(
     max: default!(Option<i64>, "10000"),
@@ -99,7 +99,7 @@ fn prune(
 }
 
 /// One row per violated invariant; see [`upkeep::check`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn check() -> Result<
     TableIterator<
@@ -118,7 +118,7 @@ fn check() -> Result<
 }
 
 /// Kronos's error codes.
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(schema = "kronos", immutable, parallel_safe)]
 fn error_codes() -> TableIterator<
     'static,
     (

@@ -46,7 +46,7 @@ fn wanted(
 }
 
 /// Claims executions of one workspace; see [`execution::claim`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn claim_executions(
     worker_id: Option<&str>,
@@ -62,7 +62,7 @@ fn claim_executions(
 }
 
 /// Claims executions of all workspaces; see [`execution::claim`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn claim_any_executions(
     worker_id: Option<&str>,
@@ -75,7 +75,7 @@ fn claim_any_executions(
 }
 
 /// When an idle worker should look again; see [`execution::next_wakeup`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn next_wakeup(
     endpoint_types: default!(Option<Vec<Option<String>>>, "NULL"),
@@ -91,7 +91,7 @@ fn next_wakeup(
 }
 
 /// Extends leases; see [`execution::heartbeat`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn heartbeat_executions(
     worker_id: Option<&str>,
@@ -112,7 +112,7 @@ fn key(execution_id: Option<Uuid>, attempt: Option<i32>) -> Result<AttemptKey> {
 }
 
 /// Ends an attempt in success; see [`execution::complete`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn complete_execution(
     execution_id: Option<Uuid>,
@@ -125,7 +125,7 @@ fn complete_execution(
 }
 
 /// Ends an attempt in failure; see [`execution::fail`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn fail_execution(
     execution_id: Option<Uuid>,
@@ -148,7 +148,7 @@ fn fail_execution(
 }
 
 /// Gives an attempt back; see [`execution::release`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn release_execution(
     execution_id: Option<Uuid>,
@@ -160,7 +160,7 @@ fn release_execution(
 }
 
 /// Ends attempts in success; see [`execution::complete_many`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn complete_executions(
     worker_id: Option<&str>,
@@ -181,7 +181,7 @@ fn end_many(
 }
 
 /// Ends attempts in failure; see [`execution::end_many`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn fail_executions(
     worker_id: Option<&str>,
@@ -192,7 +192,7 @@ fn fail_executions(
 }
 
 /// Gives attempts back; see [`execution::end_many`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn release_executions(
     worker_id: Option<&str>,
@@ -203,7 +203,7 @@ fn release_executions(
 }
 
 /// Appends a line to an execution's log; see [`execution::append_log`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn log_execution(
     execution_id: Option<Uuid>,

@@ -9,7 +9,7 @@ use pgrx::iter::SetOfIterator;
 use pgrx::prelude::*;
 
 /// Creates a workspace.
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn create_workspace(
     name: Option<&str>,
@@ -21,7 +21,7 @@ fn create_workspace(
 }
 
 /// One workspace.
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn get_workspace(
     name: Option<&str>,
@@ -31,7 +31,7 @@ fn get_workspace(
 }
 
 /// The workspaces, newest first.
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn list_workspaces(
     max: default!(Option<i32>, "100"),
@@ -42,7 +42,7 @@ fn list_workspaces(
 }
 
 /// Sets for how long a workspace keeps its history; see [`workspace::set_retention`].
-#[pg_extern(security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn set_retention(
     execution_retention: default!(Option<Interval>, "NULL"),
