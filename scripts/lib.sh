@@ -1,4 +1,4 @@
-# What scripts/bench, scripts/demo, scripts/reference and scripts/test share: saying what is done, installing what is
+# What scripts/bench, scripts/demo, scripts/generate and scripts/test share: saying what is done, installing what is
 # missing, and private servers.
 # Debian 12 with Rust (rustup) is what is expected to be there; installing packages needs root (or sudo).
 

@@ -1,11 +1,11 @@
-"""Prints docs/reference.md, from the catalog of a server and a run of the examples there.   write.py DSN EXAMPLES"""
+"""Prints docs/reference.md, from the catalog of a server and a run of the examples there.   reference.py DSN EXAMPLES"""
 import re, sys
 import psycopg2, psycopg2.extensions
 
 HEAD = """# Reference
 
 Every function of schema `kronos` with an example and its output, the views and types, the errors, the settings. Written
-by `scripts/reference` from the comments in the database (`\\df+ kronos.*` in psql shows them too) and a run of the examples,
+by `scripts/generate` from the comments in the database (`\\df+ kronos.*` in psql shows them too) and a run of the examples,
 in this order, on one server. Ids and times that differ from run to run are replaced by fixed ones.
 
 A few [conventions](guide.md#the-model) hold for all functions: `workspace` left out is setting `kronos.workspace`, and
@@ -145,7 +145,7 @@ def main(dsn, examples):
         for name, example in blocks:
             function(cursor, name, example.strip(), *functions.pop(name))
     if functions:
-        sys.exit(f"scripts/reference.d/examples.sql has no example of {', '.join(functions)}")
+        sys.exit(f"scripts/generate.d/examples.sql has no example of {', '.join(functions)}")
 
     print("\n## Views")
     relations(cursor, "v")

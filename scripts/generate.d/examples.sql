@@ -1,4 +1,4 @@
--- The examples of docs/reference.md, run in this order by scripts/reference. A line `-- # ` begins a section, `-- ## ` the
+-- The examples of docs/reference.md, run in this order by scripts/generate. A line `-- # ` begins a section, `-- ## ` the
 -- example of a function. Ids in the output are numbered in the order of their appearance; an example may name them.
 
 -- # Start and workspaces
