@@ -9,6 +9,7 @@ mod payload_spec;
 mod retry_policy;
 pub mod schema;
 pub mod schema_bounds;
+mod schema_places;
 pub mod validator;
 mod violations;
 

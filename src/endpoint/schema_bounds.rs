@@ -8,6 +8,7 @@
 //! meets a construct that it does not know for sure.
 
 use super::meter::number_steps;
+use super::schema_places::{Anchors, Refusal, join, refusal, resolve};
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 
@@ -38,14 +39,6 @@ pub struct Bounds {
     pub name_patterns: usize,
 }
 
-/// Why a schema is refused, and where.
-#[derive(Debug)]
-pub struct Refusal {
-    /// The JSON path of the offending part.
-    pub path: String,
-    pub message: String,
-}
-
 /// Measures a schema.
 ///
 /// # Errors
@@ -54,7 +47,7 @@ pub fn measure(schema: &Value) -> Result<Bounds, Refusal> {
     let mut walk = Walk {
         root: schema,
         dialect: schema.get("$schema"),
-        anchors: HashMap::new(),
+        anchors: Anchors::new(),
         measured: HashMap::new(),
         in_progress: HashSet::new(),
         definitions: vec![],
@@ -115,8 +108,6 @@ const APPLICATOR_MAPS: [&str; 4] = [
 ];
 /// Keywords whose value is an object of subschemas that apply only where something refers to them.
 const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
-/// Keywords whose value is data: a reference into it is refused.
-const DATA: [&str; 4] = ["const", "default", "enum", "examples"];
 
 /// What a subschema unfolds to.
 #[derive(Clone, Copy)]
@@ -137,7 +128,7 @@ struct Walk<'a> {
     root: &'a Value,
     dialect: Option<&'a Value>,
     /// The objects with an `$anchor` or `$dynamicAnchor` of a name.
-    anchors: HashMap<&'a str, Vec<&'a Value>>,
+    anchors: Anchors<'a>,
     measured: HashMap<*const Value, Measure>,
     in_progress: HashSet<*const Value>,
     definitions: Vec<(String, &'a Value)>,
@@ -252,7 +243,7 @@ impl<'a> Walk<'a> {
                     let Some(reference) = value.as_str() else {
                         continue;
                     };
-                    let target = self.resolve(reference, &path)?;
+                    let target = resolve(self.root, &self.anchors, reference, &path)?;
                     let path = match reference.strip_prefix('#') {
                         Some(pointer) if pointer.starts_with('/') => pointer.to_owned(),
                         _ => path,
@@ -335,42 +326,6 @@ impl<'a> Walk<'a> {
             _ => Ok(()),
         }
     }
-
-    /// What a reference names in this schema.
-    fn resolve(&self, reference: &str, path: &str) -> Result<&'a Value, Refusal> {
-        let Some(fragment) = reference.strip_prefix('#') else {
-            return Err(refusal(
-                path,
-                "must begin with # and refer to this schema; other documents are never read",
-            ));
-        };
-        let fragment = percent_decoded(fragment)
-            .ok_or_else(|| refusal(path, "has a fragment that is not valid"))?;
-        if !fragment.is_empty() && !fragment.starts_with('/') {
-            return match self.anchors.get(fragment.as_str()).map(Vec::as_slice) {
-                Some([target]) => Ok(target),
-                Some(_) => Err(refusal(path, "refers to an anchor that is not unique")),
-                None => Err(refusal(path, "refers to an anchor that does not exist")),
-            };
-        }
-        let names: Vec<String> = fragment
-            .split('/')
-            .skip(1)
-            .map(|name| name.replace("~1", "/").replace("~0", "~"))
-            .collect();
-        if names.iter().any(|name| DATA.contains(&name.as_str())) {
-            return Err(refusal(
-                path,
-                format!("must not refer to or through {}", DATA.join(", ")),
-            ));
-        }
-        let target = names.iter().try_fold(self.root, |value, name| match value {
-            Value::Object(members) => members.get(name),
-            Value::Array(items) => items.get(name.parse::<usize>().ok()?),
-            _ => None,
-        });
-        target.ok_or_else(|| refusal(path, "refers to a subschema that does not exist"))
-    }
 }
 
 impl Measure {
@@ -396,31 +351,4 @@ fn check(path: &str, position: Position, depth: u32) -> Result<(), Refusal> {
         ));
     }
     Ok(())
-}
-
-fn refusal(path: &str, message: impl Into<String>) -> Refusal {
-    Refusal {
-        path: path.to_owned(),
-        message: message.into(),
-    }
-}
-
-fn join(path: &str, name: &str) -> String {
-    format!("{path}/{}", name.replace('~', "~0").replace('/', "~1"))
-}
-
-/// The text of a URI's fragment.
-fn percent_decoded(fragment: &str) -> Option<String> {
-    let mut bytes = fragment.bytes();
-    let mut decoded = vec![];
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'%' => {
-                let digits = [bytes.next()?, bytes.next()?];
-                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
-            }
-            byte => byte,
-        });
-    }
-    String::from_utf8(decoded).ok()
 }

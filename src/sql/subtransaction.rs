@@ -35,9 +35,27 @@ impl Failure {
 }
 
 /// Runs `work` in a subtransaction: it has all of its effects, or none and the failure is returned.
-///
-/// The protocol is that of PL/pgSQL's exception blocks (`exec_stmt_block` in pl_exec.c).
 pub fn in_subtransaction<T>(work: impl FnOnce() -> Result<T>) -> std::result::Result<T, Failure> {
+    run_and_end(work, End::Commit)
+}
+
+/// Runs `work` in a subtransaction, rolls its effects back, and returns what it returned.
+pub fn dry_run<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    match run_and_end(work, End::RollBack) {
+        Ok(value) => Ok(value),
+        Err(failure) => failure.rethrow(),
+    }
+}
+
+/// How a subtransaction ends that has not failed.
+#[derive(Clone, Copy)]
+enum End {
+    Commit,
+    RollBack,
+}
+
+/// The protocol is that of PL/pgSQL's exception blocks (`exec_stmt_block` in pl_exec.c).
+fn run_and_end<T>(work: impl FnOnce() -> Result<T>, end: End) -> std::result::Result<T, Failure> {
     // SAFETY: the subtransaction begins and ends in this frame, on either way out; memory context and resource owner
     // are put back as PL/pgSQL does.
     unsafe {
@@ -47,7 +65,10 @@ pub fn in_subtransaction<T>(work: impl FnOnce() -> Result<T>) -> std::result::Re
         pg_sys::MemoryContextSwitchTo(context);
         let outcome = PgTryBuilder::new(AssertUnwindSafe(|| {
             let value = crate::error::or_raise(work());
-            pg_sys::ReleaseCurrentSubTransaction();
+            match end {
+                End::Commit => pg_sys::ReleaseCurrentSubTransaction(),
+                End::RollBack => pg_sys::RollbackAndReleaseCurrentSubTransaction(),
+            }
             Ok(value)
         }))
         .catch_others(|caught| match caught {
@@ -67,20 +88,6 @@ pub fn in_subtransaction<T>(work: impl FnOnce() -> Result<T>) -> std::result::Re
         pg_sys::MemoryContextSwitchTo(context);
         pg_sys::CurrentResourceOwner = owner;
         outcome
-    }
-}
-
-/// Runs `work` in a subtransaction, rolls its effects back, and returns what it returned.
-pub fn dry_run<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let mut returned = None;
-    let rolled_back = in_subtransaction(|| -> Result<()> {
-        returned = Some(work()?);
-        Err(KronosError::internal("rolled back by a dry run"))
-    });
-    match (returned, rolled_back) {
-        (Some(value), _) => Ok(value),
-        (None, Err(failure)) => failure.rethrow(),
-        (None, Ok(())) => unreachable!("the subtransaction always fails"),
     }
 }
 
