@@ -57,7 +57,7 @@ fn claim_executions(
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.claimed_execution")>> {
     let wanted = wanted(worker_id, max, lease, endpoint_types)?;
     let workspace = workspace::find(workspace)?;
-    let claimed = execution::claim(Some(workspace.workspace_id), &wanted)?;
+    let claimed = execution::claim(Some(&workspace), &wanted)?;
     Ok(SetOfIterator::new(claimed))
 }
 

@@ -2,13 +2,13 @@
 -- no further than needed; rows that other sessions have locked are skipped. Executions of an ordered job run one at a time,
 -- oldest tick first: only the oldest is eligible, so that two sessions cannot start two of them.
 -- $1 workspace_id, $2 endpoint_types, $3 max, $4 now, $5 from which run_at on to read, by priority
-select q.execution_id, q.priority, q.run_at
+select q.execution_id, q.priority, q.run_at, q.has_job
 from pg_catalog.generate_series(0, 9) p (priority)
 cross join lateral (
-    select m.execution_id, m.priority, m.run_at
+    select m.execution_id, m.priority, m.run_at, m.has_job
     from pg_catalog.unnest($2::text[]) t (endpoint_type)
     cross join lateral (
-        select x.execution_id, x.priority, x.run_at
+        select x.execution_id, x.priority, x.run_at, x.job_id is not null as has_job
         from kronos_internal.live_executions x
         where x.workspace_id = $1 and x.endpoint_type = t.endpoint_type and x.priority = p.priority
           and x.run_at <= $4 and x.run_at >= ($5::timestamptz[])[p.priority + 1] and x.status <> 'RUNNING'

@@ -4,9 +4,10 @@ use super::front::{self, Front};
 use super::{expire, fair_turns};
 use crate::error::Result;
 use crate::sql::{self, Composite};
+use crate::workspace::Workspace;
 use chrono::{DateTime, Duration, Utc};
 use pgrx::Uuid;
-use pgrx::datum::Interval;
+use pgrx::datum::{DatumWithOid, Interval, TimestampWithTimeZone};
 use std::cell::Cell;
 use std::collections::HashMap;
 
@@ -40,9 +41,13 @@ pub enum Reading {
 pub struct Claim<'a> {
     pub wanted: &'a Wanted<'a>,
     pub now: DateTime<Utc>,
+    /// The workspace that it claims of; None is any.
+    workspace: Option<&'a Workspace>,
     claimed: Vec<Composite>,
     /// The executions that are locked and not started yet.
     chosen: Vec<Uuid>,
+    /// Whether one of them is an execution of a job.
+    has_jobs: bool,
     bytes: i64,
     /// Whether an execution was left because the claim would become too large.
     is_full: bool,
@@ -76,12 +81,17 @@ impl Claim<'_> {
             sql::to_pg(self.now).into(),
             front.run_ats().into(),
         ];
+        let statement = match front.endpoint_types.len() {
+            1 => include_str!("choose_of_type.sql"),
+            _ => include_str!("choose.sql"),
+        };
         let mut found = 0;
         sql::by_index(|| {
-            sql::rows(include_str!("choose.sql"), &args, |row| {
+            sql::rows(statement, &args, |row| {
                 let run_at = sql::from_pg(sql::get(row, "run_at")?);
                 front.advance(sql::get(row, "priority")?, run_at);
                 self.chosen.push(sql::get(row, "execution_id")?);
+                self.has_jobs |= sql::get::<bool>(row, "has_job")?;
                 found += 1;
                 Ok(())
             })
@@ -93,10 +103,10 @@ impl Claim<'_> {
         Ok(found)
     }
 
-    fn choose_all(&mut self, workspace_id: Option<Uuid>, reading: Reading) -> Result<()> {
-        match workspace_id {
-            Some(workspace_id) => self
-                .choose(workspace_id, self.missing(), reading)
+    fn choose_all(&mut self, reading: Reading) -> Result<()> {
+        match self.workspace {
+            Some(workspace) => self
+                .choose(workspace.workspace_id, self.missing(), reading)
                 .map(|_| ()),
             None => fair_turns::choose(self, reading),
         }
@@ -108,6 +118,7 @@ impl Claim<'_> {
     /// Fails only if SQL does.
     pub fn start(&mut self) -> Result<()> {
         let mut chosen = std::mem::take(&mut self.chosen);
+        let has_jobs = std::mem::take(&mut self.has_jobs);
         if chosen.is_empty() {
             return Ok(());
         }
@@ -116,13 +127,19 @@ impl Claim<'_> {
         }
         // Read after the rows are locked: an attempt does not start before the one before it has ended.
         let now = sql::now_pg();
-        let args = [
+        let mut args = vec![
             chosen.into(),
             now.into(),
             self.wanted.worker_id.into(),
             self.wanted.lease.into(),
         ];
-        let started = sql::by_index(|| sql::composites(include_str!("start.sql"), &args))?;
+        let started = match self.workspace {
+            Some(workspace) if !has_jobs => {
+                args.push(workspace.name.as_str().into());
+                start_one_shots(&args)?
+            }
+            _ => sql::by_index(|| sql::composites(include_str!("start.sql"), &args))?,
+        };
         self.claimed.extend(started);
         Ok(())
     }
@@ -153,6 +170,18 @@ impl Claim<'_> {
     }
 }
 
+fn start_one_shots(args: &[DatumWithOid]) -> Result<Vec<Composite>> {
+    let mut started = sql::by_index(|| {
+        sql::rows(include_str!("start_one_shots.sql"), args, |row| {
+            let run_at: TimestampWithTimeZone = sql::get(row, "run_at")?;
+            let order = (sql::get::<i32>(row, "priority")?, run_at.into_inner());
+            Ok((order, sql::first(row)?))
+        })
+    })?;
+    started.sort_by_key(|(order, _)| *order);
+    Ok(started.into_iter().map(|(_, row)| row).collect())
+}
+
 /// The most expired leases that one claim ends.
 const EXPIRE_AT_CLAIM: i64 = 100;
 
@@ -170,21 +199,23 @@ thread_local! {
 ///
 /// # Errors
 /// Fails only if SQL does.
-pub fn claim(workspace_id: Option<Uuid>, wanted: &Wanted) -> Result<Vec<Composite>> {
+pub fn claim(workspace: Option<&Workspace>, wanted: &Wanted) -> Result<Vec<Composite>> {
     let now = sql::now();
     let mut claim = Claim {
         wanted,
         now,
+        workspace,
         claimed: vec![],
         chosen: vec![],
+        has_jobs: false,
         bytes: 0,
         is_full: false,
         skipped: false,
     };
-    claim.choose_all(workspace_id, Reading::On)?;
+    claim.choose_all(Reading::On)?;
     claim.start()?;
     if claim.missing() > 0 && (claim.skipped | expire_if_due(now)?) {
-        claim.choose_all(workspace_id, Reading::Whole)?;
+        claim.choose_all(Reading::Whole)?;
         claim.start()?;
     }
     Ok(claim.claimed)
