@@ -7,11 +7,13 @@ use crate::sql::{self, Composite};
 use pgrx::Uuid;
 use pgrx::datum::Interval;
 use serde_json::json;
+use std::cell::RefCell;
 
 /// The workspace that exists as soon as a call needs it.
 const DEFAULT: &str = "default";
 
 /// A tenant.
+#[derive(Clone)]
 pub struct Workspace {
     pub workspace_id: Uuid,
     pub name: String,
@@ -24,9 +26,28 @@ pub struct Workspace {
 pub fn find(name: Option<&str>) -> Result<Workspace> {
     let name = name.map_or_else(settings::workspace, str::to_owned);
     match find_id(&name)? {
-        Some(workspace_id) => Ok(Workspace { workspace_id, name }),
+        Some(workspace_id) => {
+            let found = Workspace { workspace_id, name };
+            LAST.set(Some(found.clone()));
+            Ok(found)
+        }
         None => Err(workspace_not_found(&name)),
     }
+}
+
+thread_local! {
+    static LAST: RefCell<Option<Workspace>> = const { RefCell::new(None) };
+}
+
+/// The workspace of a call, which is not looked up again if the session's last call was for the same. It may have vanished
+/// since: a caller that finds nothing in it asks [`find`].
+///
+/// # Errors
+/// `WORKSPACE_NOT_FOUND`.
+pub fn recall(name: Option<&str>) -> Result<Workspace> {
+    let name = name.map_or_else(settings::workspace, str::to_owned);
+    let last = LAST.with_borrow(|last| last.clone().filter(|last| last.name == name));
+    last.map_or_else(|| find(Some(&name)), Ok)
 }
 
 fn find_id(name: &str) -> Result<Option<Uuid>> {

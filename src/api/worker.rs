@@ -56,8 +56,14 @@ fn claim_executions(
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.claimed_execution")>> {
     let wanted = wanted(worker_id, max, lease, endpoint_types)?;
-    let workspace = workspace::find(workspace)?;
-    let claimed = execution::claim(Some(&workspace), &wanted)?;
+    let recalled = workspace::recall(workspace)?;
+    let mut claimed = execution::claim(Some(&recalled), &wanted)?;
+    if claimed.is_empty() {
+        let found = workspace::find(workspace)?;
+        if found.workspace_id != recalled.workspace_id {
+            claimed = execution::claim(Some(&found), &wanted)?;
+        }
+    }
     Ok(SetOfIterator::new(claimed))
 }
 

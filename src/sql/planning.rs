@@ -10,9 +10,9 @@ thread_local! {
 }
 
 /// The planner's settings as a session has them: enable_seqscan, enable_bitmapscan, enable_hashjoin, enable_mergejoin,
-/// enable_sort.
+/// enable_sort, enable_memoize.
 struct Saved {
-    settings: [bool; 5],
+    settings: [bool; 6],
     by_index: bool,
 }
 
@@ -27,6 +27,7 @@ impl Drop for Saved {
                 pg_sys::enable_hashjoin,
                 pg_sys::enable_mergejoin,
                 pg_sys::enable_sort,
+                pg_sys::enable_memoize,
             ] = self.settings;
         }
     }
@@ -70,6 +71,7 @@ pub fn by_index<T>(work: impl FnOnce() -> T) -> T {
                 pg_sys::enable_hashjoin,
                 pg_sys::enable_mergejoin,
                 pg_sys::enable_sort,
+                pg_sys::enable_memoize,
             ],
             by_index: BY_INDEX.replace(true),
         };
@@ -78,6 +80,7 @@ pub fn by_index<T>(work: impl FnOnce() -> T) -> T {
         pg_sys::enable_hashjoin = false;
         pg_sys::enable_mergejoin = false;
         pg_sys::enable_sort = false;
+        pg_sys::enable_memoize = false;
         saved
     };
     work()
