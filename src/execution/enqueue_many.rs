@@ -10,19 +10,24 @@ use crate::{endpoint, idempotency};
 use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::collections::HashMap;
 
 /// The most executions of one call.
 const MAX_LISTED: usize = 10_000;
 
-/// What Rust reads of one execution of a list; input and metadata stay in the list.
+/// One execution of a list as JSON. Input and metadata are measured; SQL takes them out of the list.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Fields {
+struct Fields<'a> {
     endpoint: String,
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
     run_at: Option<String>,
     priority: Option<i32>,
     idempotency_key: Option<String>,
+    #[serde(borrow)]
+    metadata: Option<&'a RawValue>,
 }
 
 /// One execution of a list.
@@ -80,8 +85,6 @@ fn invalid(problem: &str) -> KronosError {
     error::invalid_argument("executions", problem)
 }
 
-const LISTED_FIELDS: &str = include_str!("listed_fields.sql");
-
 /// Reads and checks the small fields of a list.
 fn read(executions: Jsonb) -> Result<Vec<Listed>> {
     let length = executions
@@ -92,42 +95,34 @@ fn read(executions: Jsonb) -> Result<Vec<Listed>> {
             "must have at most {MAX_LISTED} elements, not {length}"
         )));
     }
-    let mut place = 0;
-    // An element that is no object has no fields to take away.
-    let objects = sql::rows(NOT_OBJECTS, &[executions.into()], |row| {
-        sql::get::<i64>(row, "place")
-    })?;
-    if let Some(place) = objects.first() {
-        return Err(invalid("must be a JSON array of objects").with("place", *place));
+    let unreadable = |problem: serde_json::Error| invalid(&format!("could not be read: {problem}"));
+    let text = executions.text();
+    let elements: Vec<&RawValue> = serde_json::from_str(&text).map_err(unreadable)?;
+    if let Some(place) = elements.iter().position(|one| !one.get().starts_with('{')) {
+        return Err(invalid("must be a JSON array of objects").with("place", place));
     }
-    sql::rows(LISTED_FIELDS, &[executions.into()], |row| {
-        let listed = read_one(row).map_err(|error| at(place, error))?;
-        place += 1;
-        Ok(listed)
-    })
+    let read = |(place, one): (usize, &&RawValue)| {
+        sql::check_for_interrupts();
+        let fields = serde_json::from_str(one.get()).map_err(unreadable);
+        fields.and_then(check).map_err(|error| at(place, error))
+    };
+    elements.iter().enumerate().map(read).collect()
 }
 
-const NOT_OBJECTS: &str = "
-select e.nth - 1 as place
-from pg_catalog.jsonb_array_elements($1) with ordinality e (value, nth)
-where pg_catalog.jsonb_typeof(e.value) <> 'object'
-limit 1";
-
-fn read_one(row: &sql::Row) -> Result<Listed> {
-    let fields: String = sql::get(row, "fields")?;
-    let fields: Fields = serde_json::from_str(&fields)
-        .map_err(|problem| invalid(&format!("could not be read: {problem}")))?;
-    let size = |argument: &str, limit: usize| -> Result<()> {
-        let bytes = sql::get_opt::<i32>(row, &format!("{argument}_bytes"))?.unwrap_or(0) as usize;
+fn check(fields: Fields) -> Result<Listed> {
+    let size = |argument: &str, value: Option<&RawValue>, limit: usize| {
+        let bytes = value.map_or(0, |value| value.get().len());
         if bytes <= limit {
             return Ok(());
         }
         Err(error::value_too_large(argument, bytes, limit))
     };
-    size("input", MAX_INPUT_BYTES)?;
-    size("metadata", MAX_METADATA_BYTES)?;
-    let metadata: Option<String> = sql::get_opt(row, "metadata_type")?;
-    if metadata.is_some_and(|of| of != "object" && of != "null") {
+    size("input", fields.input, MAX_INPUT_BYTES)?;
+    size("metadata", fields.metadata, MAX_METADATA_BYTES)?;
+    if fields
+        .metadata
+        .is_some_and(|metadata| !metadata.get().starts_with('{'))
+    {
         return Err(error::invalid_argument("metadata", "must be a JSON object"));
     }
     let priority = fields.priority.unwrap_or(args::DEFAULT_PRIORITY);
