@@ -1,14 +1,16 @@
 -- Locks executions of a workspace that may start now: every queue (endpoint type, priority) is read in the order of its index,
 -- no further than needed; rows that other sessions have locked are skipped. Executions of an ordered job run one at a time,
 -- oldest tick first: only the oldest is eligible, so that two sessions cannot start two of them.
+-- 50 executions are never too large for a claim, so inputs are measured only beyond; an execution of a job has none.
 -- $1 workspace_id, $2 endpoint_types, $3 max, $4 now, $5 from which run_at on to read, by priority
-select q.execution_id, q.priority, q.run_at, q.has_job
+select q.execution_id, q.priority, q.run_at, q.has_job,
+       case when $3 > 50 then octet_length(q.input::text) end as input_bytes
 from pg_catalog.generate_series(0, 9) p (priority)
 cross join lateral (
-    select m.execution_id, m.priority, m.run_at, m.has_job
+    select m.execution_id, m.priority, m.run_at, m.has_job, m.input
     from pg_catalog.unnest($2::text[]) t (endpoint_type)
     cross join lateral (
-        select x.execution_id, x.priority, x.run_at, x.job_id is not null as has_job
+        select x.execution_id, x.priority, x.run_at, x.job_id is not null as has_job, x.input
         from kronos_internal.live_executions x
         where x.workspace_id = $1 and x.endpoint_type = t.endpoint_type and x.priority = p.priority
           and x.run_at <= $4 and x.run_at >= ($5::timestamptz[])[p.priority + 1] and x.status <> 'RUNNING'

@@ -2,6 +2,7 @@
 
 use super::front::{self, Front};
 use super::{expire, fair_turns};
+use crate::args::{MAX_INPUT_BYTES, MAX_SPEC_BYTES};
 use crate::error::Result;
 use crate::sql::{self, Composite};
 use crate::workspace::Workspace;
@@ -25,9 +26,6 @@ pub struct Wanted<'a> {
 /// however large.
 const MAX_BYTES: i64 = 16 * 1024 * 1024;
 
-/// So many executions are never larger: an input has at most 256 kB, a spec 64 kB.
-const ALWAYS_SMALL: usize = 50;
-
 /// How a claim reads.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
@@ -48,7 +46,10 @@ pub struct Claim<'a> {
     chosen: Vec<Uuid>,
     /// Whether one of them is an execution of a job.
     has_jobs: bool,
+    /// The bytes of the executions that it starts, as far as they are counted.
     bytes: i64,
+    /// What the bytes of all chosen executions cannot exceed, which is known without reading specs or jobs.
+    bytes_at_most: i64,
     /// Whether an execution was left because the claim would become too large.
     is_full: bool,
     /// Whether the claim has not read all there is, so that it may miss executions.
@@ -92,6 +93,9 @@ impl Claim<'_> {
                 front.advance(sql::get(row, "priority")?, run_at);
                 self.chosen.push(sql::get(row, "execution_id")?);
                 self.has_jobs |= sql::get::<bool>(row, "has_job")?;
+                let input_bytes = sql::get_opt::<i32>(row, "input_bytes")?;
+                let input_bytes = input_bytes.map_or(MAX_INPUT_BYTES, |bytes| bytes as usize);
+                self.bytes_at_most += (input_bytes + MAX_SPEC_BYTES) as i64;
                 found += 1;
                 Ok(())
             })
@@ -122,7 +126,9 @@ impl Claim<'_> {
         if chosen.is_empty() {
             return Ok(());
         }
-        if self.wanted.max > ALWAYS_SMALL {
+        if self.bytes_at_most <= MAX_BYTES {
+            self.bytes = self.bytes_at_most;
+        } else {
             self.cut(&mut chosen)?;
         }
         // Read after the rows are locked: an attempt does not start before the one before it has ended.
@@ -209,6 +215,7 @@ pub fn claim(workspace: Option<&Workspace>, wanted: &Wanted) -> Result<Vec<Compo
         chosen: vec![],
         has_jobs: false,
         bytes: 0,
+        bytes_at_most: 0,
         is_full: false,
         skipped: false,
     };
