@@ -50,24 +50,11 @@ comment on column kronos_internal.live_executions.failed_attempts is
 comment on column kronos_internal.live_executions.stop_requested_at is 'Since when its worker is asked to stop.';
 
 -- The only changes of status within the table: an execution that waits starts (to RUNNING), and one that runs waits again (to
--- QUEUED or RETRYING). WHEN is evaluated in place, and PostgreSQL parses its text at each statement, so it is short; the
--- function runs only to refuse.
+-- QUEUED or RETRYING). The function is in Rust and has no WHEN before it, whose text PostgreSQL would parse at each statement.
 create function kronos_internal.refuse_transition() returns trigger
-language plpgsql
-set search_path to pg_catalog, pg_temp
-as $$
-begin
-    raise exception 'execution % cannot go from % to %', old.execution_id, old.status, new.status
-        using errcode = 'object_not_in_prerequisite_state',
-              detail = pg_catalog.json_build_object('code', 'INVALID_TRANSITION', 'execution_id', old.execution_id,
-                                                    'from', old.status, 'to', new.status);
-end
-$$;
+language c as 'MODULE_PATHNAME', 'refuse_transition_wrapper';
 create trigger live_executions_transitions before update of status on kronos_internal.live_executions
-for each row
-when (old.status <> new.status
-      and ((old.status = 'RUNNING') = (new.status = 'RUNNING') or new.status = 'PENDING'))
-execute function kronos_internal.refuse_transition();
+for each row execute function kronos_internal.refuse_transition();
 
 create table kronos_internal.history (
     execution_id uuid not null,

@@ -13,6 +13,7 @@ mod heartbeat;
 mod held;
 mod log;
 mod read;
+mod transition;
 mod wakeup;
 
 pub use cancel::cancel;
