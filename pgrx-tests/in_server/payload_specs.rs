@@ -410,9 +410,11 @@ mod tests {
         make_endpoint(&json!(true));
         let deep = format!("{}1{}", "[".repeat(500), "]".repeat(500));
         let odd = r#"{"a": [{"$serde_json::private::Number": "12"}]}"#;
+        let raw = r#"{"$serde_json::private::RawValue": "{\"a\": 1}"}"#;
         for (input, reason) in [
             (deep.as_str(), "recursion limit"),
             (odd, "$serde_json::private::Number"),
+            (raw, "$serde_json::private::RawValue"),
         ] {
             assert!(check_text("hook", input).is_ok());
             let told = check_text("e", input).expect_err("unreadable");

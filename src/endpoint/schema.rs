@@ -22,8 +22,11 @@ use pgrx::Uuid;
 use serde_json::{Value, json};
 use std::rc::Rc;
 
-/// serde_json's own key for a number, by which it would read an object as one.
-const NUMBER_KEY: &str = "$serde_json::private::Number";
+/// serde_json's own keys, by which it would read an object as a number or as the JSON in a string.
+const PRIVATE_KEYS: [&str; 2] = [
+    "$serde_json::private::Number",
+    "$serde_json::private::RawValue",
+];
 
 /// Fails unless a schema is a valid JSON Schema that Kronos can evaluate within bounds.
 ///
@@ -38,11 +41,9 @@ pub fn check_schema(schema: Jsonb) -> Result<()> {
             args::MAX_SPEC_BYTES,
         ));
     }
-    if has_number_key(&text) {
-        return Err(refuse_schema(
-            "",
-            &format!("the key {NUMBER_KEY:?} is not supported"),
-        ));
+    if let Some(key) = private_key(&text) {
+        let message = format!("the key {key:?} is not supported");
+        return Err(refuse_schema("", &message));
     }
     let schema: Value = serde_json::from_str(&text)
         .map_err(|problem| refuse_schema("", &format!("could not be read: {problem}")))?;
@@ -76,8 +77,8 @@ fn check_against_metaschema(schema: &Value) -> Option<Violations> {
 /// `INVALID_INPUT`, with the violations.
 pub fn check_input(payload_spec: &str, revision_id: Uuid, input: &str) -> Result<()> {
     let refuse = |reason: String| invalid_input(payload_spec, &reason);
-    if has_number_key(input) {
-        return Err(refuse(format!("the key {NUMBER_KEY:?} cannot be checked")));
+    if let Some(key) = private_key(input) {
+        return Err(refuse(format!("the key {key:?} cannot be checked")));
     }
     let compiled = find_compiled(revision_id)?;
     let parsed: Value = serde_json::from_str(input)
@@ -151,9 +152,11 @@ fn find_compiled(revision_id: Uuid) -> Result<Rc<Compiled>> {
     Ok(validator::cache(revision_id, compiled))
 }
 
-/// Whether a text of PostgreSQL's jsonb has serde_json's own key: inside of a string its quotes would be escaped.
-fn has_number_key(text: &str) -> bool {
-    text.contains("\"$serde_json::private::Number\":")
+/// The key of serde_json's own that a text of PostgreSQL's jsonb has: inside of a string its quotes would be escaped.
+fn private_key(text: &str) -> Option<&'static str> {
+    PRIVATE_KEYS
+        .into_iter()
+        .find(|key| text.contains(&format!("\"{key}\":")))
 }
 
 fn invalid_input(payload_spec: &str, reason: &str) -> KronosError {

@@ -1,192 +1,12 @@
 //! Claiming: a worker takes executions that may start now.
 
-use super::front::{self, Front};
+use super::choose::{Claim, Reading, Wanted};
 use super::{expire, fair_turns};
-use crate::args::{MAX_INPUT_BYTES, MAX_SPEC_BYTES};
 use crate::error::Result;
-use crate::sql::{self, Composite};
+use crate::sql::Composite;
 use crate::workspace::Workspace;
 use chrono::{DateTime, Duration, Utc};
-use pgrx::Uuid;
-use pgrx::datum::{DatumWithOid, Interval, TimestampWithTimeZone};
 use std::cell::Cell;
-use std::collections::HashMap;
-
-/// What a worker asks for.
-pub struct Wanted<'a> {
-    pub worker_id: &'a str,
-    pub max: usize,
-    /// How long it holds the executions without a heartbeat.
-    pub lease: Interval,
-    /// Sorted and distinct; None is any.
-    pub endpoint_types: Option<Vec<String>>,
-}
-
-/// The most bytes of inputs and specs that one claim returns. A claim returns at least one execution if one may start,
-/// however large.
-const MAX_BYTES: i64 = 16 * 1024 * 1024;
-
-/// How a claim reads.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Reading {
-    /// From where the session's last claim ended.
-    On,
-    /// From the beginning.
-    Whole,
-}
-
-/// A claim under way.
-pub struct Claim<'a> {
-    pub wanted: &'a Wanted<'a>,
-    pub now: DateTime<Utc>,
-    /// The workspace that it claims of; None is any.
-    workspace: Option<&'a Workspace>,
-    claimed: Vec<Composite>,
-    /// The executions that are locked and not started yet.
-    chosen: Vec<Uuid>,
-    /// Whether one of them is an execution of a job.
-    has_jobs: bool,
-    /// The bytes of the executions that it starts, as far as they are counted.
-    bytes: i64,
-    /// What the bytes of all chosen executions cannot exceed, which is known without reading specs or jobs.
-    bytes_at_most: i64,
-    /// Whether an execution was left because the claim would become too large.
-    is_full: bool,
-    /// Whether the claim has not read all there is, so that it may miss executions.
-    pub skipped: bool,
-}
-
-impl Claim<'_> {
-    /// How many executions are still to be chosen.
-    pub fn missing(&self) -> usize {
-        if self.is_full {
-            0
-        } else {
-            self.wanted.max - self.claimed.len() - self.chosen.len()
-        }
-    }
-
-    /// Chooses up to `max` executions of a workspace, and returns how many it has found. Chosen executions must start before
-    /// the same workspace is read again.
-    ///
-    /// # Errors
-    /// Fails only if SQL does.
-    pub fn choose(&mut self, workspace_id: Uuid, max: usize, reading: Reading) -> Result<usize> {
-        let types = &self.wanted.endpoint_types;
-        let whole = reading == Reading::Whole;
-        let mut front = Front::find(workspace_id, types, self.now, whole)?;
-        let args = [
-            workspace_id.into(),
-            front.endpoint_types.clone().into(),
-            (max as i64).into(),
-            sql::to_pg(self.now).into(),
-            front.run_ats().into(),
-        ];
-        let statement = match front.endpoint_types.len() {
-            1 => include_str!("choose_of_type.sql"),
-            _ => include_str!("choose.sql"),
-        };
-        let mut found = 0;
-        sql::by_index(|| {
-            sql::rows(statement, &args, |row| {
-                let run_at = sql::from_pg(sql::get(row, "run_at")?);
-                front.advance(sql::get(row, "priority")?, run_at);
-                self.chosen.push(sql::get(row, "execution_id")?);
-                self.has_jobs |= sql::get::<bool>(row, "has_job")?;
-                let input_bytes = sql::get_opt::<i32>(row, "input_bytes")?;
-                let input_bytes = input_bytes.map_or(MAX_INPUT_BYTES, |bytes| bytes as usize);
-                self.bytes_at_most += (input_bytes + MAX_SPEC_BYTES) as i64;
-                found += 1;
-                Ok(())
-            })
-        })?;
-        self.skipped |= front.is_old;
-        if found == max {
-            front.keep(workspace_id, types);
-        }
-        Ok(found)
-    }
-
-    fn choose_all(&mut self, reading: Reading) -> Result<()> {
-        match self.workspace {
-            Some(workspace) => self
-                .choose(workspace.workspace_id, self.missing(), reading)
-                .map(|_| ()),
-            None => fair_turns::choose(self, reading),
-        }
-    }
-
-    /// Starts the chosen executions.
-    ///
-    /// # Errors
-    /// Fails only if SQL does.
-    pub fn start(&mut self) -> Result<()> {
-        let mut chosen = std::mem::take(&mut self.chosen);
-        let has_jobs = std::mem::take(&mut self.has_jobs);
-        if chosen.is_empty() {
-            return Ok(());
-        }
-        if self.bytes_at_most <= MAX_BYTES {
-            self.bytes = self.bytes_at_most;
-        } else {
-            self.cut(&mut chosen)?;
-        }
-        // Read after the rows are locked: an attempt does not start before the one before it has ended.
-        let now = sql::now_pg();
-        let mut args = vec![
-            chosen.into(),
-            now.into(),
-            self.wanted.worker_id.into(),
-            self.wanted.lease.into(),
-        ];
-        let started = match self.workspace {
-            Some(workspace) if !has_jobs => {
-                args.push(workspace.name.as_str().into());
-                start_one_shots(&args)?
-            }
-            _ => sql::by_index(|| sql::composites(include_str!("start.sql"), &args))?,
-        };
-        self.claimed.extend(started);
-        Ok(())
-    }
-
-    /// Leaves the executions by which the claim would become too large. They stay locked until the transaction ends.
-    fn cut(&mut self, chosen: &mut Vec<Uuid>) -> Result<()> {
-        let args = [chosen.clone().into()];
-        let bytes: HashMap<Uuid, i32> = sql::by_index(|| {
-            sql::rows(include_str!("measure.sql"), &args, |row| {
-                Ok((sql::get(row, "execution_id")?, sql::get(row, "bytes")?))
-            })
-        })?
-        .into_iter()
-        .collect();
-        let mut kept = 0;
-        for execution_id in chosen.iter() {
-            let bytes = i64::from(bytes.get(execution_id).copied().unwrap_or(0));
-            if self.bytes > 0 && self.bytes + bytes > MAX_BYTES {
-                self.is_full = true;
-                front::forget();
-                break;
-            }
-            self.bytes += bytes;
-            kept += 1;
-        }
-        chosen.truncate(kept);
-        Ok(())
-    }
-}
-
-fn start_one_shots(args: &[DatumWithOid]) -> Result<Vec<Composite>> {
-    let mut started = sql::by_index(|| {
-        sql::rows(include_str!("start_one_shots.sql"), args, |row| {
-            let run_at: TimestampWithTimeZone = sql::get(row, "run_at")?;
-            let order = (sql::get::<i32>(row, "priority")?, run_at.into_inner());
-            Ok((order, sql::first(row)?))
-        })
-    })?;
-    started.sort_by_key(|(order, _)| *order);
-    Ok(started.into_iter().map(|(_, row)| row).collect())
-}
 
 /// The most expired leases that one claim ends.
 const EXPIRE_AT_CLAIM: i64 = 100;
@@ -206,26 +26,23 @@ thread_local! {
 /// # Errors
 /// Fails only if SQL does.
 pub fn claim(workspace: Option<&Workspace>, wanted: &Wanted) -> Result<Vec<Composite>> {
-    let now = sql::now();
-    let mut claim = Claim {
-        wanted,
-        now,
-        workspace,
-        claimed: vec![],
-        chosen: vec![],
-        has_jobs: false,
-        bytes: 0,
-        bytes_at_most: 0,
-        is_full: false,
-        skipped: false,
-    };
-    claim.choose_all(Reading::On)?;
+    let mut claim = Claim::new(workspace, wanted);
+    choose_all(&mut claim, Reading::On)?;
     claim.start()?;
-    if claim.missing() > 0 && (claim.skipped | expire_if_due(now)?) {
-        claim.choose_all(Reading::Whole)?;
+    if claim.missing() > 0 && (claim.skipped | expire_if_due(claim.now)?) {
+        choose_all(&mut claim, Reading::Whole)?;
         claim.start()?;
     }
     Ok(claim.claimed)
+}
+
+fn choose_all(claim: &mut Claim, reading: Reading) -> Result<()> {
+    match claim.workspace {
+        Some(workspace) => claim
+            .choose(workspace.workspace_id, claim.missing(), reading)
+            .map(|_| ()),
+        None => fair_turns::choose(claim, reading),
+    }
 }
 
 /// Ends expired leases unless this session has just looked for them, and says whether there were any.

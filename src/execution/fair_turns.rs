@@ -1,6 +1,6 @@
 //! Sharing a claim among workspaces: equal shares, in turn.
 
-use super::claim::{Claim, Reading};
+use super::choose::{Claim, Reading};
 use crate::error::Result;
 use crate::sql;
 use chrono::{DateTime, Duration, Utc};

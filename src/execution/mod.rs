@@ -1,6 +1,7 @@
 //! Executions: enqueuing, and the workers' side: claim, heartbeat, finish.
 
 mod cancel;
+mod choose;
 mod claim;
 mod ending;
 mod enqueue;
@@ -17,7 +18,8 @@ mod transition;
 mod wakeup;
 
 pub use cancel::cancel;
-pub use claim::{Wanted, claim};
+pub use choose::Wanted;
+pub use claim::claim;
 pub use enqueue::{OneShot, enqueue};
 pub use enqueue_many::enqueue_many;
 pub use expire::expire_leases;

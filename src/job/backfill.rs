@@ -1,7 +1,8 @@
 //! Running a cron job for past ticks.
 
 use super::error::too_many_ticks;
-use super::find::{JobRef, lock_live};
+use super::find::lock_live;
+use super::job_ref::JobRef;
 use crate::args;
 use crate::error::{Result, invalid_argument};
 use crate::schedule::parse_timing;

@@ -1,6 +1,7 @@
 //! Cancelling a cron job.
 
-use super::find::{JobRef, lock_live};
+use super::find::lock_live;
+use super::job_ref::JobRef;
 use crate::error::Result;
 use crate::workspace::Workspace;
 use crate::{schedule, sql};

@@ -2,7 +2,8 @@
 
 use super::definition::{Definition, Request, Terms};
 use super::error::{job_exists, job_not_found, job_retired, translate_constraints};
-use super::find::{JobRef, find_named};
+use super::find::find_named;
+use super::job_ref::JobRef;
 use crate::args;
 use crate::calendar::Tick;
 use crate::endpoint;

@@ -1,6 +1,6 @@
 //! The errors of jobs, one constructor each.
 
-use super::find::JobRef;
+use super::job_ref::JobRef;
 use crate::calendar::Tick;
 use crate::error::{self, KronosError, Result};
 use crate::sql;

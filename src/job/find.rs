@@ -2,47 +2,12 @@
 
 use super::definition::Definition;
 use super::error::{job_not_found, job_retired};
-use crate::error::{KronosError, Result, invalid_argument, null_argument};
+use super::job_ref::JobRef;
+use crate::error::{KronosError, Result};
 use crate::sql::{self, Row};
 use crate::workspace::Workspace;
 use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
-use std::fmt;
-
-/// How a caller says which job is meant.
-#[derive(Clone, Copy)]
-pub enum JobRef<'a> {
-    Id(Uuid),
-    /// The name of a live job.
-    Name(&'a str),
-}
-
-impl<'a> JobRef<'a> {
-    /// Exactly one of an id and a name.
-    ///
-    /// # Errors
-    /// `NULL_ARGUMENT` for neither, `INVALID_ARGUMENT` for both.
-    pub fn new(job_id: Option<Uuid>, job_name: Option<&'a str>) -> Result<JobRef<'a>> {
-        match (job_id, job_name) {
-            (Some(job_id), None) => Ok(JobRef::Id(job_id)),
-            (None, Some(name)) => Ok(JobRef::Name(name)),
-            (None, None) => Err(null_argument("job_id (or job_name)")),
-            (Some(_), Some(_)) => Err(invalid_argument(
-                "job_name",
-                "must be left out where job_id is given",
-            )),
-        }
-    }
-}
-
-impl fmt::Display for JobRef<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            JobRef::Id(job_id) => write!(f, "{job_id}"),
-            JobRef::Name(name) => write!(f, "{name:?}"),
-        }
-    }
-}
 
 /// What the rules of a job's life need to know of a job.
 pub struct Job {

@@ -3,7 +3,8 @@
 use super::create::begin;
 use super::definition::{Request, Terms};
 use super::error::{job_not_paused, job_paused};
-use super::find::{Job, JobRef, lock_live};
+use super::find::{Job, lock_live};
+use super::job_ref::JobRef;
 use crate::args;
 use crate::error::Result;
 use crate::workspace::Workspace;

@@ -1,6 +1,7 @@
 //! Rows of jobs, as users read them.
 
-use super::find::{JobRef, find};
+use super::find::find;
+use super::job_ref::JobRef;
 use crate::args::one_of;
 use crate::endpoint;
 use crate::error::{KronosError, Result};

@@ -1,6 +1,7 @@
 //! Running a cron job now, outside its schedule.
 
-use super::find::{JobRef, hold_live};
+use super::find::hold_live;
+use super::job_ref::JobRef;
 use crate::error::{Result, concurrent_change};
 use crate::idempotency::Expiry;
 use crate::sql::{self, Composite};

@@ -3,7 +3,8 @@
 use super::create::begin;
 use super::definition::{Request, Terms};
 use super::error::{job_exists, translate_constraints, version_conflict};
-use super::find::{Job, JobRef, lock_live};
+use super::find::{Job, lock_live};
+use super::job_ref::JobRef;
 use crate::args;
 use crate::endpoint::{self, Endpoint};
 use crate::error::{Result, endpoint_not_found};

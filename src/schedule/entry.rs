@@ -1,6 +1,5 @@
 //! The pg_cron entries of schedules: a bounded pool of slots, and upkeep's entry for the schedules without one.
 
-use super::join::Schedule;
 use super::timing::{entry_cron, pg_cron_zone};
 use crate::calendar::{Rule, Timing};
 use crate::error::{self, KronosError, Result, concurrent_change};
@@ -9,6 +8,12 @@ use crate::{settings, sql};
 use pgrx::{PgSqlErrorCode, Uuid};
 use serde_json::json;
 use std::ops::RangeInclusive;
+
+/// A schedule, with the expression of its own pg_cron entry if it has one.
+pub struct Schedule {
+    pub schedule_id: Uuid,
+    pub entry_cron: Option<String>,
+}
 
 /// The slots of schedules of seconds, which upkeep's entry of every minute cannot wake.
 const SLOTS_OF_SECONDS: RangeInclusive<i32> = 10_001..=10_060;

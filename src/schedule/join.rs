@@ -1,18 +1,12 @@
 //! Joining a schedule.
 
-use super::entry;
+use super::entry::{self, Schedule};
 use super::timing::check_supported;
 use crate::calendar::Timing;
 use crate::error::{Result, concurrent_change};
 use crate::{pg_cron, sql};
 use chrono::{DateTime, Utc};
 use pgrx::Uuid;
-
-/// A schedule, with the expression of its own pg_cron entry if it has one.
-pub struct Schedule {
-    pub schedule_id: Uuid,
-    pub entry_cron: Option<String>,
-}
 
 const FIND: &str = "
 select schedule_id, entry_cron

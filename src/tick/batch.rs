@@ -1,65 +1,18 @@
 //! One batch: some of what is due, in one transaction.
 
+use super::busy::set_busy_apart;
+use super::call::{Call, MAX_ROWS, MAX_SCHEDULES, Outcome};
 use super::due::DueTicks;
-use super::jobs::{Job, Stretch, busy, count_jobs, lock_jobs, lock_jobs_by_id, read_jobs};
-use super::materialise::{Failures, JobWork, Written, write_isolated};
+use super::jobs::{Job, Stretch, count_jobs, lock_jobs, lock_jobs_by_id, read_jobs};
+use super::materialise::{JobWork, write_isolated};
 use super::owed;
 use super::pass::{Due, Progress, lock_due, progress, record_progress};
 use super::plain::{Plain, write_plain};
 use crate::calendar::Tick;
 use crate::error::Result;
 use crate::sql;
-use chrono::{DateTime, Utc};
 use pgrx::Uuid;
 use std::collections::{HashMap, HashSet};
-
-/// The most jobs that a batch handles, and about the most rows that it writes to the ledger: it bounds memory, how long
-/// locks are held, and what a crash throws away.
-const MAX_ROWS: usize = 10_000;
-
-/// The most schedules that a batch locks.
-const MAX_SCHEDULES: usize = 1000;
-
-/// What a call has done.
-#[derive(Clone, Copy, Default)]
-pub struct Outcome {
-    /// Schedules whose pass it has finished.
-    pub schedules: i64,
-    pub written: Written,
-}
-
-/// What a call keeps from batch to batch.
-pub struct Call {
-    /// What comes due later than the call's start has a wake-up of its own.
-    pub until: DateTime<Utc>,
-    pub outcome: Outcome,
-    /// The jobs that have failed in passes.
-    pub failures: Failures,
-    /// The jobs that have failed when what they owe was retried.
-    pub retry_failures: Failures,
-    /// How many schedules the next batch locks.
-    schedule_limit: usize,
-    /// How many jobs the next batch locks if some may have several ticks.
-    job_limit: usize,
-    /// Schedules whose expression or zone this server cannot read.
-    unreadable: Vec<Uuid>,
-}
-
-impl Call {
-    /// A call that begins now. The instant is read before the first snapshot: a job that only a later snapshot shows is
-    /// never passed over. A transaction with one snapshot for all its statements handles only what was due when it began.
-    pub fn begin() -> Call {
-        Call {
-            until: sql::now().min(sql::snapshot_limit()),
-            outcome: Outcome::default(),
-            failures: Failures::default(),
-            retry_failures: Failures::default(),
-            schedule_limit: MAX_SCHEDULES,
-            job_limit: MAX_ROWS,
-            unreadable: vec![],
-        }
-    }
-}
 
 /// Handles a batch of what is due, and says whether there may be more.
 ///
@@ -250,20 +203,6 @@ fn write(
         owed::record(works, Some(failure))
     })?;
     Ok(())
-}
-
-/// Splits off the works of jobs whose unfinished executions another session holds, of those that replace them.
-pub fn set_busy_apart(
-    works: Vec<JobWork>,
-    replacing: Vec<Uuid>,
-) -> Result<(Vec<JobWork>, Vec<JobWork>)> {
-    if replacing.is_empty() {
-        return Ok((works, vec![]));
-    }
-    let busy: HashSet<Uuid> = busy(replacing)?.into_iter().collect();
-    Ok(works
-        .into_iter()
-        .partition(|work| !busy.contains(&work.job_id)))
 }
 
 /// One batch, and the owed ticks, in the caller's transaction.

@@ -6,7 +6,6 @@ use crate::sql;
 use chrono::{DateTime, Duration, Utc};
 use pgrx::Uuid;
 use pgrx::datum::{Interval, TimestampWithTimeZone};
-use std::collections::HashSet;
 
 /// Which missed ticks a job catches up.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -141,34 +140,4 @@ pub fn read_jobs(stretches: &[Stretch], ticks: &[Option<Tick>]) -> Result<Vec<(u
         &[schedules.into(), after.into(), up_to.into(), ticks.into()],
         |row| Ok((sql::get::<i64>(row, "place")? as usize, Job::read(row)?)),
     )
-}
-
-const UNFINISHED: &str = "
-select x.job_id, x.execution_id from kronos_internal.live_executions x where x.job_id = any ($1::uuid[])";
-
-const LOCK_UNFINISHED: &str = "
-select x.execution_id
-from kronos_internal.live_executions x
-where x.execution_id = any ($1::uuid[])
-for no key update skip locked";
-
-/// Locks the unfinished executions of jobs whose ticks replace them, and returns the jobs that have one which another
-/// session holds.
-pub fn busy(jobs: Vec<Uuid>) -> Result<Vec<Uuid>> {
-    let unfinished: Vec<(Uuid, Uuid)> = sql::rows(UNFINISHED, &[jobs.into()], |row| {
-        Ok((sql::get(row, "job_id")?, sql::get(row, "execution_id")?))
-    })?;
-    let ids: Vec<Uuid> = unfinished
-        .iter()
-        .map(|(_, execution_id)| *execution_id)
-        .collect();
-    let locked = sql::rows(LOCK_UNFINISHED, &[ids.into()], |row| {
-        sql::get(row, "execution_id")
-    })?;
-    let locked: HashSet<Uuid> = locked.into_iter().collect();
-    Ok(unfinished
-        .into_iter()
-        .filter(|(_, execution_id)| !locked.contains(execution_id))
-        .map(|(job_id, _)| job_id)
-        .collect())
 }

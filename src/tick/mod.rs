@@ -5,6 +5,8 @@
 //! cannot write becomes a row of `owed`, which later batches retry.
 
 mod batch;
+mod busy;
+mod call;
 mod due;
 mod jobs;
 mod materialise;

@@ -1,6 +1,7 @@
 //! Ticks that could not be written with the others: their job was locked, or writing failed.
 
-use super::batch::{Call, set_busy_apart};
+use super::busy::set_busy_apart;
+use super::call::Call;
 use super::jobs::{Job, lock_jobs_by_id};
 use super::materialise::{Failures, JobWork, write_isolated};
 use crate::calendar::{Tick, timing};

@@ -1,6 +1,7 @@
 //! Work in batches that commit: what a procedure can do and a function cannot.
 
-use super::batch::{Call, run_batch};
+use super::batch::run_batch;
+use super::call::Call;
 use super::owed;
 use crate::authority::act_as;
 use crate::error::{KronosError, Result};

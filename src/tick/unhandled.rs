@@ -1,6 +1,6 @@
 //! What an update owes its job's old version.
 
-use super::batch::Call;
+use super::call::Call;
 use super::due::DueTicks;
 use super::jobs::Job;
 use super::materialise::{JobWork, write};
