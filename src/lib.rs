@@ -17,6 +17,7 @@ mod execution;
 mod idempotency;
 mod job;
 mod pg_cron;
+mod policy;
 mod schedule;
 mod settings;
 mod sql;

@@ -4,6 +4,7 @@ use super::Result;
 use super::listing::{Page, numbered_page, page, timed_page};
 use crate::args::needed;
 use crate::job::{self, Changes, JobRef, NewJob, Request, TickFilter};
+use crate::policy::{CatchupPolicy, OverlapPolicy};
 use crate::sql::{self, Jsonb};
 use crate::workspace;
 use pgrx::Uuid;
@@ -43,9 +44,9 @@ fn create_cron_job(
             timezone: needed("timezone", timezone)?,
             starts_at,
             ends_at,
-            catchup_policy: needed("catchup_policy", catchup_policy)?,
+            catchup_policy: CatchupPolicy::parse(needed("catchup_policy", catchup_policy)?)?,
             catchup_window: needed("catchup_window", catchup_window)?,
-            overlap_policy: needed("overlap_policy", overlap_policy)?,
+            overlap_policy: OverlapPolicy::parse(needed("overlap_policy", overlap_policy)?)?,
             jitter: needed("jitter", jitter)?,
             priority: needed("priority", priority)?,
         },
@@ -100,9 +101,9 @@ fn update_cron_job(
         timezone,
         starts_at,
         ends_at,
-        catchup_policy,
+        catchup_policy: catchup_policy.map(CatchupPolicy::parse).transpose()?,
         catchup_window,
-        overlap_policy,
+        overlap_policy: overlap_policy.map(OverlapPolicy::parse).transpose()?,
         jitter,
         priority,
         metadata,

@@ -1,9 +1,10 @@
 //! What a version of a job says: as callers ask for it, as it is checked, and as it is stored.
 
 use super::error::{invalid_window, never_fires};
-use crate::args::{self, instant_or_infinity, one_of};
+use crate::args::{self, instant_or_infinity};
 use crate::calendar::{Tick, Timing};
 use crate::error::Result;
+use crate::policy::{CatchupPolicy, OverlapPolicy};
 use crate::schedule::parse_timing;
 use crate::sql::{self, Row};
 use chrono::{DateTime, Utc};
@@ -86,12 +87,10 @@ pub struct Request<'a> {
     pub timezone: &'a str,
     pub starts_at: Option<TimestampWithTimeZone>,
     pub ends_at: Option<TimestampWithTimeZone>,
-    /// Which missed ticks are caught up: `none`, `last` or `all`.
-    pub catchup_policy: &'a str,
-    /// How far back they may lie: 0 to 1 year.
+    pub catchup_policy: CatchupPolicy,
+    /// How far back missed ticks that are caught up may lie: 0 to 1 year.
     pub catchup_window: Interval,
-    /// What becomes of a tick while an execution is unfinished: `allow`, `skip`, `queue_one` or `replace`.
-    pub overlap_policy: &'a str,
+    pub overlap_policy: OverlapPolicy,
     /// Within which time after their tick executions start: 0 to 1 day.
     pub jitter: Interval,
     /// 0 (most urgent) to 9.
@@ -104,9 +103,9 @@ pub struct Terms<'a> {
     pub timing: Rc<Timing>,
     pub timezone: String,
     pub window: Window,
-    pub catchup_policy: &'a str,
+    pub catchup_policy: CatchupPolicy,
     pub catchup_window: Interval,
-    pub overlap_policy: &'a str,
+    pub overlap_policy: OverlapPolicy,
     pub jitter: Interval,
     pub priority: i32,
 }
@@ -122,21 +121,11 @@ impl<'a> Request<'a> {
             args::length("name", name, 200)?;
         }
         let window = Window::new(self.starts_at, self.ends_at)?;
-        one_of(
-            "catchup_policy",
-            self.catchup_policy,
-            &["none", "last", "all"],
-        )?;
         let catchup_window = args::duration(
             "catchup_window",
             &self.catchup_window,
             0..=args::YEAR,
             "must be from 0 to 1 year",
-        )?;
-        one_of(
-            "overlap_policy",
-            self.overlap_policy,
-            &["allow", "skip", "queue_one", "replace"],
         )?;
         let jitter = args::duration(
             "jitter",
@@ -172,9 +161,9 @@ pub struct Definition {
     pub cron: String,
     pub timezone: String,
     pub window: Window,
-    pub catchup_policy: String,
+    pub catchup_policy: CatchupPolicy,
     pub catchup_window: Interval,
-    pub overlap_policy: String,
+    pub overlap_policy: OverlapPolicy,
     pub jitter: Interval,
     pub priority: i32,
 }
@@ -190,9 +179,9 @@ impl Definition {
                 starts_at: sql::get_opt(row, "starts_at")?,
                 ends_at: sql::get_opt(row, "ends_at")?,
             },
-            catchup_policy: sql::get(row, "catchup_policy")?,
+            catchup_policy: CatchupPolicy::read(row)?,
             catchup_window: sql::get(row, "catchup_window")?,
-            overlap_policy: sql::get(row, "overlap_policy")?,
+            overlap_policy: OverlapPolicy::read(row)?,
             jitter: sql::get(row, "jitter")?,
             priority: sql::get(row, "priority")?,
         })

@@ -7,6 +7,7 @@ use super::definition::{Request, Terms};
 use crate::args::{self, iso_instant};
 use crate::endpoint::{self, Endpoint};
 use crate::error::{KronosError, Result, endpoint_not_found, invalid_argument};
+use crate::policy::{CatchupPolicy, OverlapPolicy};
 use crate::sql::{self, Jsonb};
 use crate::workspace::Workspace;
 use pgrx::PgSqlErrorCode;
@@ -22,6 +23,8 @@ pub struct Listed {
     fields: Fields,
     input: Jsonb,
     metadata: Jsonb,
+    catchup_policy: CatchupPolicy,
+    overlap_policy: OverlapPolicy,
     catchup_window: Interval,
     jitter: Interval,
     starts_at: Option<TimestampWithTimeZone>,
@@ -90,11 +93,17 @@ pub fn read(jobs: Jsonb) -> Result<Vec<Listed>> {
         let catchup_window = intervals.read("catchup_window", catchup_window, &in_place)?;
         let jitter = fields.jitter.as_deref().unwrap_or(JITTER);
         let jitter = intervals.read("jitter", jitter, &in_place)?;
+        let catchup_policy = fields.catchup_policy.as_deref().map(CatchupPolicy::parse);
+        let catchup_policy = catchup_policy.transpose().map_err(&in_place)?;
+        let overlap_policy = fields.overlap_policy.as_deref().map(OverlapPolicy::parse);
+        let overlap_policy = overlap_policy.transpose().map_err(&in_place)?;
         drop(in_place);
         listed.push(Listed {
             fields,
             input,
             metadata,
+            catchup_policy: catchup_policy.unwrap_or_default(),
+            overlap_policy: overlap_policy.unwrap_or_default(),
             catchup_window,
             jitter,
             starts_at,
@@ -155,9 +164,9 @@ impl Listed {
                 timezone: fields.timezone.as_deref().unwrap_or("UTC"),
                 starts_at: self.starts_at,
                 ends_at: self.ends_at,
-                catchup_policy: fields.catchup_policy.as_deref().unwrap_or("last"),
+                catchup_policy: self.catchup_policy,
                 catchup_window: self.catchup_window,
-                overlap_policy: fields.overlap_policy.as_deref().unwrap_or("allow"),
+                overlap_policy: self.overlap_policy,
                 jitter: self.jitter,
                 priority: fields.priority.unwrap_or(args::DEFAULT_PRIORITY),
             },

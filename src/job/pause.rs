@@ -77,9 +77,9 @@ fn terms_of(job: &Job) -> Result<Terms<'_>> {
         timezone: &stored.timezone,
         starts_at: stored.window.starts_at,
         ends_at: stored.window.ends_at,
-        catchup_policy: &stored.catchup_policy,
+        catchup_policy: stored.catchup_policy,
         catchup_window: stored.catchup_window,
-        overlap_policy: &stored.overlap_policy,
+        overlap_policy: stored.overlap_policy,
         jitter: stored.jitter,
         priority: stored.priority,
     };

@@ -8,6 +8,7 @@ use super::job_ref::JobRef;
 use crate::args;
 use crate::endpoint::{self, Endpoint};
 use crate::error::{Result, endpoint_not_found};
+use crate::policy::{CatchupPolicy, OverlapPolicy};
 use crate::sql::{self, Jsonb};
 use crate::workspace::Workspace;
 use crate::{schedule, tick};
@@ -26,9 +27,9 @@ pub struct Changes<'a> {
     pub starts_at: Option<TimestampWithTimeZone>,
     /// `infinity` clears the bound.
     pub ends_at: Option<TimestampWithTimeZone>,
-    pub catchup_policy: Option<&'a str>,
+    pub catchup_policy: Option<CatchupPolicy>,
     pub catchup_window: Option<Interval>,
-    pub overlap_policy: Option<&'a str>,
+    pub overlap_policy: Option<OverlapPolicy>,
     pub jitter: Option<Interval>,
     pub priority: Option<i32>,
     pub metadata: Option<Jsonb>,
@@ -57,9 +58,9 @@ pub fn update(workspace: &Workspace, job: JobRef, changes: Changes) -> Result<Uu
         timezone: changes.timezone.unwrap_or(&old.timezone),
         starts_at: changes.starts_at.or(old.window.starts_at),
         ends_at: changes.ends_at.or(old.window.ends_at),
-        catchup_policy: changes.catchup_policy.unwrap_or(&old.catchup_policy),
+        catchup_policy: changes.catchup_policy.unwrap_or(old.catchup_policy),
         catchup_window: changes.catchup_window.unwrap_or(old.catchup_window),
-        overlap_policy: changes.overlap_policy.unwrap_or(&old.overlap_policy),
+        overlap_policy: changes.overlap_policy.unwrap_or(old.overlap_policy),
         jitter: changes.jitter.unwrap_or(old.jitter),
         priority: changes.priority.unwrap_or(old.priority),
     };
@@ -144,9 +145,9 @@ pub fn write_version(
         next.metadata.into(),
         terms.window.starts_at.into(),
         terms.window.ends_at.into(),
-        terms.catchup_policy.into(),
+        terms.catchup_policy.name().into(),
         terms.catchup_window.into(),
-        terms.overlap_policy.into(),
+        terms.overlap_policy.name().into(),
         terms.jitter.into(),
         terms.priority.into(),
         sql::to_pg(instant).into(),

@@ -1,7 +1,8 @@
 //! The ticks of a schedule that are due, and which of them a job runs.
 
-use super::jobs::{CatchupPolicy, Job};
+use super::jobs::Job;
 use crate::calendar::{Tick, Timing};
+use crate::policy::CatchupPolicy;
 use crate::sql;
 use chrono::{DateTime, Duration, Utc};
 

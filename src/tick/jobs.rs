@@ -2,18 +2,11 @@
 
 use crate::calendar::Tick;
 use crate::error::{KronosError, Result};
+use crate::policy::{CatchupPolicy, OverlapPolicy};
 use crate::sql;
 use chrono::{DateTime, Duration, Utc};
 use pgrx::Uuid;
 use pgrx::datum::{Interval, TimestampWithTimeZone};
-
-/// Which missed ticks a job catches up.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum CatchupPolicy {
-    None,
-    Last,
-    All,
-}
 
 /// What a pass needs to know of a job.
 pub struct Job {
@@ -50,13 +43,9 @@ impl Job {
             job_id: sql::get(row, "job_id")?,
             workspace_id: sql::get(row, "workspace_id")?,
             active_since: needed("active_since")?,
-            catchup_policy: match sql::get::<String>(row, "catchup_policy")?.as_str() {
-                "none" => CatchupPolicy::None,
-                "last" => CatchupPolicy::Last,
-                _ => CatchupPolicy::All,
-            },
+            catchup_policy: CatchupPolicy::read(row)?,
             catchup_window: Duration::microseconds(window.micros()),
-            replaces: sql::get::<String>(row, "overlap_policy")? == "replace",
+            replaces: OverlapPolicy::read(row)? == OverlapPolicy::Replace,
             starts_at: time("starts_at")?,
             ends_at: time("ends_at")?,
             ledger_from: needed("ledger_from")?,
