@@ -4,8 +4,9 @@
 //! pgrx can raise only the SQLSTATEs that PostgreSQL defines. So an error carries the standard one that fits best, and
 //! Kronos's own code in a JSON object in DETAIL.
 
+use crate::id::ExecutionId;
 use pgrx::pg_sys::panic::{ErrorReport, ErrorReportWithLevel};
-use pgrx::{PgSqlErrorCode, Uuid, spi};
+use pgrx::{PgSqlErrorCode, spi};
 use serde_json::{Value, json};
 use std::fmt;
 
@@ -219,7 +220,7 @@ pub fn endpoint_not_found(workspace: &str, endpoint: &str) -> KronosError {
     )
 }
 
-pub fn execution_not_found(execution_id: Uuid) -> KronosError {
+pub fn execution_not_found(execution_id: ExecutionId) -> KronosError {
     KronosError::new(
         &EXECUTION_NOT_FOUND,
         format!("execution {execution_id} does not exist"),
@@ -228,7 +229,11 @@ pub fn execution_not_found(execution_id: Uuid) -> KronosError {
 }
 
 /// An idempotency key was used for a request that differs in some arguments.
-pub fn idempotency_conflict(key: &str, made_id: Uuid, differing: &[String]) -> KronosError {
+pub fn idempotency_conflict(
+    key: &str,
+    made_id: impl fmt::Display,
+    differing: &[String],
+) -> KronosError {
     KronosError::new(
         &IDEMPOTENCY_CONFLICT,
         format!(

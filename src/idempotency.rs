@@ -2,9 +2,9 @@
 
 use crate::args;
 use crate::error::{self, Result};
+use crate::id::{Id, WorkspaceId};
 use crate::sql;
 use chrono::{DateTime, Utc};
-use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 
 /// Takes a key that is free, or whose time is over. A session that asks for a key which another transaction is taking
@@ -35,13 +35,13 @@ pub enum Expiry {
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`; `CONCURRENT_CHANGE` where a snapshot is too old to show what another session made.
-pub fn reserve(
-    workspace_id: Uuid,
+pub fn reserve<Table>(
+    workspace_id: WorkspaceId,
     scope: &str,
     key: &str,
-    made_id: Uuid,
+    made_id: Id<Table>,
     expiry: Expiry,
-) -> Result<Option<Uuid>> {
+) -> Result<Option<Id<Table>>> {
     args::length("idempotency_key", key, 200)?;
     let not_before = match expiry {
         Expiry::Never => Some(sql::to_pg(DateTime::<Utc>::MAX_UTC)),

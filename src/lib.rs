@@ -14,6 +14,7 @@ mod calendar;
 mod endpoint;
 mod error;
 mod execution;
+mod id;
 mod idempotency;
 mod job;
 mod pg_cron;

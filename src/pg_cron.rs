@@ -4,6 +4,7 @@
 //! cron.schedule: Kronos's owner, as which all that reaches here acts.
 
 use crate::error::{self, KronosError, Result};
+use crate::id::ScheduleId;
 use crate::sql;
 use pgrx::Uuid;
 use serde_json::json;
@@ -13,7 +14,7 @@ use std::cell::Cell;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
     /// Wakes one schedule.
-    Schedule(Uuid),
+    Schedule(ScheduleId),
     /// Runs upkeep every minute.
     Upkeep,
 }
@@ -53,7 +54,7 @@ impl Entry {
             return Some(Entry::Upkeep);
         }
         let id = uuid::Uuid::parse_str(name.strip_prefix(SCHEDULE_PREFIX)?).ok()?;
-        Some(Entry::Schedule(Uuid::from_bytes(*id.as_bytes())))
+        Some(Entry::Schedule(Uuid::from_bytes(*id.as_bytes()).into()))
     }
 }
 

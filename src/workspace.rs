@@ -2,6 +2,7 @@
 
 use crate::args;
 use crate::error::{self, KronosError, Result, workspace_not_found};
+use crate::id::WorkspaceId;
 use crate::settings;
 use crate::sql::{self, Composite};
 use pgrx::Uuid;
@@ -15,7 +16,7 @@ const DEFAULT: &str = "default";
 /// A tenant.
 #[derive(Clone)]
 pub struct Workspace {
-    pub workspace_id: Uuid,
+    pub workspace_id: WorkspaceId,
     pub name: String,
 }
 
@@ -50,7 +51,7 @@ pub fn recall(name: Option<&str>) -> Result<Workspace> {
     last.map_or_else(|| find(Some(&name)), Ok)
 }
 
-fn find_id(name: &str) -> Result<Option<Uuid>> {
+fn find_id(name: &str) -> Result<Option<WorkspaceId>> {
     sql::row(
         "select workspace_id from kronos_internal.workspaces where name = $1",
         &[name.into()],
@@ -83,7 +84,7 @@ pub fn create_default() -> Result<()> {
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`; `WORKSPACE_EXISTS` unless `if_not_exists`.
-pub fn create(name: &str, if_not_exists: bool) -> Result<Uuid> {
+pub fn create(name: &str, if_not_exists: bool) -> Result<WorkspaceId> {
     args::length("name", name, 200)?;
     let created = sql::row(
         "insert into kronos_internal.workspaces (name) values ($1) on conflict (name) do nothing returning workspace_id",
@@ -105,7 +106,7 @@ pub fn create(name: &str, if_not_exists: bool) -> Result<Uuid> {
 ///
 /// # Errors
 /// Fails only if SQL does.
-pub fn row(workspace_id: Uuid) -> Result<Composite> {
+pub fn row(workspace_id: WorkspaceId) -> Result<Composite> {
     sql::composite(
         "select d from kronos.workspaces d where workspace_id = $1",
         &[workspace_id.into()],
@@ -142,7 +143,7 @@ where workspace_id = $1";
 /// # Errors
 /// `INVALID_ARGUMENT`.
 pub fn set_retention(
-    workspace_id: Uuid,
+    workspace_id: WorkspaceId,
     execution_retention: Option<Interval>,
     job_retention: Option<Interval>,
 ) -> Result<()> {

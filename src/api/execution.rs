@@ -4,9 +4,9 @@ use super::Result;
 use super::listing::{Page, numbered_page, page};
 use crate::args::needed;
 use crate::execution::{self, Filter};
+use crate::id::{ExecutionId, JobId};
 use crate::job::{self, JobRef};
 use crate::workspace;
-use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::SetOfIterator;
 use pgrx::prelude::*;
@@ -15,7 +15,7 @@ use pgrx::prelude::*;
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn get_execution(
-    execution_id: Option<Uuid>,
+    execution_id: Option<ExecutionId>,
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.executions")> {
     let execution_id = needed("execution_id", execution_id)?;
@@ -27,7 +27,7 @@ fn get_execution(
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn cancel_execution(
-    execution_id: Option<Uuid>,
+    execution_id: Option<ExecutionId>,
     request_stop: default!(Option<bool>, "false"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.executions")> {
@@ -43,7 +43,7 @@ fn cancel_execution(
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::too_many_arguments)]
 fn list_executions(
-    job_id: default!(Option<Uuid>, "NULL"),
+    job_id: default!(Option<JobId>, "NULL"),
     job_name: default!(Option<&str>, "NULL"),
     status: default!(Option<&str>, "NULL"),
     origin: default!(Option<&str>, "NULL"),
@@ -76,7 +76,7 @@ fn list_executions(
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn list_attempts(
-    execution_id: Option<Uuid>,
+    execution_id: Option<ExecutionId>,
     outcome: default!(Option<&str>, "NULL"),
     max: default!(Option<i32>, "100"),
     after_cursor: default!(Option<&str>, "NULL"),
@@ -93,7 +93,7 @@ fn list_attempts(
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn list_logs(
-    execution_id: Option<Uuid>,
+    execution_id: Option<ExecutionId>,
     attempt: default!(Option<i32>, "NULL"),
     level: default!(Option<&str>, "NULL"),
     max: default!(Option<i32>, "100"),

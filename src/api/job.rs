@@ -3,11 +3,11 @@
 use super::Result;
 use super::listing::{Page, numbered_page, page, timed_page};
 use crate::args::needed;
+use crate::id::{ExecutionId, JobId};
 use crate::job::{self, Changes, JobRef, NewJob, Request, TickFilter};
 use crate::policy::{CatchupPolicy, OverlapPolicy};
 use crate::sql::{self, Jsonb};
 use crate::workspace;
-use pgrx::Uuid;
 use pgrx::datum::{Interval, TimestampWithTimeZone};
 use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::prelude::*;
@@ -74,7 +74,7 @@ fn create_cron_jobs(
 #[search_path(pg_catalog, pg_temp)]
 #[expect(clippy::too_many_arguments, reason = "SQL passes them by name")]
 fn update_cron_job(
-    job_id: default!(Option<Uuid>, "NULL"),
+    job_id: default!(Option<JobId>, "NULL"),
     job_name: default!(Option<&str>, "NULL"),
     cron: default!(Option<&str>, "NULL"),
     timezone: default!(Option<&str>, "NULL"),
@@ -117,7 +117,7 @@ fn update_cron_job(
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn cancel_cron_job(
-    job_id: default!(Option<Uuid>, "NULL"),
+    job_id: default!(Option<JobId>, "NULL"),
     job_name: default!(Option<&str>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.jobs")> {
@@ -130,7 +130,7 @@ fn cancel_cron_job(
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn pause_cron_job(
-    job_id: default!(Option<Uuid>, "NULL"),
+    job_id: default!(Option<JobId>, "NULL"),
     job_name: default!(Option<&str>, "NULL"),
     reason: default!(Option<&str>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
@@ -144,7 +144,7 @@ fn pause_cron_job(
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn resume_cron_job(
-    job_id: default!(Option<Uuid>, "NULL"),
+    job_id: default!(Option<JobId>, "NULL"),
     job_name: default!(Option<&str>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.jobs")> {
@@ -157,7 +157,7 @@ fn resume_cron_job(
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn trigger_cron_job(
-    job_id: default!(Option<Uuid>, "NULL"),
+    job_id: default!(Option<JobId>, "NULL"),
     job_name: default!(Option<&str>, "NULL"),
     idempotency_key: default!(Option<&str>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
@@ -171,7 +171,7 @@ fn trigger_cron_job(
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn backfill_cron_job(
-    job_id: default!(Option<Uuid>, "NULL"),
+    job_id: default!(Option<JobId>, "NULL"),
     job_name: default!(Option<&str>, "NULL"),
     tick_from: default!(Option<TimestampWithTimeZone>, "NULL"),
     tick_before: default!(Option<TimestampWithTimeZone>, "now()"),
@@ -183,7 +183,7 @@ fn backfill_cron_job(
         (
             name!(tick_at, TimestampWithTimeZone),
             name!(action, &'static str),
-            name!(execution_id, Option<Uuid>),
+            name!(execution_id, Option<ExecutionId>),
         ),
     >,
 > {
@@ -213,7 +213,7 @@ fn apply_crontab(
         (
             name!(name, String),
             name!(action, &'static str),
-            name!(job_id, Option<Uuid>),
+            name!(job_id, Option<JobId>),
             name!(changed, Vec<String>),
         ),
     >,
@@ -233,7 +233,7 @@ fn apply_crontab(
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn get_job(
-    job_id: default!(Option<Uuid>, "NULL"),
+    job_id: default!(Option<JobId>, "NULL"),
     job_name: default!(Option<&str>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.jobs")> {
@@ -262,7 +262,7 @@ fn list_jobs(
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn list_job_versions(
-    job_id: default!(Option<Uuid>, "NULL"),
+    job_id: default!(Option<JobId>, "NULL"),
     job_name: default!(Option<&str>, "NULL"),
     max: default!(Option<i32>, "100"),
     after_cursor: default!(Option<&str>, "NULL"),
@@ -280,7 +280,7 @@ fn list_job_versions(
 #[search_path(pg_catalog, pg_temp)]
 #[expect(clippy::too_many_arguments, reason = "SQL passes them by name")]
 fn list_ticks(
-    job_id: default!(Option<Uuid>, "NULL"),
+    job_id: default!(Option<JobId>, "NULL"),
     job_name: default!(Option<&str>, "NULL"),
     outcome: default!(Option<&str>, "NULL"),
     tick_from: default!(Option<TimestampWithTimeZone>, "NULL"),
@@ -305,7 +305,7 @@ fn list_ticks(
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn job_status(
-    job_id: default!(Option<Uuid>, "NULL"),
+    job_id: default!(Option<JobId>, "NULL"),
     job_name: default!(Option<&str>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.job_status")> {

@@ -3,9 +3,9 @@
 use super::Result;
 use crate::args::{self, needed, range};
 use crate::execution::{self, AttemptKey, Ending, Line, Wanted};
+use crate::id::ExecutionId;
 use crate::sql::{Composite, Jsonb};
 use crate::workspace;
-use pgrx::Uuid;
 use pgrx::datum::{Interval, TimestampWithTimeZone};
 use pgrx::iter::SetOfIterator;
 use pgrx::prelude::*;
@@ -110,7 +110,7 @@ fn heartbeat_executions(
     Ok(SetOfIterator::new(reports))
 }
 
-fn key(execution_id: Option<Uuid>, attempt: Option<i32>) -> Result<AttemptKey> {
+fn key(execution_id: Option<ExecutionId>, attempt: Option<i32>) -> Result<AttemptKey> {
     Ok(AttemptKey {
         execution_id: needed("execution_id", execution_id)?,
         attempt: needed("attempt", attempt)?,
@@ -121,7 +121,7 @@ fn key(execution_id: Option<Uuid>, attempt: Option<i32>) -> Result<AttemptKey> {
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn complete_execution(
-    execution_id: Option<Uuid>,
+    execution_id: Option<ExecutionId>,
     attempt: Option<i32>,
     worker_id: Option<&str>,
     output: default!(Option<Jsonb>, "NULL"),
@@ -134,7 +134,7 @@ fn complete_execution(
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn fail_execution(
-    execution_id: Option<Uuid>,
+    execution_id: Option<ExecutionId>,
     attempt: Option<i32>,
     worker_id: Option<&str>,
     error: Option<&str>,
@@ -157,7 +157,7 @@ fn fail_execution(
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn release_execution(
-    execution_id: Option<Uuid>,
+    execution_id: Option<ExecutionId>,
     attempt: Option<i32>,
     worker_id: Option<&str>,
 ) -> Result<pgrx::composite_type!('static, "kronos.execution_report")> {
@@ -212,7 +212,7 @@ fn release_executions(
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn log_execution(
-    execution_id: Option<Uuid>,
+    execution_id: Option<ExecutionId>,
     attempt: Option<i32>,
     worker_id: Option<&str>,
     message: Option<&str>,

@@ -1,6 +1,7 @@
 //! What SQL sees of endpoints and payload specs: rows of the views `kronos.endpoints` and `kronos.payload_specs`.
 
 use crate::error::{KronosError, Result};
+use crate::id::EndpointId;
 use crate::sql::{self, Composite};
 use crate::workspace::Workspace;
 use pgrx::Uuid;
@@ -9,7 +10,7 @@ use pgrx::Uuid;
 ///
 /// # Errors
 /// Fails only if SQL does.
-pub fn row(endpoint_id: Uuid) -> Result<Composite> {
+pub fn row(endpoint_id: EndpointId) -> Result<Composite> {
     sql::composite(
         "select d from kronos.endpoints d where endpoint_id = $1",
         &[endpoint_id.into()],

@@ -3,13 +3,14 @@
 use super::schema;
 use crate::args;
 use crate::error::{self, KronosError, Result, endpoint_not_found, value_too_large};
+use crate::id::EndpointId;
 use crate::sql::{self, Jsonb, Row};
 use crate::workspace::Workspace;
 use pgrx::Uuid;
 
 /// What other modules need to know of an endpoint.
 pub struct Endpoint {
-    pub endpoint_id: Uuid,
+    pub endpoint_id: EndpointId,
     pub name: String,
     pub endpoint_type: String,
     payload_spec: Option<PayloadSpec>,
@@ -74,7 +75,7 @@ pub fn find(workspace: &Workspace, name: &str) -> Result<Endpoint> {
 ///
 /// # Errors
 /// `CONCURRENT_CHANGE` if the transaction's snapshot does not show the endpoint.
-pub fn find_by_id(endpoint_id: Uuid) -> Result<Endpoint> {
+pub fn find_by_id(endpoint_id: EndpointId) -> Result<Endpoint> {
     let statement = include_str!("find_endpoint_by_id.sql");
     sql::row(statement, &[endpoint_id.into()], read)?.ok_or_else(error::concurrent_change)
 }

@@ -2,8 +2,8 @@
 
 use super::wakeup::Startable;
 use crate::error::{self, KronosError, Result};
+use crate::id::{ExecutionId, WorkspaceId};
 use crate::sql;
-use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 use serde_json::json;
 
@@ -26,7 +26,11 @@ where execution_id = $1";
 ///
 /// # Errors
 /// `EXECUTION_NOT_FOUND`, `EXECUTION_FINISHED`; `EXECUTION_RUNNING` for one that runs, without `request_stop`.
-pub fn cancel(workspace_id: Uuid, execution_id: Uuid, request_stop: bool) -> Result<()> {
+pub fn cancel(
+    workspace_id: WorkspaceId,
+    execution_id: ExecutionId,
+    request_stop: bool,
+) -> Result<()> {
     let args = [workspace_id.into(), execution_id.into()];
     let live = sql::by_index(|| {
         sql::row(LOCK, &args, |row| {
@@ -66,7 +70,7 @@ pub fn cancel(workspace_id: Uuid, execution_id: Uuid, request_stop: bool) -> Res
 }
 
 /// The error for an execution that neither waits nor runs.
-fn not_live(workspace_id: Uuid, execution_id: Uuid) -> KronosError {
+fn not_live(workspace_id: WorkspaceId, execution_id: ExecutionId) -> KronosError {
     let args = [workspace_id.into(), execution_id.into()];
     let finished = sql::row(FINISHED, &args, |row| {
         Ok((

@@ -3,10 +3,10 @@
 use super::front::{self, Front};
 use crate::args::{MAX_INPUT_BYTES, MAX_SPEC_BYTES};
 use crate::error::Result;
+use crate::id::{ExecutionId, WorkspaceId};
 use crate::sql::{self, Composite};
 use crate::workspace::Workspace;
 use chrono::{DateTime, Utc};
-use pgrx::Uuid;
 use pgrx::datum::{DatumWithOid, Interval, TimestampWithTimeZone};
 use std::collections::HashMap;
 
@@ -41,7 +41,7 @@ pub struct Claim<'a> {
     pub workspace: Option<&'a Workspace>,
     pub claimed: Vec<Composite>,
     /// The executions that are locked and not started yet.
-    chosen: Vec<Uuid>,
+    chosen: Vec<ExecutionId>,
     /// Whether one of them is an execution of a job.
     has_jobs: bool,
     /// The bytes of the executions that it starts, as far as they are counted.
@@ -84,7 +84,12 @@ impl<'a> Claim<'a> {
     ///
     /// # Errors
     /// Fails only if SQL does.
-    pub fn choose(&mut self, workspace_id: Uuid, max: usize, reading: Reading) -> Result<usize> {
+    pub fn choose(
+        &mut self,
+        workspace_id: WorkspaceId,
+        max: usize,
+        reading: Reading,
+    ) -> Result<usize> {
         let types = &self.wanted.endpoint_types;
         let whole = reading == Reading::Whole;
         let mut front = Front::find(workspace_id, types, self.now, whole)?;
@@ -155,9 +160,9 @@ impl<'a> Claim<'a> {
     }
 
     /// Leaves the executions by which the claim would become too large. They stay locked until the transaction ends.
-    fn cut(&mut self, chosen: &mut Vec<Uuid>) -> Result<()> {
+    fn cut(&mut self, chosen: &mut Vec<ExecutionId>) -> Result<()> {
         let args = [chosen.clone().into()];
-        let bytes: HashMap<Uuid, i32> = sql::by_index(|| {
+        let bytes: HashMap<ExecutionId, i32> = sql::by_index(|| {
             sql::rows(include_str!("measure.sql"), &args, |row| {
                 Ok((sql::get(row, "execution_id")?, sql::get(row, "bytes")?))
             })

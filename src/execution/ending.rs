@@ -3,13 +3,13 @@
 use super::held::Report;
 use super::wakeup::Startable;
 use crate::error::Result;
+use crate::id::ExecutionId;
 use crate::sql;
-use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 
 /// The end of an attempt whose execution is locked.
 pub struct Ended {
-    pub execution_id: Uuid,
+    pub execution_id: ExecutionId,
     /// FAILED, RELEASED, LOST or TIMED_OUT.
     pub outcome: String,
     pub error: Option<String>,

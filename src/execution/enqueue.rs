@@ -2,10 +2,10 @@
 
 use crate::args::{self, MAX_INPUT_BYTES};
 use crate::error::{self, Result};
+use crate::id::{EndpointId, ExecutionId, WorkspaceId};
 use crate::idempotency::Expiry;
 use crate::sql::{self, Composite, Jsonb};
 use crate::{endpoint, idempotency, settings, workspace};
-use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 
 /// The scope of the idempotency keys of enqueue() and enqueue_many().
@@ -35,7 +35,7 @@ pub fn enqueue(workspace: Option<&str>, new: &OneShot) -> Result<Composite> {
     if let Some(run_at) = new.run_at {
         args::instant("run_at", run_at)?;
     }
-    let execution_id = sql::uuid_v7();
+    let execution_id = ExecutionId::generate();
     if new.idempotency_key.is_none() {
         let written = match workspace {
             Some(workspace) => insert(execution_id, workspace, new, false)?,
@@ -75,7 +75,7 @@ const ENQUEUE: &str = include_str!("enqueue.sql");
 
 /// Writes a one-shot unless its workspace or endpoint is missing, or its input must be checked first.
 fn insert(
-    execution_id: Uuid,
+    execution_id: ExecutionId,
     workspace: &str,
     new: &OneShot,
     is_checked: bool,
@@ -94,7 +94,10 @@ fn insert(
     ];
     let written = sql::by_index(|| {
         sql::row(ENQUEUE, &args, |row| {
-            Ok((sql::first(row)?, sql::get::<Uuid>(row, "workspace_id")?))
+            Ok((
+                sql::first(row)?,
+                sql::get::<WorkspaceId>(row, "workspace_id")?,
+            ))
         })
     })?;
     Ok(written.map(|(enqueued, workspace_id)| {
@@ -105,7 +108,7 @@ fn insert(
 
 /// The arguments of a request that is compared with what an earlier one made.
 pub struct Request {
-    pub endpoint_id: Uuid,
+    pub endpoint_id: EndpointId,
     pub run_at: Option<TimestampWithTimeZone>,
     pub priority: i32,
     pub input: Jsonb,
@@ -123,9 +126,9 @@ const PRUNED: &str =
 /// # Errors
 /// `IDEMPOTENCY_CONFLICT` if that request had other arguments.
 pub fn find_repeated(
-    workspace_id: Uuid,
+    workspace_id: WorkspaceId,
     key: &str,
-    made_id: Uuid,
+    made_id: ExecutionId,
     request: &Request,
 ) -> Result<Composite> {
     let args = [

@@ -3,11 +3,11 @@
 use super::enqueue::{Request, SCOPE, find_repeated};
 use crate::args::{self, MAX_INPUT_BYTES, MAX_METADATA_BYTES};
 use crate::error::{self, KronosError, Result};
+use crate::id::{EndpointId, ExecutionId, WorkspaceId};
 use crate::idempotency::Expiry;
 use crate::sql::{self, Composite, Jsonb};
 use crate::workspace::{self, Workspace};
 use crate::{endpoint, idempotency};
-use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -144,7 +144,7 @@ fn check(fields: Fields) -> Result<Listed> {
 
 /// What writing an execution needs to know of its endpoint.
 struct Found {
-    endpoint_id: Uuid,
+    endpoint_id: EndpointId,
     endpoint_type: String,
     has_payload_spec: bool,
 }
@@ -214,12 +214,15 @@ fn check_inputs(
 }
 
 /// The new executions' ids by place (None: a repeated request), and what earlier requests made, by place.
-type Reserved = (Vec<Option<Uuid>>, Vec<(usize, Uuid)>);
+type Reserved = (Vec<Option<ExecutionId>>, Vec<(usize, ExecutionId)>);
 
 /// Reserves the keys of a list, in the order of the keys: two sessions that reserve the same keys in different orders
 /// would wait for each other.
-fn reserve_keys(workspace_id: Uuid, listed: &[Listed]) -> Result<Reserved> {
-    let mut ids: Vec<Option<Uuid>> = listed.iter().map(|_| Some(sql::uuid_v7())).collect();
+fn reserve_keys(workspace_id: WorkspaceId, listed: &[Listed]) -> Result<Reserved> {
+    let mut ids: Vec<Option<ExecutionId>> = listed
+        .iter()
+        .map(|_| Some(ExecutionId::generate()))
+        .collect();
     let mut keys: Vec<(&str, usize)> = listed
         .iter()
         .enumerate()
@@ -245,14 +248,14 @@ const ENQUEUE_MANY: &str = include_str!("enqueue_many.sql");
 
 /// Writes the new executions of a list and returns their rows by place.
 fn insert(
-    workspace_id: Uuid,
+    workspace_id: WorkspaceId,
     executions: Jsonb,
     listed: &[Listed],
     endpoints: &HashMap<String, Found>,
-    ids: &[Option<Uuid>],
+    ids: &[Option<ExecutionId>],
 ) -> Result<Vec<Option<Composite>>> {
     let mut enqueued: Vec<Option<Composite>> = listed.iter().map(|_| None).collect();
-    let places: HashMap<Uuid, usize> = ids
+    let places: HashMap<ExecutionId, usize> = ids
         .iter()
         .enumerate()
         .filter_map(|(place, id)| Some(((*id)?, place)))
@@ -289,7 +292,10 @@ fn insert(
             .into(),
     ];
     let written = sql::rows(ENQUEUE_MANY, &args, |row| {
-        Ok((sql::get::<Uuid>(row, "execution_id")?, sql::first(row)?))
+        Ok((
+            sql::get::<ExecutionId>(row, "execution_id")?,
+            sql::first(row)?,
+        ))
     })?;
     let mut earliest = None;
     for (execution_id, row) in written {
@@ -312,7 +318,7 @@ fn compare(
     place: usize,
     one: &Listed,
     endpoints: &HashMap<String, Found>,
-    made_id: Uuid,
+    made_id: ExecutionId,
 ) -> Result<Composite> {
     let args = [executions.into(), (place as i32).into()];
     let compared = sql::row(PICK, &args, |row| {

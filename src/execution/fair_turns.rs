@@ -2,14 +2,14 @@
 
 use super::choose::{Claim, Reading};
 use crate::error::Result;
+use crate::id::WorkspaceId;
 use crate::sql;
 use chrono::{DateTime, Duration, Utc};
-use pgrx::Uuid;
 use std::cell::{Cell, RefCell};
 
 /// The workspaces that had something waiting when the session last looked, in the order of their ids.
 struct Ring {
-    workspaces: Vec<Uuid>,
+    workspaces: Vec<WorkspaceId>,
     seen_at: DateTime<Utc>,
 }
 
@@ -18,7 +18,7 @@ thread_local! {
         RefCell::new(Ring { workspaces: vec![], seen_at: DateTime::<Utc>::MIN_UTC })
     };
     /// The workspace that this session served last.
-    static SERVED_LAST: Cell<Option<Uuid>> = const { Cell::new(None) };
+    static SERVED_LAST: Cell<Option<WorkspaceId>> = const { Cell::new(None) };
 }
 
 /// How long a ring is used.
@@ -61,14 +61,14 @@ pub fn choose(claim: &mut Claim, reading: Reading) -> Result<()> {
 
 /// The ring, turned so that it begins after the workspace that was served last. A session that has served none begins
 /// anywhere, so that sessions which claim only once are fair too.
-fn ring(claim: &mut Claim, reading: Reading) -> Result<Vec<Uuid>> {
+fn ring(claim: &mut Claim, reading: Reading) -> Result<Vec<WorkspaceId>> {
     let age = claim.now - RING.with_borrow(|ring| ring.seen_at.max(DateTime::<Utc>::UNIX_EPOCH));
     if reading == Reading::Whole || age >= RING_LASTS || age < Duration::zero() {
         let found = sql::by_index(|| {
             sql::rows(
                 include_str!("next_workspaces.sql"),
                 &[MOST_WORKSPACES.into()],
-                |row| sql::get::<Uuid>(row, "workspace_id"),
+                |row| sql::get::<WorkspaceId>(row, "workspace_id"),
             )
         })?;
         RING.with_borrow_mut(|ring| {

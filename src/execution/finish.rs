@@ -5,8 +5,8 @@ use super::held::{AttemptKey, Report, list_length, not_held, reading_list, repor
 use super::wakeup::Startable;
 use crate::args::{self, MAX_INPUT_BYTES};
 use crate::error::{self, Result};
+use crate::id::ExecutionId;
 use crate::sql::{self, Composite, Jsonb, Row};
-use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 
 /// How a worker ends an attempt that did not succeed.
@@ -176,7 +176,7 @@ pub fn end_many(ending: Ending, worker_id: &str, executions: Jsonb) -> Result<Ve
 }
 
 fn read_ended(ending: Ending, row: &Row) -> Result<Ended> {
-    let execution_id: Uuid = sql::get(row, "execution_id")?;
+    let execution_id: ExecutionId = sql::get(row, "execution_id")?;
     let outcome = ending.outcome().to_owned();
     Ok(match ending {
         Ending::Release => Ended {

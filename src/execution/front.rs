@@ -4,9 +4,9 @@
 //! claim. So a session starts where its last claim ended, and from the very beginning once a second.
 
 use crate::error::Result;
+use crate::id::WorkspaceId;
 use crate::sql;
 use chrono::{DateTime, Duration, Utc};
-use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ const WHOLE_EVERY: Duration = Duration::seconds(1);
 const MOST_FRONTS: usize = 10_000;
 
 /// A workspace, and the endpoint types that are claimed of it; None is any.
-type Key = (Uuid, Option<Vec<String>>);
+type Key = (WorkspaceId, Option<Vec<String>>);
 
 /// How far the claims of a session have come in a workspace.
 #[derive(Clone)]
@@ -48,7 +48,7 @@ impl Front {
     /// # Errors
     /// Fails only if SQL does.
     pub fn find(
-        workspace_id: Uuid,
+        workspace_id: WorkspaceId,
         endpoint_types: &Option<Vec<String>>,
         now: DateTime<Utc>,
         whole: bool,
@@ -100,7 +100,7 @@ impl Front {
 
     /// Keeps the front for the session's next claim. A claim that found less than it asked for does not: the next one
     /// reads from the beginning at once, rather than twice.
-    pub fn keep(self, workspace_id: Uuid, endpoint_types: &Option<Vec<String>>) {
+    pub fn keep(self, workspace_id: WorkspaceId, endpoint_types: &Option<Vec<String>>) {
         FRONTS.with_borrow_mut(|fronts| {
             if fronts.len() >= MOST_FRONTS {
                 fronts.clear();

@@ -1,8 +1,8 @@
 //! What a worker holds of the executions that it names, and how the others stand.
 
 use crate::error::{self, KronosError, Result};
+use crate::id::ExecutionId;
 use crate::sql::{self, Composite, Jsonb, Row};
-use pgrx::Uuid;
 use serde_json::json;
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ pub struct Report {
 /// An attempt as a worker names it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AttemptKey {
-    pub execution_id: Uuid,
+    pub execution_id: ExecutionId,
     pub attempt: i32,
 }
 

@@ -3,6 +3,7 @@
 use super::log::LEVELS;
 use crate::args;
 use crate::error::{self, Result};
+use crate::id::{ExecutionId, JobId};
 use crate::sql::{self, Composite};
 use crate::workspace::Workspace;
 use chrono::{DateTime, Utc};
@@ -35,7 +36,7 @@ const GET: &str =
 ///
 /// # Errors
 /// `EXECUTION_NOT_FOUND`.
-pub fn get(workspace: &Workspace, execution_id: Uuid) -> Result<Composite> {
+pub fn get(workspace: &Workspace, execution_id: ExecutionId) -> Result<Composite> {
     let args = [workspace.name.as_str().into(), execution_id.into()];
     sql::by_index(|| sql::composite(GET, &args))?
         .ok_or_else(|| error::execution_not_found(execution_id))
@@ -43,7 +44,7 @@ pub fn get(workspace: &Workspace, execution_id: Uuid) -> Result<Composite> {
 
 /// Which executions a list is about.
 pub struct Filter<'a> {
-    pub job_id: Option<Uuid>,
+    pub job_id: Option<JobId>,
     pub status: Option<&'a str>,
     pub origin: Option<&'a str>,
     pub endpoint_type: Option<&'a str>,
@@ -82,11 +83,14 @@ pub fn list(
     filter_value("status", filter.status, &STATUSES)?;
     filter_value("origin", filter.origin, &ORIGINS)?;
     let (statement, scope_id) = match filter.job_id {
-        None => (include_str!("list_executions.sql"), workspace.workspace_id),
-        Some(job_id) => (include_str!("list_job_executions.sql"), job_id),
+        None => (
+            include_str!("list_executions.sql"),
+            workspace.workspace_id.into(),
+        ),
+        Some(job_id) => (include_str!("list_job_executions.sql"), job_id.into()),
     };
     let args = [
-        scope_id.into(),
+        scope_id,
         workspace.name.as_str().into(),
         filter.status.into(),
         filter.origin.into(),
@@ -105,7 +109,7 @@ pub fn list(
 /// `EXECUTION_NOT_FOUND`, `INVALID_ARGUMENT`.
 pub fn list_attempts(
     workspace: &Workspace,
-    execution_id: Uuid,
+    execution_id: ExecutionId,
     outcome: Option<&str>,
     max: i64,
     after: Option<i32>,
@@ -128,7 +132,7 @@ pub fn list_attempts(
 /// `EXECUTION_NOT_FOUND`, `INVALID_ARGUMENT`.
 pub fn list_logs(
     workspace: &Workspace,
-    execution_id: Uuid,
+    execution_id: ExecutionId,
     attempt: Option<i32>,
     level: Option<&str>,
     max: i64,
@@ -152,7 +156,7 @@ union all
 select from kronos_internal.history where workspace_id = $1 and execution_id = $2";
 
 /// Fails unless a workspace has an execution.
-fn find(workspace: &Workspace, execution_id: Uuid) -> Result<()> {
+fn find(workspace: &Workspace, execution_id: ExecutionId) -> Result<()> {
     let args = [workspace.workspace_id.into(), execution_id.into()];
     if sql::by_index(|| sql::exists(FIND, &args))? {
         Ok(())

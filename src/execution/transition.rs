@@ -1,6 +1,7 @@
 //! The state machine of live executions: the trigger live_executions_transitions.
 
 use crate::error::{self, KronosError, or_raise};
+use crate::id::ExecutionId;
 use pgrx::datum::UnboxDatum;
 use pgrx::pgbox::AllocatedByPostgres;
 use pgrx::prelude::*;
@@ -30,7 +31,7 @@ fn check(old: &Execution, new: &Execution) -> error::Result<()> {
     if from == to || starts_or_ends && to != "PENDING" {
         return Ok(());
     }
-    let execution_id = column::<pgrx::Uuid>(old, "execution_id")?.to_string();
+    let execution_id = column::<ExecutionId>(old, "execution_id")?.to_string();
     Err(KronosError::new(
         &error::INVALID_TRANSITION,
         format!("execution {execution_id} cannot go from {from} to {to}"),

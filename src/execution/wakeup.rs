@@ -1,9 +1,9 @@
 //! When workers look for work: notifications, and until when an idle worker may sleep.
 
 use crate::error::Result;
+use crate::id::WorkspaceId;
 use crate::{settings, sql};
 use chrono::{DateTime, Duration, Utc};
-use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ const LONGEST_SLEEP: Duration = Duration::minutes(1);
 
 /// Tells the workers of a workspace, when the transaction commits, that an execution is due at `run_at`: at once or
 /// within the minute that an idle worker may sleep. Later ones are found by its next poll.
-pub fn notify_workers(workspace_id: Uuid, run_at: DateTime<Utc>) {
+pub fn notify_workers(workspace_id: WorkspaceId, run_at: DateTime<Utc>) {
     if settings::notify_workers() && run_at <= sql::now() + LONGEST_SLEEP {
         sql::notify(c"kronos_executions", &workspace_id.to_string());
     }
@@ -20,11 +20,11 @@ pub fn notify_workers(workspace_id: Uuid, run_at: DateTime<Utc>) {
 
 /// The executions that a statement lets start, by workspace: when the first of them is due.
 #[derive(Default)]
-pub struct Startable(HashMap<Uuid, DateTime<Utc>>);
+pub struct Startable(HashMap<WorkspaceId, DateTime<Utc>>);
 
 impl Startable {
     /// Notes an execution of a workspace; None is none.
-    pub fn add(&mut self, workspace_id: Uuid, run_at: Option<TimestampWithTimeZone>) {
+    pub fn add(&mut self, workspace_id: WorkspaceId, run_at: Option<TimestampWithTimeZone>) {
         if let Some(run_at) = run_at.map(sql::from_pg) {
             let earliest = self.0.entry(workspace_id).or_insert(run_at);
             *earliest = run_at.min(*earliest);
@@ -45,11 +45,11 @@ impl Startable {
 /// # Errors
 /// Fails only if SQL does.
 pub fn next_wakeup(
-    workspace_id: Option<Uuid>,
+    workspace_id: Option<WorkspaceId>,
     endpoint_types: Option<Vec<String>>,
 ) -> Result<Option<TimestampWithTimeZone>> {
-    let first = workspace_id.unwrap_or(Uuid::from_bytes([0; 16]));
-    let last = workspace_id.unwrap_or(Uuid::from_bytes([255; 16]));
+    let first = workspace_id.unwrap_or(WorkspaceId::least());
+    let last = workspace_id.unwrap_or(WorkspaceId::greatest());
     let args = [
         first.into(),
         last.into(),

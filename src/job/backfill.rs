@@ -5,10 +5,10 @@ use super::find::lock_live;
 use super::job_ref::JobRef;
 use crate::args;
 use crate::error::{Result, invalid_argument};
+use crate::id::ExecutionId;
 use crate::schedule::parse_timing;
 use crate::workspace::Workspace;
 use crate::{sql, tick};
-use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ pub struct Backfilled {
     /// `CREATE`, or `EXISTS` for a tick that the ledger has already, be it run or skipped.
     pub action: &'static str,
     /// None for a tick that was skipped, and in a dry run for one that would be run.
-    pub execution_id: Option<Uuid>,
+    pub execution_id: Option<ExecutionId>,
 }
 
 const FIND_LEDGER: &str = "
@@ -71,12 +71,12 @@ pub fn backfill(
                 let tick_at: TimestampWithTimeZone = sql::get(row, "tick_at")?;
                 Ok((
                     tick_at.into_inner(),
-                    sql::get_opt::<Uuid>(row, "execution_id")?,
+                    sql::get_opt::<ExecutionId>(row, "execution_id")?,
                 ))
             },
         )
     })?;
-    let in_ledger: HashMap<i64, Option<Uuid>> = in_ledger.into_iter().collect();
+    let in_ledger: HashMap<i64, Option<ExecutionId>> = in_ledger.into_iter().collect();
     let missing: Vec<TimestampWithTimeZone> = ticks
         .iter()
         .copied()
@@ -87,7 +87,7 @@ pub fn backfill(
     } else {
         tick::backfill(job.job_id, missing)?
     };
-    let written: HashMap<i64, Uuid> = written
+    let written: HashMap<i64, ExecutionId> = written
         .into_iter()
         .map(|(tick_at, execution_id)| (tick_at.into_inner(), execution_id))
         .collect();

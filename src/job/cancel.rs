@@ -3,9 +3,9 @@
 use super::find::lock_live;
 use super::job_ref::JobRef;
 use crate::error::Result;
+use crate::id::JobId;
 use crate::workspace::Workspace;
 use crate::{schedule, sql};
-use pgrx::Uuid;
 
 const RETIRE: &str = "
 update kronos_internal.jobs
@@ -17,7 +17,7 @@ where job_id = any ($1)";
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`, `JOB_RETIRED`, and what pg_cron raises when its entry cannot be removed.
-pub fn cancel(workspace: &Workspace, job: JobRef) -> Result<Uuid> {
+pub fn cancel(workspace: &Workspace, job: JobRef) -> Result<JobId> {
     let job = lock_live(workspace, job)?;
     retire(vec![job.job_id], "CANCELLED")?;
     if let Some(schedule_id) = job.schedule_id {
@@ -30,6 +30,6 @@ pub fn cancel(workspace: &Workspace, job: JobRef) -> Result<Uuid> {
 ///
 /// # Errors
 /// Fails only if SQL does.
-pub fn retire(job_ids: Vec<Uuid>, reason: &str) -> Result<()> {
+pub fn retire(job_ids: Vec<JobId>, reason: &str) -> Result<()> {
     sql::by_index(|| sql::run(RETIRE, &[job_ids.into(), reason.into()])).map(|_| ())
 }

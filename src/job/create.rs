@@ -11,12 +11,12 @@ use crate::error::{
     KronosError, Result, concurrent_change, endpoint_not_found, idempotency_conflict,
     invalid_argument,
 };
+use crate::id::{EndpointId, JobId};
 use crate::idempotency::Expiry;
 use crate::sql::{self, Composite, Jsonb};
 use crate::workspace::Workspace;
 use crate::{idempotency, schedule};
 use chrono::{DateTime, Utc};
-use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 
 /// A cron job to be created.
@@ -47,7 +47,7 @@ pub fn create(workspace: &Workspace, new: NewJob) -> Result<Composite> {
     {
         return existing(job_id);
     }
-    let job_id = sql::uuid_v7();
+    let job_id = JobId::generate();
     if let Some(key) = new.idempotency_key
         && let Some(made_id) =
             idempotency::reserve(workspace.workspace_id, SCOPE, key, job_id, Expiry::Never)?
@@ -149,7 +149,7 @@ from kronos.jobs j
 where j.job_id = $1";
 
 /// The row of a job that was there.
-fn existing(job_id: Uuid) -> Result<Composite> {
+fn existing(job_id: JobId) -> Result<Composite> {
     sql::by_index(|| sql::composite(EXISTING, &[job_id.into()]))?.ok_or_else(concurrent_change)
 }
 
@@ -161,9 +161,9 @@ fn existing(job_id: Uuid) -> Result<Composite> {
 pub fn check_repeat(
     workspace: &Workspace,
     key: &str,
-    made_id: Uuid,
+    made_id: JobId,
     terms: &Terms,
-    endpoint_id: Uuid,
+    endpoint_id: EndpointId,
     input: Jsonb,
     metadata: Jsonb,
 ) -> Result<()> {

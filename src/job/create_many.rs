@@ -9,11 +9,11 @@ use super::listed::{self, Listed, at, endpoint_of, find_endpoints};
 use crate::calendar::Tick;
 use crate::endpoint::Endpoint;
 use crate::error::{Result, concurrent_change};
+use crate::id::JobId;
 use crate::idempotency;
 use crate::idempotency::Expiry;
 use crate::sql::{self, Composite, Jsonb};
 use crate::workspace::Workspace;
-use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 use std::collections::HashMap;
 
@@ -33,7 +33,7 @@ pub fn create_many(workspace: &Workspace, jobs: Jsonb) -> Result<Vec<Composite>>
                 job,
                 endpoint: endpoint_of(workspace, &endpoints, job)?,
                 terms: job.check()?,
-                job_id: sql::uuid_v7(),
+                job_id: JobId::generate(),
                 plan: Plan::Undecided,
             })
         };
@@ -61,7 +61,7 @@ struct Asked<'a> {
     endpoint: &'a Endpoint,
     terms: Terms<'a>,
     /// The job to be created, or the one that was there.
-    job_id: Uuid,
+    job_id: JobId,
     plan: Plan,
 }
 
@@ -126,7 +126,7 @@ fn keep_named(workspace: &Workspace, asked: &mut [Asked]) -> Result<()> {
     let found = sql::by_index(|| {
         sql::rows(FIND_NAMED, &args, |row| {
             Ok((
-                sql::get::<Uuid>(row, "job_id")?,
+                sql::get::<JobId>(row, "job_id")?,
                 sql::get::<String>(row, "name")?,
             ))
         })
@@ -190,7 +190,7 @@ fn insert(workspace: &Workspace, asked: &mut [Asked], schedules: &Schedules) -> 
 /// # Errors
 /// `JOB_EXISTS` unless the request has `if_not_exists`; `CONCURRENT_CHANGE` if the job cannot be seen, or a key was reserved
 /// for the job that was not created.
-fn other_of_that_name(workspace: &Workspace, asked: &Asked) -> Result<Uuid> {
+fn other_of_that_name(workspace: &Workspace, asked: &Asked) -> Result<JobId> {
     let new = asked.job.as_new();
     let name = asked.terms.name.unwrap_or_default();
     if !new.if_not_exists {
@@ -216,8 +216,8 @@ fn describe(asked: &[Asked]) -> Result<Vec<Composite>> {
     let kept = asked
         .iter()
         .filter(|asked| matches!(asked.plan, Plan::Keep));
-    let kept: Vec<Uuid> = kept.map(|asked| asked.job_id).collect();
-    let mut stored: HashMap<Uuid, Stored> = HashMap::new();
+    let kept: Vec<JobId> = kept.map(|asked| asked.job_id).collect();
+    let mut stored: HashMap<JobId, Stored> = HashMap::new();
     if !kept.is_empty() {
         let found = sql::by_index(|| {
             sql::rows(include_str!("find_created.sql"), &[kept.into()], |row| {
@@ -229,7 +229,7 @@ fn describe(asked: &[Asked]) -> Result<Vec<Composite>> {
                     timezone: sql::get(row, "timezone")?,
                     next_tick_at: sql::get_opt(row, "next_tick_at")?,
                 };
-                Ok((sql::get::<Uuid>(row, "job_id")?, stored))
+                Ok((sql::get::<JobId>(row, "job_id")?, stored))
             })
         })?;
         stored.extend(found);
@@ -254,7 +254,7 @@ fn describe(asked: &[Asked]) -> Result<Vec<Composite>> {
     fn column<T>(rows: &[&Stored], value: impl Fn(&Stored) -> T) -> Vec<T> {
         rows.iter().map(|row| value(row)).collect()
     }
-    let job_ids: Vec<Uuid> = asked.iter().map(|asked| asked.job_id).collect();
+    let job_ids: Vec<JobId> = asked.iter().map(|asked| asked.job_id).collect();
     let created: Vec<bool> = asked
         .iter()
         .map(|asked| matches!(asked.plan, Plan::Create(_)))

@@ -9,9 +9,9 @@ use super::pause::write_resumed;
 use super::update::{Version, write_version};
 use crate::args;
 use crate::error::Result;
+use crate::id::JobId;
 use crate::sql::{self, Jsonb};
 use crate::workspace::Workspace;
-use pgrx::Uuid;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -21,7 +21,7 @@ pub struct Planned {
     /// `CREATE`, `UPDATE`, `RESUME`, `RETIRE`, `UNCHANGED` or `ENDED`.
     pub action: &'static str,
     /// None for a job that a dry run would create, and for one whose ends_at is past and that does not exist.
-    pub job_id: Option<Uuid>,
+    pub job_id: Option<JobId>,
     /// What an update changes; `status` if it also resumes the job.
     pub changed: Vec<String>,
 }
@@ -66,11 +66,11 @@ fn deploy(workspace: &Workspace, listed: &[Listed], set_name: &str) -> Result<Ve
         .collect::<Result<_>>()?;
     // All jobs that change are locked before any schedule is, and then compared once more: another session may have
     // changed them meanwhile.
-    let mut locked: HashSet<Uuid> = HashSet::new();
+    let mut locked: HashSet<JobId> = HashSet::new();
     loop {
         let live = find_live(workspace, set_name, &declared)?;
         let steps = decide(workspace, set_name, &endpoints, &declared, &live)?;
-        let unlocked: Vec<Uuid> = steps
+        let unlocked: Vec<JobId> = steps
             .changing()
             .filter(|job_id| !locked.contains(job_id))
             .collect();
@@ -89,7 +89,7 @@ select from kronos_internal.jobs where job_id = any ($1) order by job_id for no 
 /// The number under which a set's deployments are serialised, far above those that schedules use.
 fn lock_of(workspace: &Workspace, set_name: &str) -> u32 {
     let mut hasher = DefaultHasher::new();
-    (workspace.workspace_id.as_bytes(), set_name).hash(&mut hasher);
+    (workspace.workspace_id, set_name).hash(&mut hasher);
     hasher.finish() as u32 | 1 << 31
 }
 

@@ -6,9 +6,9 @@ use super::find::Job;
 use super::listed::{Listed, at, endpoint_of};
 use crate::endpoint::Endpoint;
 use crate::error::Result;
+use crate::id::JobId;
 use crate::sql;
 use crate::workspace::Workspace;
-use pgrx::Uuid;
 use std::collections::HashMap;
 
 /// A job that a set declares, checked.
@@ -88,7 +88,7 @@ pub fn find_live(
 /// What is to be done about a declared job.
 pub enum Step<'a> {
     Create {
-        job_id: Uuid,
+        job_id: JobId,
         endpoint: &'a Endpoint,
     },
     Update {
@@ -116,7 +116,7 @@ pub struct Steps<'a> {
 
 impl Steps<'_> {
     /// The jobs that change.
-    pub fn changing(&self) -> impl Iterator<Item = Uuid> {
+    pub fn changing(&self) -> impl Iterator<Item = JobId> {
         let declared = self.declared.iter().filter_map(|step| match step {
             Step::Update { job, .. } | Step::Resume { job } | Step::End { job: Some(job) } => {
                 Some(job.job_id)
@@ -180,7 +180,7 @@ fn decide_one<'a>(
     let Some(live) = own else {
         return match live {
             None => Ok(Step::Create {
-                job_id: sql::uuid_v7(),
+                job_id: JobId::generate(),
                 endpoint,
             }),
             Some(other) => Err(job_not_in_set(

@@ -4,11 +4,11 @@ use super::error::{invalid_window, never_fires};
 use crate::args::{self, instant_or_infinity};
 use crate::calendar::{Tick, Timing};
 use crate::error::Result;
+use crate::id::EndpointId;
 use crate::policy::{CatchupPolicy, OverlapPolicy};
 use crate::schedule::parse_timing;
 use crate::sql::{self, Row};
 use chrono::{DateTime, Utc};
-use pgrx::Uuid;
 use pgrx::datum::{Interval, TimestampWithTimeZone};
 use std::ops::Range;
 use std::rc::Rc;
@@ -157,7 +157,7 @@ impl Terms<'_> {
 /// What a stored version of a job says, apart from its input and metadata.
 pub struct Definition {
     pub name: Option<String>,
-    pub endpoint_id: Uuid,
+    pub endpoint_id: EndpointId,
     pub cron: String,
     pub timezone: String,
     pub window: Window,
@@ -196,7 +196,7 @@ impl Definition {
     pub fn differences(
         &self,
         terms: &Terms,
-        endpoint_id: Uuid,
+        endpoint_id: EndpointId,
         same_input: bool,
         same_metadata: bool,
     ) -> Vec<String> {

@@ -3,10 +3,11 @@
 use super::job_ref::JobRef;
 use crate::calendar::Tick;
 use crate::error::{self, KronosError, Result};
+use crate::id::JobId;
 use crate::sql;
 use crate::workspace::Workspace;
+use pgrx::PgSqlErrorCode;
 use pgrx::datum::TimestampWithTimeZone;
-use pgrx::{PgSqlErrorCode, Uuid};
 use serde_json::json;
 
 pub fn job_not_found(workspace: &Workspace, job: JobRef) -> KronosError {
@@ -22,7 +23,7 @@ pub fn job_not_found(workspace: &Workspace, job: JobRef) -> KronosError {
     )
 }
 
-pub fn job_retired(job_id: Uuid, retired_at: TimestampWithTimeZone, reason: &str) -> KronosError {
+pub fn job_retired(job_id: JobId, retired_at: TimestampWithTimeZone, reason: &str) -> KronosError {
     let since = sql::iso(retired_at);
     let why = match reason {
         "CANCELLED" => "it was cancelled",
@@ -48,7 +49,7 @@ pub fn job_exists(workspace: &str, job_name: &str) -> KronosError {
 pub fn job_not_in_set(
     workspace: &str,
     job_name: &str,
-    job_id: Uuid,
+    job_id: JobId,
     set_name: &str,
     declared_by: Option<&str>,
 ) -> KronosError {
@@ -66,7 +67,7 @@ pub fn job_not_in_set(
     )
 }
 
-pub fn job_paused(job_id: Uuid, paused_at: Option<TimestampWithTimeZone>) -> KronosError {
+pub fn job_paused(job_id: JobId, paused_at: Option<TimestampWithTimeZone>) -> KronosError {
     let since = paused_at.map(sql::iso);
     KronosError::new(
         &error::JOB_PAUSED,
@@ -78,7 +79,7 @@ pub fn job_paused(job_id: Uuid, paused_at: Option<TimestampWithTimeZone>) -> Kro
     )
 }
 
-pub fn job_not_paused(job_id: Uuid) -> KronosError {
+pub fn job_not_paused(job_id: JobId) -> KronosError {
     KronosError::new(
         &error::JOB_NOT_PAUSED,
         format!("job {job_id} is not paused"),
@@ -86,7 +87,7 @@ pub fn job_not_paused(job_id: Uuid) -> KronosError {
     )
 }
 
-pub fn version_conflict(job_id: Uuid, current: i32, expected: i32) -> KronosError {
+pub fn version_conflict(job_id: JobId, current: i32, expected: i32) -> KronosError {
     KronosError::new(
         &error::VERSION_CONFLICT,
         format!("job {job_id} has version {current}, not {expected}"),

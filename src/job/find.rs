@@ -4,18 +4,18 @@ use super::definition::Definition;
 use super::error::{job_not_found, job_retired};
 use super::job_ref::JobRef;
 use crate::error::{KronosError, Result};
+use crate::id::{JobId, ScheduleId};
 use crate::sql::{self, Row};
 use crate::workspace::Workspace;
-use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 
 /// What the rules of a job's life need to know of a job.
 pub struct Job {
-    pub job_id: Uuid,
+    pub job_id: JobId,
     pub version: i32,
     pub status: String,
     /// None for a job that is paused or retired.
-    pub schedule_id: Option<Uuid>,
+    pub schedule_id: Option<ScheduleId>,
     pub definition: Definition,
     pub ledger_from: TimestampWithTimeZone,
     pub paused_at: Option<TimestampWithTimeZone>,
@@ -66,7 +66,7 @@ select job_id from kronos_internal.jobs where workspace_id = $1 and name = $2 an
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`.
-pub fn find(workspace: &Workspace, job: JobRef) -> Result<Uuid> {
+pub fn find(workspace: &Workspace, job: JobRef) -> Result<JobId> {
     match job {
         JobRef::Id(job_id) => {
             let args = [workspace.workspace_id.into(), job_id.into()];
@@ -81,7 +81,7 @@ pub fn find(workspace: &Workspace, job: JobRef) -> Result<Uuid> {
 ///
 /// # Errors
 /// Fails only if SQL does.
-pub fn find_named(workspace: &Workspace, name: &str) -> Result<Option<Uuid>> {
+pub fn find_named(workspace: &Workspace, name: &str) -> Result<Option<JobId>> {
     let args = [workspace.workspace_id.into(), name.into()];
     sql::by_index(|| sql::row(FIND_BY_NAME, &args, |row| sql::get(row, "job_id")))
 }

@@ -5,21 +5,21 @@ use super::definition::Terms;
 use crate::calendar::Timing;
 use crate::endpoint::Endpoint;
 use crate::error::{KronosError, Result, concurrent_change};
+use crate::id::{JobId, ScheduleId, WorkspaceId};
 use crate::schedule;
 use crate::sql::{self, Jsonb};
 use chrono::{DateTime, Utc};
-use pgrx::Uuid;
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
 /// A job that is to be inserted.
 pub struct NewRow<'a> {
-    pub job_id: Uuid,
+    pub job_id: JobId,
     pub terms: &'a Terms<'a>,
     pub endpoint: &'a Endpoint,
     pub input: Jsonb,
     pub metadata: Jsonb,
-    pub schedule_id: Uuid,
+    pub schedule_id: ScheduleId,
 }
 
 /// Inserts jobs with one statement, and returns the ids of those that it inserted: a job whose name a live job has is left
@@ -28,11 +28,11 @@ pub struct NewRow<'a> {
 /// # Errors
 /// `CONCURRENT_CHANGE` if another session has deleted an endpoint meanwhile.
 pub fn insert_jobs(
-    workspace_id: Uuid,
+    workspace_id: WorkspaceId,
     rows: &[NewRow],
     declared_by: Option<&str>,
     instant: DateTime<Utc>,
-) -> Result<HashSet<Uuid>> {
+) -> Result<HashSet<JobId>> {
     fn column<T>(rows: &[NewRow], value: impl Fn(&NewRow) -> T) -> Vec<T> {
         rows.iter().map(value).collect()
     }
@@ -62,7 +62,7 @@ pub fn insert_jobs(
     ];
     let write = || {
         sql::rows(include_str!("insert_jobs.sql"), &args, |row| {
-            sql::get::<Uuid>(row, "job_id")
+            sql::get::<JobId>(row, "job_id")
         })
     };
     let inserted = translate_endpoint_deleted(concurrent_change, write)?;
@@ -73,7 +73,7 @@ pub fn insert_jobs(
 #[derive(Default)]
 pub struct Schedules {
     needed: BTreeMap<(String, String), Rc<Timing>>,
-    joined: BTreeMap<(String, String), Uuid>,
+    joined: BTreeMap<(String, String), ScheduleId>,
 }
 
 impl Schedules {
@@ -87,7 +87,7 @@ impl Schedules {
     ///
     /// # Errors
     /// Those of [`schedule::join`].
-    pub fn join(&mut self, workspace_id: Uuid) -> Result<()> {
+    pub fn join(&mut self, workspace_id: WorkspaceId) -> Result<()> {
         for (key, timing) in &self.needed {
             sql::check_for_interrupts();
             let schedule_id = schedule::join(workspace_id, timing, &key.1)?;
@@ -100,7 +100,7 @@ impl Schedules {
     ///
     /// # Errors
     /// None, unless the terms were not among those that needed one.
-    pub fn of(&self, terms: &Terms) -> Result<Uuid> {
+    pub fn of(&self, terms: &Terms) -> Result<ScheduleId> {
         let joined = self.joined.get(&key(terms)).copied();
         joined.ok_or_else(|| KronosError::internal("a schedule was not joined"))
     }
@@ -114,9 +114,9 @@ fn key(terms: &Terms) -> (String, String) {
 ///
 /// # Errors
 /// Those of [`schedule::release`].
-pub fn release_all(schedule_ids: impl IntoIterator<Item = Uuid>) -> Result<()> {
-    let mut schedule_ids: Vec<Uuid> = schedule_ids.into_iter().collect();
-    schedule_ids.sort_unstable_by_key(|id| *id.as_bytes());
+pub fn release_all(schedule_ids: impl IntoIterator<Item = ScheduleId>) -> Result<()> {
+    let mut schedule_ids: Vec<ScheduleId> = schedule_ids.into_iter().collect();
+    schedule_ids.sort_unstable();
     schedule_ids.dedup();
     schedule_ids.into_iter().try_for_each(|schedule_id| {
         sql::check_for_interrupts();

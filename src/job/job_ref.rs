@@ -1,13 +1,13 @@
 //! Which job a call is for.
 
 use crate::error::{Result, invalid_argument, null_argument};
-use pgrx::Uuid;
+use crate::id::JobId;
 use std::fmt;
 
 /// The job that a call names.
 #[derive(Clone, Copy)]
 pub enum JobRef<'a> {
-    Id(Uuid),
+    Id(JobId),
     /// The name of a live job.
     Name(&'a str),
 }
@@ -17,7 +17,7 @@ impl<'a> JobRef<'a> {
     ///
     /// # Errors
     /// `NULL_ARGUMENT` for neither, `INVALID_ARGUMENT` for both.
-    pub fn new(job_id: Option<Uuid>, job_name: Option<&'a str>) -> Result<JobRef<'a>> {
+    pub fn new(job_id: Option<JobId>, job_name: Option<&'a str>) -> Result<JobRef<'a>> {
         match (job_id, job_name) {
             (Some(job_id), None) => Ok(JobRef::Id(job_id)),
             (None, Some(name)) => Ok(JobRef::Name(name)),

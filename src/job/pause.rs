@@ -7,10 +7,10 @@ use super::find::{Job, lock_live};
 use super::job_ref::JobRef;
 use crate::args;
 use crate::error::Result;
+use crate::id::{JobId, ScheduleId};
 use crate::workspace::Workspace;
 use crate::{schedule, sql};
 use chrono::{DateTime, Utc};
-use pgrx::Uuid;
 
 const PAUSE: &str = "
 update kronos_internal.jobs
@@ -22,7 +22,7 @@ where job_id = $1";
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`, `JOB_RETIRED`, `JOB_PAUSED`, and what pg_cron raises when its entry cannot be removed.
-pub fn pause(workspace: &Workspace, job: JobRef, reason: Option<&str>) -> Result<Uuid> {
+pub fn pause(workspace: &Workspace, job: JobRef, reason: Option<&str>) -> Result<JobId> {
     if let Some(reason) = reason {
         args::length("reason", reason, 1000)?;
     }
@@ -42,7 +42,7 @@ update kronos_internal.jobs set status = 'ACTIVE', schedule_id = $2, active_sinc
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`, `JOB_RETIRED`, `JOB_NOT_PAUSED`, and those of creating.
-pub fn resume(workspace: &Workspace, job: JobRef) -> Result<Uuid> {
+pub fn resume(workspace: &Workspace, job: JobRef) -> Result<JobId> {
     let job = lock_live(workspace, job)?;
     if !job.is_paused() {
         return Err(job_not_paused(job.job_id));
@@ -59,7 +59,7 @@ pub fn resume(workspace: &Workspace, job: JobRef) -> Result<Uuid> {
 ///
 /// # Errors
 /// Fails only if SQL does.
-pub fn write_resumed(job_id: Uuid, schedule_id: Uuid, instant: DateTime<Utc>) -> Result<()> {
+pub fn write_resumed(job_id: JobId, schedule_id: ScheduleId, instant: DateTime<Utc>) -> Result<()> {
     let args = [
         job_id.into(),
         schedule_id.into(),

@@ -5,6 +5,7 @@ use super::job_ref::JobRef;
 use crate::args::one_of;
 use crate::endpoint;
 use crate::error::{KronosError, Result};
+use crate::id::JobId;
 use crate::sql::{self, Composite};
 use crate::workspace::Workspace;
 use pgrx::Uuid;
@@ -14,7 +15,7 @@ use pgrx::datum::TimestampWithTimeZone;
 ///
 /// # Errors
 /// Fails only if SQL does.
-pub fn row(job_id: Uuid) -> Result<Composite> {
+pub fn row(job_id: JobId) -> Result<Composite> {
     const ROW: &str = "select v from kronos.jobs v where v.job_id = $1";
     sql::by_index(|| sql::composite(ROW, &[job_id.into()]))?
         .ok_or_else(|| KronosError::internal("the job's row has vanished"))

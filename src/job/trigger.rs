@@ -3,6 +3,7 @@
 use super::find::hold_live;
 use super::job_ref::JobRef;
 use crate::error::{Result, concurrent_change};
+use crate::id::ExecutionId;
 use crate::idempotency::Expiry;
 use crate::sql::{self, Composite};
 use crate::workspace::Workspace;
@@ -22,7 +23,7 @@ pub fn trigger(
     idempotency_key: Option<&str>,
 ) -> Result<Composite> {
     let job_id = hold_live(workspace, job_ref)?.job_id;
-    let execution_id = sql::uuid_v7();
+    let execution_id = ExecutionId::generate();
     if let Some(key) = idempotency_key {
         let scope = format!("trigger_cron_job {job_id}");
         let made = idempotency::reserve(

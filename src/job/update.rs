@@ -8,12 +8,12 @@ use super::job_ref::JobRef;
 use crate::args;
 use crate::endpoint::{self, Endpoint};
 use crate::error::{Result, endpoint_not_found};
+use crate::id::{JobId, ScheduleId};
 use crate::policy::{CatchupPolicy, OverlapPolicy};
 use crate::sql::{self, Jsonb};
 use crate::workspace::Workspace;
 use crate::{schedule, tick};
 use chrono::{DateTime, Utc};
-use pgrx::Uuid;
 use pgrx::datum::{Interval, TimestampWithTimeZone};
 
 /// What is to change; None keeps the old value.
@@ -44,7 +44,7 @@ pub struct Changes<'a> {
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`, `JOB_RETIRED`, `VERSION_CONFLICT`, `JOB_EXISTS`, and those of creating.
-pub fn update(workspace: &Workspace, job: JobRef, changes: Changes) -> Result<Uuid> {
+pub fn update(workspace: &Workspace, job: JobRef, changes: Changes) -> Result<JobId> {
     let job = lock_live(workspace, job)?;
     if let Some(expected) = changes.expected_version
         && expected != job.version
@@ -112,7 +112,7 @@ pub struct Version<'a> {
     /// None keeps the old value.
     pub metadata: Option<Jsonb>,
     /// The job is active with a schedule, and paused without.
-    pub schedule_id: Option<Uuid>,
+    pub schedule_id: Option<ScheduleId>,
 }
 
 /// Ends the current version of a job and begins the next one. The caller holds the job's lock, has joined the new schedule,
@@ -166,7 +166,7 @@ pub fn write_version(
     )
 }
 
-fn input_of(job_id: Uuid) -> Result<Jsonb> {
+fn input_of(job_id: JobId) -> Result<Jsonb> {
     sql::by_index(|| {
         sql::row(
             "select input from kronos_internal.jobs where job_id = $1",

@@ -3,15 +3,16 @@
 use super::timing::{entry_cron, pg_cron_zone};
 use crate::calendar::{Rule, Timing};
 use crate::error::{self, KronosError, Result, concurrent_change};
+use crate::id::ScheduleId;
 use crate::pg_cron::{self, EVERY_MINUTE, Entry};
 use crate::{settings, sql};
-use pgrx::{PgSqlErrorCode, Uuid};
+use pgrx::PgSqlErrorCode;
 use serde_json::json;
 use std::ops::RangeInclusive;
 
 /// A schedule, with the expression of its own pg_cron entry if it has one.
 pub struct Schedule {
-    pub schedule_id: Uuid,
+    pub schedule_id: ScheduleId,
     pub entry_cron: Option<String>,
 }
 
@@ -50,7 +51,7 @@ update kronos_internal.schedules set slot = $2, entry_cron = $3 where schedule_i
 ///
 /// # Errors
 /// What pg_cron raises; `TOO_MANY_ENTRIES` for a schedule of seconds.
-pub fn create(schedule_id: Uuid, timing: &Timing) -> Result<()> {
+pub fn create(schedule_id: ScheduleId, timing: &Timing) -> Result<()> {
     let of_seconds = matches!(timing.expr.rule, Rule::Seconds(_));
     let slots = if of_seconds {
         SLOTS_OF_SECONDS
@@ -125,7 +126,7 @@ const LOCK_SCHEDULE: &str = "
 select from kronos_internal.schedules where schedule_id = $1 for no key update";
 
 /// One session repairs an entry; those that waited for it find the entry in order.
-pub fn repair(schedule_id: Uuid, cron: &str) -> Result<()> {
+pub fn repair(schedule_id: ScheduleId, cron: &str) -> Result<()> {
     sql::run(LOCK_SCHEDULE, &[schedule_id.into()])?;
     let entry = Entry::Schedule(schedule_id);
     if pg_cron::out_of_order(&[(entry, cron)])?.is_empty() {

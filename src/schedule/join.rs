@@ -4,9 +4,9 @@ use super::entry::{self, Schedule};
 use super::timing::check_supported;
 use crate::calendar::Timing;
 use crate::error::{Result, concurrent_change};
+use crate::id::{ScheduleId, WorkspaceId};
 use crate::{pg_cron, sql};
 use chrono::{DateTime, Utc};
-use pgrx::Uuid;
 
 const FIND: &str = "
 select schedule_id, entry_cron
@@ -29,7 +29,7 @@ const ATTEMPTS: u32 = 10;
 /// # Errors
 /// What pg_cron raises; `CRON_NOT_SUPPORTED` if the server's pg_cron is too old for the expression; `TOO_MANY_ENTRIES`;
 /// `CONCURRENT_CHANGE` where a snapshot is too old to show what another session did.
-pub fn join(workspace_id: Uuid, timing: &Timing, timezone: &str) -> Result<Uuid> {
+pub fn join(workspace_id: WorkspaceId, timing: &Timing, timezone: &str) -> Result<ScheduleId> {
     pg_cron::require()?;
     let key = [
         workspace_id.into(),
@@ -56,7 +56,11 @@ pub fn join(workspace_id: Uuid, timing: &Timing, timezone: &str) -> Result<Uuid>
     Err(concurrent_change())
 }
 
-fn insert(workspace_id: Uuid, timing: &Timing, timezone: &str) -> Result<Option<Uuid>> {
+fn insert(
+    workspace_id: WorkspaceId,
+    timing: &Timing,
+    timezone: &str,
+) -> Result<Option<ScheduleId>> {
     let now = sql::now();
     let next_tick_at = timing.next_after(now).unwrap_or(DateTime::<Utc>::MAX_UTC);
     let args = [

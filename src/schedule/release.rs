@@ -1,9 +1,10 @@
 //! Leaving a schedule.
 
 use crate::error::{Result, concurrent_change};
+use crate::id::ScheduleId;
 use crate::pg_cron::{self, Entry};
 use crate::sql;
-use pgrx::{PgSqlErrorCode, Uuid};
+use pgrx::PgSqlErrorCode;
 
 const HOLD_WITNESS: &str = "
 select from kronos_internal.jobs where schedule_id = $1 limit 1 for share skip locked";
@@ -26,12 +27,12 @@ const DELETE: &str = "delete from kronos_internal.schedules where schedule_id = 
 /// # Errors
 /// What pg_cron raises when an entry cannot be removed; `CONCURRENT_CHANGE` where a snapshot is too old to show a job of
 /// the schedule.
-pub fn release(schedule_id: Uuid) -> Result<()> {
+pub fn release(schedule_id: ScheduleId) -> Result<()> {
     // By index: jobs that have just left stand at the front of the table.
     sql::by_index(|| leave(schedule_id))
 }
 
-fn leave(schedule_id: Uuid) -> Result<()> {
+fn leave(schedule_id: ScheduleId) -> Result<()> {
     let id = [schedule_id.into()];
     if sql::exists(HOLD_WITNESS, &id)? {
         return Ok(());

@@ -4,14 +4,14 @@
 use super::timing::{entry_cron, pg_cron_zone};
 use crate::calendar::{CronExpr, Timing, Zone, timing};
 use crate::error::Result;
+use crate::id::ScheduleId;
 use crate::pg_cron::{self, Entry};
 use crate::sql;
 use chrono::{DateTime, Duration, Utc};
-use pgrx::Uuid;
 use std::rc::Rc;
 
 struct Known {
-    schedule_id: Uuid,
+    schedule_id: ScheduleId,
     timing: Rc<Timing>,
     next_tick_at: DateTime<Utc>,
     ticked_until: DateTime<Utc>,
@@ -84,7 +84,7 @@ pub enum Problem {
 
 /// A schedule with a problem.
 pub struct Faulty {
-    pub schedule_id: Uuid,
+    pub schedule_id: ScheduleId,
     pub cron: String,
     pub timezone: String,
     pub problem: Problem,
@@ -100,7 +100,7 @@ pub fn faulty() -> Result<Vec<Faulty>> {
     let mut faulty = vec![];
     for row in sql::rows(FIND, &[], |row| {
         let name = |column| sql::get::<String>(row, column);
-        let schedule_id: Uuid = sql::get(row, "schedule_id")?;
+        let schedule_id: ScheduleId = sql::get(row, "schedule_id")?;
         Ok((schedule_id, name("cron")?, name("timezone")?, read(row)?))
     })? {
         sql::check_for_interrupts();
@@ -183,7 +183,7 @@ fn set_next_tick(schedule: &Known) -> Result<()> {
     .map(|_| ())
 }
 
-fn set_entry(schedule_id: Uuid, cron: &str) -> Result<()> {
+fn set_entry(schedule_id: ScheduleId, cron: &str) -> Result<()> {
     sql::run(
         "update kronos_internal.schedules set entry_cron = $2 where schedule_id = $1",
         &[schedule_id.into(), cron.into()],

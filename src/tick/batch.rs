@@ -10,8 +10,8 @@ use super::pass::{Due, Progress, lock_due, progress, record_progress};
 use super::plain::{Plain, write_plain};
 use crate::calendar::Tick;
 use crate::error::Result;
+use crate::id::JobId;
 use crate::sql;
-use pgrx::Uuid;
 use std::collections::{HashMap, HashSet};
 
 /// Handles a batch of what is due, and says whether there may be more.
@@ -84,7 +84,7 @@ fn handle_others(
     call.outcome.written.executions += plain.executions;
     let end = plain.last.filter(|_| plain.locked == MAX_ROWS);
     end_at(stretches, end);
-    let places: HashMap<Uuid, usize> = plain.others.iter().map(|(p, job)| (*job, *p)).collect();
+    let places: HashMap<JobId, usize> = plain.others.iter().map(|(p, job)| (*job, *p)).collect();
     let elsewhere = if count_jobs(stretches)? == plain.locked {
         vec![]
     } else {
@@ -142,7 +142,7 @@ fn handle_each(
     let elsewhere = if count_jobs(stretches)? == held.len() {
         vec![]
     } else {
-        let ids: HashSet<Uuid> = held.iter().map(|(_, job)| job.job_id).collect();
+        let ids: HashSet<JobId> = held.iter().map(|(_, job)| job.job_id).collect();
         let mut all = read_jobs(stretches, &vec![None; stretches.len()])?;
         all.retain(|(_, job)| !ids.contains(&job.job_id));
         all
@@ -152,7 +152,7 @@ fn handle_each(
 }
 
 /// Ends the stretches at the last job of a batch, if it has not come to their end.
-fn end_at(stretches: &mut Vec<Stretch>, end: Option<(usize, Uuid)>) {
+fn end_at(stretches: &mut Vec<Stretch>, end: Option<(usize, JobId)>) {
     if let Some((place, job_id)) = end {
         stretches.truncate(place + 1);
         stretches[place].up_to = job_id;

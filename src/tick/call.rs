@@ -1,9 +1,9 @@
 //! What one call of tick() keeps from batch to batch, and how much a batch handles.
 
 use super::materialise::{Failures, Written};
+use crate::id::ScheduleId;
 use crate::sql;
 use chrono::{DateTime, Utc};
-use pgrx::Uuid;
 
 /// The most jobs that a batch handles, and about the most rows that it writes to the ledger: it bounds memory, how long
 /// locks are held, and what a crash throws away.
@@ -34,7 +34,7 @@ pub struct Call {
     /// How many jobs the next batch locks if some may have several ticks.
     pub job_limit: usize,
     /// Schedules whose expression or zone this server cannot read.
-    pub unreadable: Vec<Uuid>,
+    pub unreadable: Vec<ScheduleId>,
 }
 
 impl Call {

@@ -2,16 +2,16 @@
 
 use crate::calendar::Tick;
 use crate::error::{KronosError, Result};
+use crate::id::{JobId, ScheduleId, WorkspaceId};
 use crate::policy::{CatchupPolicy, OverlapPolicy};
 use crate::sql;
 use chrono::{DateTime, Duration, Utc};
-use pgrx::Uuid;
 use pgrx::datum::{Interval, TimestampWithTimeZone};
 
 /// What a pass needs to know of a job.
 pub struct Job {
-    pub job_id: Uuid,
-    pub workspace_id: Uuid,
+    pub job_id: JobId,
+    pub workspace_id: WorkspaceId,
     pub active_since: DateTime<Utc>,
     pub catchup_policy: CatchupPolicy,
     pub catchup_window: Duration,
@@ -55,30 +55,30 @@ impl Job {
 
 /// A stretch of the jobs of one schedule, in the order of job_id: those after one id, up to and including another.
 pub struct Stretch {
-    pub schedule_id: Uuid,
-    pub after: Uuid,
-    pub up_to: Uuid,
+    pub schedule_id: ScheduleId,
+    pub after: JobId,
+    pub up_to: JobId,
 }
 
 impl Stretch {
     /// The jobs after one of them, or all.
-    pub fn new(schedule_id: Uuid, after: Option<Uuid>) -> Stretch {
+    pub fn new(schedule_id: ScheduleId, after: Option<JobId>) -> Stretch {
         Stretch {
             schedule_id,
-            after: after.unwrap_or(Uuid::from_bytes([0; 16])),
-            up_to: Uuid::from_bytes([255; 16]),
+            after: after.unwrap_or(JobId::least()),
+            up_to: JobId::greatest(),
         }
     }
 }
 
 /// The schedules and bounds of stretches, as statements take them.
-pub fn columns(stretches: &[Stretch]) -> [Vec<Uuid>; 3] {
-    let column = |read: fn(&Stretch) -> Uuid| stretches.iter().map(read).collect();
-    [
-        column(|it| it.schedule_id),
-        column(|it| it.after),
-        column(|it| it.up_to),
-    ]
+pub fn columns(stretches: &[Stretch]) -> (Vec<ScheduleId>, Vec<JobId>, Vec<JobId>) {
+    let job_ids = |read: fn(&Stretch) -> JobId| stretches.iter().map(read).collect();
+    (
+        stretches.iter().map(|it| it.schedule_id).collect(),
+        job_ids(|it| it.after),
+        job_ids(|it| it.up_to),
+    )
 }
 
 const LOCK_JOBS: &str = include_str!("lock_jobs.sql");
@@ -86,7 +86,7 @@ const LOCK_JOBS: &str = include_str!("lock_jobs.sql");
 /// Locks jobs of the stretches, `limit` at most and in order, and passes over those that another session holds. Each
 /// comes with the place of its stretch.
 pub fn lock_jobs(stretches: &[Stretch], limit: usize) -> Result<Vec<(usize, Job)>> {
-    let [schedules, after, up_to] = columns(stretches);
+    let (schedules, after, up_to) = columns(stretches);
     let args = [
         schedules.into(),
         after.into(),
@@ -102,7 +102,7 @@ const LOCK_JOBS_BY_ID: &str = include_str!("lock_jobs_by_id.sql");
 
 /// Locks jobs in whatever status, and passes over those that another session holds. `read` gets all columns.
 pub fn lock_jobs_by_id<T>(
-    jobs: Vec<Uuid>,
+    jobs: Vec<JobId>,
     read: impl FnMut(&sql::Row) -> Result<T>,
 ) -> Result<Vec<T>> {
     sql::rows(LOCK_JOBS_BY_ID, &[jobs.into()], read)
@@ -113,7 +113,7 @@ const READ_JOBS: &str = include_str!("read_jobs.sql");
 
 /// How many jobs the stretches have.
 pub fn count_jobs(stretches: &[Stretch]) -> Result<usize> {
-    let [schedules, after, up_to] = columns(stretches);
+    let (schedules, after, up_to) = columns(stretches);
     let args = [schedules.into(), after.into(), up_to.into()];
     let count = sql::row(COUNT_JOBS, &args, |row| sql::get::<i64>(row, "jobs"))?;
     Ok(count.unwrap_or_default() as usize)
@@ -122,7 +122,7 @@ pub fn count_jobs(stretches: &[Stretch]) -> Result<usize> {
 /// The jobs of the stretches, not locked, each with the place of its stretch; where `ticks` has a tick for the stretch, those
 /// for which the ledger does not have it.
 pub fn read_jobs(stretches: &[Stretch], ticks: &[Option<Tick>]) -> Result<Vec<(usize, Job)>> {
-    let [schedules, after, up_to] = columns(stretches);
+    let (schedules, after, up_to) = columns(stretches);
     let ticks: Vec<_> = ticks.iter().map(|tick| tick.map(sql::to_pg)).collect();
     sql::rows(
         READ_JOBS,

@@ -2,15 +2,16 @@
 
 use crate::calendar::Tick;
 use crate::error::{Result, concurrent_change, violates};
+use crate::id::{ExecutionId, JobId, WorkspaceId};
 use crate::{execution, sql};
+use pgrx::PgSqlErrorCode;
 use pgrx::datum::TimestampWithTimeZone;
-use pgrx::{PgSqlErrorCode, Uuid};
 use std::collections::HashMap;
 
 /// What is to be written for one job.
 pub struct JobWork {
-    pub job_id: Uuid,
-    pub workspace_id: Uuid,
+    pub job_id: JobId,
+    pub workspace_id: WorkspaceId,
     /// In ascending order.
     pub run: Vec<Tick>,
     /// The first and the last of the missed ticks that its catchup_policy drops.
@@ -50,7 +51,7 @@ pub enum Origin {
 /// Writes the ticks of jobs that the ledger does not have, and tells the workers of what is due. The caller holds the jobs'
 /// row locks.
 fn write_ticks<'a>(
-    of_jobs: impl Iterator<Item = (Uuid, &'a [Tick])>,
+    of_jobs: impl Iterator<Item = (JobId, &'a [Tick])>,
     origin: Origin,
 ) -> Result<Written> {
     let (mut jobs, mut ticks, mut is_first, mut is_last) = (vec![], vec![], vec![], vec![]);
@@ -86,7 +87,7 @@ fn write_ticks<'a>(
                     skipped: sql::get(row, "skipped")?,
                 };
                 Ok((
-                    sql::get::<Uuid>(row, "workspace_id")?,
+                    sql::get::<WorkspaceId>(row, "workspace_id")?,
                     sql::get_opt::<TimestampWithTimeZone>(row, "first_run_at")?,
                 ))
             })
@@ -135,7 +136,7 @@ const MAX_ISOLATED: u32 = 50;
 
 /// How many jobs of each workspace have failed in a call.
 #[derive(Default)]
-pub struct Failures(HashMap<Uuid, u32>);
+pub struct Failures(HashMap<WorkspaceId, u32>);
 
 /// Writes works in subtransactions: all in one, and if that fails in halves, until the failing jobs stand alone.
 /// `on_failure` gets those, with the error. An interruption ends the call.
@@ -189,9 +190,9 @@ where job_id = $1 and tick_at = any ($2::timestamptz[]) and execution_id is not 
 /// # Errors
 /// `CONCURRENT_CHANGE` where a snapshot is too old to show the ledger as it is.
 pub fn backfill(
-    job_id: Uuid,
+    job_id: JobId,
     ticks: Vec<TimestampWithTimeZone>,
-) -> Result<Vec<(TimestampWithTimeZone, Uuid)>> {
+) -> Result<Vec<(TimestampWithTimeZone, ExecutionId)>> {
     let run: Vec<Tick> = ticks.iter().copied().map(sql::from_pg).collect();
     sql::by_index(|| {
         write_ticks(std::iter::once((job_id, run.as_slice())), Origin::Backfill)?;

@@ -6,9 +6,9 @@ use super::jobs::{Job, lock_jobs_by_id};
 use super::materialise::{Failures, JobWork, write_isolated};
 use crate::calendar::{Tick, timing};
 use crate::error::Result;
+use crate::id::JobId;
 use crate::sql;
 use chrono::{DateTime, Utc};
-use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 use std::collections::{HashMap, HashSet};
 
@@ -49,13 +49,13 @@ select distinct job_id from kronos_internal.owed where job_id = any ($1) and tri
 
 /// Of some jobs, those that have failed alone and owe the tick still. Tried together with others they would make all of
 /// them fail.
-pub fn failing(jobs: Vec<Uuid>) -> Result<HashSet<Uuid>> {
+pub fn failing(jobs: Vec<JobId>) -> Result<HashSet<JobId>> {
     let failing = sql::rows(FAILING, &[jobs.into()], |row| sql::get(row, "job_id"))?;
     Ok(failing.into_iter().collect())
 }
 
 struct Owed {
-    job_id: Uuid,
+    job_id: JobId,
     tick_at: Tick,
     tries: i32,
 }
@@ -118,7 +118,7 @@ pub fn retry(call: &mut Call, at: DateTime<Utc>) -> Result<bool> {
 }
 
 /// Retries the owed ticks of one job, whose row the caller has locked; those that fail stay owed.
-pub fn retry_of(job_id: Uuid, call: &mut Call) -> Result<()> {
+pub fn retry_of(job_id: JobId, call: &mut Call) -> Result<()> {
     let owed = sql::rows(
         "select tick_at, tries from kronos_internal.owed where job_id = $1 order by tick_at for update skip locked",
         &[job_id.into()],
@@ -143,7 +143,7 @@ fn retry_all(owed: &[Owed], call: &mut Call) -> Result<()> {
 
 fn settle_all(owed: &[Owed], call: &mut Call) -> Result<()> {
     let debtors = lock_debtors(owed)?;
-    let mut works: HashMap<Uuid, JobWork> = HashMap::new();
+    let mut works: HashMap<JobId, JobWork> = HashMap::new();
     let (mut settled, mut skipped, mut waiting) = (vec![], vec![], vec![]);
     for tick in owed {
         let key = (tick.job_id, tick.tick_at);
@@ -169,7 +169,7 @@ fn settle_all(owed: &[Owed], call: &mut Call) -> Result<()> {
     let mut works: Vec<JobWork> = works.into_values().collect();
     works.iter_mut().for_each(|work| work.run.sort_unstable());
     works.sort_by_key(|work| (work.workspace_id, work.job_id));
-    let replacing: Vec<Uuid> = works
+    let replacing: Vec<JobId> = works
         .iter()
         .map(|work| work.job_id)
         .filter(|job_id| {
@@ -179,9 +179,9 @@ fn settle_all(owed: &[Owed], call: &mut Call) -> Result<()> {
         })
         .collect();
     let (works, busy) = set_busy_apart(works, replacing)?;
-    let mut unsettled: HashSet<Uuid> = busy.iter().map(|work| work.job_id).collect();
+    let mut unsettled: HashSet<JobId> = busy.iter().map(|work| work.job_id).collect();
     waiting.extend(keys(&busy));
-    let tries: HashMap<(Uuid, Tick), i32> = owed
+    let tries: HashMap<(JobId, Tick), i32> = owed
         .iter()
         .map(|tick| ((tick.job_id, tick.tick_at), tick.tries))
         .collect();
@@ -215,7 +215,7 @@ fn settle_all(owed: &[Owed], call: &mut Call) -> Result<()> {
     settled.retain(|(job_id, _)| !unsettled.contains(job_id));
     for (keys, sqlstate, error, is_alone) in failures {
         let is_last_try =
-            |key: &(Uuid, Tick)| is_alone && tries.get(key).is_some_and(|it| it + 1 >= MAX_TRIES);
+            |key: &(JobId, Tick)| is_alone && tries.get(key).is_some_and(|it| it + 1 >= MAX_TRIES);
         let (given_up, retried): (Vec<_>, Vec<_>) = keys.into_iter().partition(is_last_try);
         let reason = format!("given up after {MAX_TRIES} tries: {sqlstate} {error}");
         settled.extend(&given_up);
@@ -227,16 +227,16 @@ fn settle_all(owed: &[Owed], call: &mut Call) -> Result<()> {
     postpone(&waiting)
 }
 
-fn keys(works: &[JobWork]) -> impl Iterator<Item = (Uuid, Tick)> {
+fn keys(works: &[JobWork]) -> impl Iterator<Item = (JobId, Tick)> {
     works
         .iter()
         .flat_map(|work| work.run.iter().map(|tick| (work.job_id, *tick)))
 }
 
 /// Locks the jobs of owed ticks, and passes over those that another session holds. Retired jobs are locked too.
-fn lock_debtors(owed: &[Owed]) -> Result<HashMap<Uuid, Debtor>> {
-    let jobs: HashSet<Uuid> = owed.iter().map(|tick| tick.job_id).collect();
-    let jobs: Vec<Uuid> = jobs.into_iter().collect();
+fn lock_debtors(owed: &[Owed]) -> Result<HashMap<JobId, Debtor>> {
+    let jobs: HashSet<JobId> = owed.iter().map(|tick| tick.job_id).collect();
+    let jobs: Vec<JobId> = jobs.into_iter().collect();
     let debtors = lock_jobs_by_id(jobs, |row| {
         let job = Job::read(row)?;
         Ok((
@@ -253,7 +253,7 @@ fn lock_debtors(owed: &[Owed]) -> Result<HashMap<Uuid, Debtor>> {
     Ok(debtors.into_iter().collect())
 }
 
-fn arrays(keys: impl Iterator<Item = (Uuid, Tick)>) -> (Vec<Uuid>, Vec<TimestampWithTimeZone>) {
+fn arrays(keys: impl Iterator<Item = (JobId, Tick)>) -> (Vec<JobId>, Vec<TimestampWithTimeZone>) {
     keys.map(|(job_id, tick_at)| (job_id, sql::to_pg(tick_at)))
         .unzip()
 }
@@ -261,7 +261,7 @@ fn arrays(keys: impl Iterator<Item = (Uuid, Tick)>) -> (Vec<Uuid>, Vec<Timestamp
 const RECORD_FAILURE: &str = include_str!("record_failure.sql");
 
 fn record_failure(
-    ticks: &[(Uuid, Tick)],
+    ticks: &[(JobId, Tick)],
     sqlstate: &str,
     error: &str,
     is_alone: bool,
@@ -283,7 +283,7 @@ fn record_failure(
 const SKIP: &str = include_str!("skip_owed.sql");
 
 /// Writes ledger rows for ticks that will never run, with the reason.
-pub fn skip(ticks: &[((Uuid, Tick), String)]) -> Result<()> {
+pub fn skip(ticks: &[((JobId, Tick), String)]) -> Result<()> {
     if ticks.is_empty() {
         return Ok(());
     }
@@ -297,7 +297,7 @@ delete from kronos_internal.owed o
 using unnest($1::uuid[], $2::timestamptz[]) s (job_id, tick_at)
 where o.job_id = s.job_id and o.tick_at = s.tick_at";
 
-fn settle(ticks: &[(Uuid, Tick)]) -> Result<()> {
+fn settle(ticks: &[(JobId, Tick)]) -> Result<()> {
     if ticks.is_empty() {
         return Ok(());
     }
@@ -312,7 +312,7 @@ set next_try_at = clock_timestamp() + interval '10 milliseconds'
 from unnest($1::uuid[], $2::timestamptz[]) w (job_id, tick_at)
 where o.job_id = w.job_id and o.tick_at = w.tick_at";
 
-fn postpone(ticks: &[(Uuid, Tick)]) -> Result<()> {
+fn postpone(ticks: &[(JobId, Tick)]) -> Result<()> {
     if ticks.is_empty() {
         return Ok(());
     }

@@ -3,17 +3,17 @@
 use super::due::DueTicks;
 use crate::calendar::{Timing, timing};
 use crate::error::Result;
+use crate::id::{JobId, ScheduleId};
 use crate::sql;
 use chrono::{DateTime, Duration, Utc};
-use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 use std::rc::Rc;
 
 /// A schedule that is due.
 pub struct Due {
-    pub schedule_id: Uuid,
+    pub schedule_id: ScheduleId,
     /// The last job that the pass has handled, if it is under way.
-    pub pass_job_id: Option<Uuid>,
+    pub pass_job_id: Option<JobId>,
     timing: Rc<Timing>,
     pass_until: DateTime<Utc>,
     /// Its ticks up to here are handled.
@@ -30,7 +30,7 @@ const CLOCK_TOLERANCE: Duration = Duration::seconds(1);
 pub fn lock_due(
     until: DateTime<Utc>,
     limit: usize,
-    unreadable: &mut Vec<Uuid>,
+    unreadable: &mut Vec<ScheduleId>,
 ) -> Result<Vec<Due>> {
     let args = [
         sql::to_pg(until).into(),
@@ -39,7 +39,7 @@ pub fn lock_due(
         (limit as i64).into(),
     ];
     let due = sql::rows(LOCK_DUE, &args, |row| {
-        let schedule_id: Uuid = sql::get(row, "schedule_id")?;
+        let schedule_id: ScheduleId = sql::get(row, "schedule_id")?;
         let (cron, timezone): (String, String) =
             (sql::get(row, "cron")?, sql::get(row, "timezone")?);
         let Ok(timing) = timing(&cron, &timezone) else {
@@ -65,11 +65,11 @@ pub fn lock_due(
 
 /// How far a batch has brought a schedule.
 pub struct Progress {
-    schedule_id: Uuid,
+    schedule_id: ScheduleId,
     next_tick_at: Option<DateTime<Utc>>,
     ticked_until: Option<DateTime<Utc>>,
     pass_until: Option<DateTime<Utc>>,
-    pass_job_id: Option<Uuid>,
+    pass_job_id: Option<JobId>,
 }
 
 impl Progress {
@@ -97,7 +97,7 @@ impl Due {
     }
 
     /// The jobs up to one have their ticks.
-    fn reached(&self, job_id: Uuid) -> Progress {
+    fn reached(&self, job_id: JobId) -> Progress {
         Progress {
             schedule_id: self.schedule_id,
             next_tick_at: None,
@@ -109,7 +109,7 @@ impl Due {
 }
 
 /// The progress of a batch that has handled all jobs up to `end`, or all.
-pub fn progress(due: &[(Due, DueTicks)], end: Option<(usize, Uuid)>) -> Vec<Progress> {
+pub fn progress(due: &[(Due, DueTicks)], end: Option<(usize, JobId)>) -> Vec<Progress> {
     let reached = end.map_or(due.len(), |(place, _)| place);
     let finished = due[..reached].iter().map(|(due, _)| due.finished());
     let last = end.map(|(place, job_id)| due[place].0.reached(job_id));

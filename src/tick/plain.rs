@@ -4,8 +4,8 @@ use super::jobs::{Stretch, columns};
 use crate::calendar::Tick;
 use crate::error::Result;
 use crate::execution::Startable;
+use crate::id::JobId;
 use crate::sql;
-use pgrx::Uuid;
 
 /// What the statement has locked and written.
 #[derive(Default)]
@@ -13,9 +13,9 @@ pub struct Plain {
     pub locked: usize,
     pub executions: i64,
     /// The last of the locked jobs, with the place of its stretch.
-    pub last: Option<(usize, Uuid)>,
+    pub last: Option<(usize, JobId)>,
     /// The locked jobs that are not plain, each with the place of its stretch.
-    pub others: Vec<(usize, Uuid)>,
+    pub others: Vec<(usize, JobId)>,
 }
 
 const WRITE_PLAIN: &str = include_str!("write_plain.sql");
@@ -31,7 +31,7 @@ pub fn write_plain(stretches: &[Stretch], ticks: &[Tick], limit: usize) -> Resul
 }
 
 fn write(stretches: &[Stretch], ticks: &[Tick], limit: usize) -> Result<Plain> {
-    let [schedules, after, up_to] = columns(stretches);
+    let (schedules, after, up_to) = columns(stretches);
     let ticks: Vec<_> = ticks.iter().copied().map(sql::to_pg).collect();
     let args = [
         schedules.into(),
@@ -47,7 +47,7 @@ fn write(stretches: &[Stretch], ticks: &[Tick], limit: usize) -> Result<Plain> {
         plain.locked += sql::get::<i64>(row, "jobs")? as usize;
         plain.executions += sql::get::<i64>(row, "executions")?;
         plain.last = plain.last.max(Some((place, sql::get(row, "last_job_id")?)));
-        let others: Option<Vec<Uuid>> = sql::get_opt(row, "others")?;
+        let others: Option<Vec<JobId>> = sql::get_opt(row, "others")?;
         plain
             .others
             .extend(others.into_iter().flatten().map(|job_id| (place, job_id)));

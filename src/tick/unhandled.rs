@@ -7,9 +7,9 @@ use super::materialise::{JobWork, write};
 use super::owed;
 use crate::calendar::timing;
 use crate::error::Result;
+use crate::id::JobId;
 use crate::sql;
 use chrono::{DateTime, Utc};
-use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 
 const FIND: &str = include_str!("find_unhandled.sql");
@@ -30,7 +30,7 @@ struct Unhandled {
 ///
 /// # Errors
 /// `CONCURRENT_CHANGE` where a snapshot is too old to show the ledger as it is.
-pub fn write_unhandled(job_id: Uuid, until: DateTime<Utc>, leaves_schedule: bool) -> Result<()> {
+pub fn write_unhandled(job_id: JobId, until: DateTime<Utc>, leaves_schedule: bool) -> Result<()> {
     let args = [job_id.into(), sql::to_pg(until).into()];
     let read = |row: &sql::Row| {
         let time = |column| -> Result<DateTime<Utc>> {

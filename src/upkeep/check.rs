@@ -1,10 +1,11 @@
 //! `check`: the invariants of the design, each as a query for what violates it.
 
 use crate::error::Result;
+use crate::id::ScheduleId;
 use crate::pg_cron::{self, EVERY_MINUTE, Entry};
 use crate::schedule::{Faulty, Problem};
 use crate::{schedule, settings, sql};
-use pgrx::{JsonB, Uuid};
+use pgrx::JsonB;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -83,7 +84,7 @@ fn check_entries() -> Result<Vec<Violation>> {
     }
     let schedules = sql::rows(ENTRIES_OF_SCHEDULES, &[], |row| {
         Ok((
-            sql::get::<Uuid>(row, "schedule_id")?,
+            sql::get::<ScheduleId>(row, "schedule_id")?,
             sql::get_opt::<String>(row, "entry_cron")?,
         ))
     })?;
