@@ -9,16 +9,6 @@ use uuid::Uuid;
 /// What the code handles in one batch.
 const BATCH: i64 = 10_000;
 
-/// A server with so many due jobs on one schedule, and the last of them in the order of a pass.
-fn server_with_due_jobs(jobs: i32) -> (Server, Client, Uuid) {
-    let (server, mut session, job_id) = server_with_job();
-    copy_job(&mut session, job_id, jobs - 1);
-    make_yearly_due(&mut session);
-    let last = "select job_id from kronos_internal.jobs order by job_id desc limit 1";
-    let last = session.query_one(last, &[]).unwrap().get(0);
-    (server, session, last)
-}
-
 /// Makes writing a job's execution wait until an advisory lock can be had, which the session holds.
 fn hold_executions_of(session: &mut Client, job_id: Uuid) {
     session
@@ -66,7 +56,7 @@ fn assert_is_itself(session: &mut Client) {
 // Invariant 4; design 4: bounded batches.
 #[test]
 fn more_jobs_than_a_batch_holds_are_handled_by_one_call_in_several_transactions() {
-    let (_server, mut session, _) = server_with_due_jobs(2 * BATCH as i32 + 1);
+    let (_server, mut session, _) = server_with_due_jobs(2 * BATCH as usize + 1);
     tick(&mut session);
     assert_eq!(executions(&mut session), 2 * BATCH + 1);
     assert_ledger_matches_executions(&mut session);
@@ -78,7 +68,7 @@ fn more_jobs_than_a_batch_holds_are_handled_by_one_call_in_several_transactions(
 // Invariant 4: run_due() is one batch in the caller's transaction.
 #[test]
 fn run_due_handles_one_batch_and_goes_on_where_the_last_one_ended() {
-    let (_server, mut session, _) = server_with_due_jobs(BATCH as i32 + 500);
+    let (_server, mut session, _) = server_with_due_jobs(BATCH as usize + 500);
     let mut transaction = session.transaction().unwrap();
     assert_eq!(run_due(&mut transaction), BATCH);
     transaction.rollback().unwrap();
@@ -95,7 +85,7 @@ fn run_due_handles_one_batch_and_goes_on_where_the_last_one_ended() {
 // Design 4: CallContext.atomic.
 #[test]
 fn call_inside_a_transaction_block_runs_one_batch_that_rolls_back_with_it() {
-    let (_server, mut session, _) = server_with_due_jobs(BATCH as i32 + 500);
+    let (_server, mut session, _) = server_with_due_jobs(BATCH as usize + 500);
     session
         .batch_execute("begin; call kronos.tick(); rollback")
         .unwrap();
@@ -115,7 +105,8 @@ fn call_inside_a_transaction_block_runs_one_batch_that_rolls_back_with_it() {
 // Invariant 4: a crash between batches.
 #[test]
 fn wake_up_that_is_killed_in_its_second_batch_is_continued_there_after_recovery() {
-    let (server, mut session, last) = server_with_due_jobs(BATCH as i32 + 2000);
+    let (server, mut session, ids) = server_with_due_jobs(BATCH as usize + 2000);
+    let last = ids[ids.len() - 1];
     hold_executions_of(&mut session, last);
     let mut waker = server.session();
     let pid = backend_pid(&mut waker);
@@ -170,7 +161,8 @@ fn eight_wake_ups_at_once_share_a_huge_schedule_and_many_small_ones() {
 // Design 4: an error in a later batch leaves the session neither as the owner nor with the first batch undone.
 #[test]
 fn call_that_is_cancelled_or_fails_in_its_second_batch_keeps_the_first_and_the_sessions_role() {
-    let (server, mut session, last) = server_with_due_jobs(BATCH as i32 + 100);
+    let (server, mut session, ids) = server_with_due_jobs(BATCH as usize + 100);
+    let last = ids[ids.len() - 1];
     make_caller(&mut session);
     hold_executions_of(&mut session, last);
     let mut caller = server.session_as("caller");
@@ -213,7 +205,8 @@ fn call_that_is_cancelled_or_fails_in_its_second_batch_keeps_the_first_and_the_s
 // C18: who waits for a wake-up, and for how long.
 #[test]
 fn calls_wait_for_no_wake_up_but_for_the_batch_that_handles_their_job() {
-    let (server, mut session, last) = server_with_due_jobs(BATCH as i32 + 100);
+    let (server, mut session, ids) = server_with_due_jobs(BATCH as usize + 100);
+    let last = ids[ids.len() - 1];
     let first = "select job_id from kronos_internal.jobs order by job_id limit 1";
     let first: Uuid = session.query_one(first, &[]).unwrap().get(0);
     hold_executions_of(&mut session, first);
@@ -320,7 +313,7 @@ fn ticks_do_not_depend_on_the_callers_defaults() {
 // C12: nothing is rolled back for taking long.
 #[test]
 fn tick_that_takes_longer_than_the_roles_statement_timeout_completes() {
-    let (server, mut session, _) = server_with_due_jobs(3 * BATCH as i32);
+    let (server, mut session, _) = server_with_due_jobs(3 * BATCH as usize);
     make_caller(&mut session);
     session
         .batch_execute("alter role caller set statement_timeout = '100ms'")

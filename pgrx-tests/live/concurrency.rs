@@ -1,7 +1,7 @@
 //! Invariants 1 and 2 under load: many sessions, few or many schedules, random rollbacks, both isolation levels.
 
 use crate::domain::*;
-use crate::server::Server;
+use crate::server::{Server, wait_for};
 use postgres::{Client, Error, IsolationLevel};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -303,4 +303,51 @@ fn assert_retryable(error: &Error) {
 /// Distinct expressions, spread over the day.
 fn expression(number: u32) -> String {
     format!("{} {} * * *", number % 60, number / 60)
+}
+
+/// Whatever the isolation level and whichever call comes first, no live job is left on a deleted endpoint.
+#[test]
+fn endpoint_is_not_deleted_under_a_job_that_is_being_created() {
+    let server = Server::start();
+    let mut session = server.session();
+    for level in ["read committed", "repeatable read", "serializable"] {
+        for deletes_first in [true, false] {
+            let workspace = format!("{level} {deletes_first}");
+            make_workspace(&mut session, &workspace);
+            let delete =
+                format!("select kronos.delete_endpoint('hook', workspace => '{workspace}')");
+            let create = format!(
+                "select kronos.create_cron_job('hook', '{YEARLY}', workspace => '{workspace}')"
+            );
+            let (first, second, code) = if deletes_first {
+                (delete, create, "ENDPOINT_NOT_FOUND")
+            } else {
+                (create, delete, "ENDPOINT_IN_USE")
+            };
+            let begin = format!("begin isolation level {level}; select count(*) from kronos.jobs");
+            let (mut one, mut other) = (server.session(), server.session());
+            for caller in [&mut one, &mut other] {
+                caller.batch_execute(&begin).unwrap();
+            }
+            one.batch_execute(&first).unwrap();
+            let pid = backend_pid(&mut other);
+            let error = std::thread::scope(|scope| {
+                let later = scope.spawn(move || other.batch_execute(&format!("{second}; commit")));
+                wait_for("the second call to wait for the first", || {
+                    is_waiting(&mut session, pid)
+                });
+                one.batch_execute("commit").unwrap();
+                later.join().unwrap().expect_err("only one of them can be")
+            });
+            let error = db_error(&error);
+            let is_named = error.detail().is_some_and(|detail| detail.contains(code));
+            assert!(
+                is_named || error.code().code() == "40001",
+                "{workspace}: {error:?}"
+            );
+        }
+    }
+    let orphans = "select count(*) from kronos_internal.jobs j join kronos_internal.endpoints e using (endpoint_id)
+                   where j.status <> 'RETIRED' and e.deleted_at is not null";
+    assert_eq!(count(&mut session, orphans), 0);
 }

@@ -214,6 +214,17 @@ pub fn server_with_job() -> (Server, Client, Uuid) {
     (server, session, job_id)
 }
 
+/// A server on which so many jobs of one schedule are due, and their ids in the order of a pass.
+pub fn server_with_due_jobs(jobs: usize) -> (Server, Client, Vec<Uuid>) {
+    let (server, mut session, job_id) = server_with_job();
+    copy_job(&mut session, job_id, jobs as i32 - 1);
+    make_yearly_due(&mut session);
+    let ids = "select job_id from kronos_internal.jobs order by job_id";
+    let rows = session.query(ids, &[]).unwrap();
+    let ids = rows.iter().map(|row| row.get(0)).collect();
+    (server, session, ids)
+}
+
 /// Enqueues one-shots on `hook`.
 pub fn enqueue(session: &mut impl GenericClient, count: i32) {
     let statement = "select count(*) from kronos.enqueue_many(

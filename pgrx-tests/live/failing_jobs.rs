@@ -5,15 +5,6 @@ use crate::server::Server;
 use postgres::Client;
 use uuid::Uuid;
 
-fn server_with_due_jobs(jobs: usize) -> (Server, Client, Vec<Uuid>) {
-    let server = Server::start();
-    let mut session = server.session();
-    make_acme(&mut session);
-    let ids = (0..jobs).map(|_| create(&mut session, YEARLY)).collect();
-    make_yearly_due(&mut session);
-    (server, session, ids)
-}
-
 /// The jobs of owed ticks with SQLSTATE and error, as check() shows them.
 fn shown_by_check(session: &mut Client) -> Vec<(String, String, String)> {
     let statement = "select detail->>'job_id', detail->>'sqlstate', detail->>'error'

@@ -6,15 +6,6 @@ use postgres::{Client, Transaction};
 use std::thread;
 use uuid::Uuid;
 
-fn server_with_due_jobs(jobs: usize) -> (Server, Client, Vec<Uuid>) {
-    let server = Server::start();
-    let mut session = server.session();
-    make_acme(&mut session);
-    let ids = (0..jobs).map(|_| create(&mut session, YEARLY)).collect();
-    make_yearly_due(&mut session);
-    (server, session, ids)
-}
-
 /// The version that each of a job's ticks was written for.
 fn versions(session: &mut Client, job_id: Uuid) -> Vec<i32> {
     let statement = "select version from kronos.ticks where job_id = $1 order by tick_at";
