@@ -58,6 +58,12 @@ mod tests {
             backfill("tick_from => '2026-01-01', tick_before => '2026-01-04'"),
             "02 09:00 CREATE, 03 09:00 CREATE"
         );
+        // Past its end a job is live until upkeep retires it.
+        run("update kronos_internal.jobs set ends_at = '2026-01-06 09:00+00'");
+        assert_eq!(
+            backfill("tick_from => '2026-01-03', tick_before => '2026-01-10'"),
+            "03 09:00 EXISTS, 04 09:00 CREATE, 05 09:00 CREATE"
+        );
     }
 
     #[pg_test]
@@ -70,6 +76,38 @@ mod tests {
         assert_eq!(
             backfill("tick_from => '2026-01-01', tick_before => '2026-01-04'"),
             "02 09:00 CREATE, 03 09:00 CREATE"
+        );
+    }
+
+    /// The ledger keeps by when a row was recorded: a backfill of old ticks is not forgotten at once.
+    #[pg_test]
+    fn backfill_of_old_ticks_outlives_prune() {
+        make_acme();
+        let job_id = create("'0 9 * * *', name => 'report'");
+        run("update kronos_internal.jobs set created_at = now() - interval '1 year'");
+        let range = "tick_from => '2026-01-01', tick_before => '2026-01-03'";
+        assert_eq!(backfill(range), "01 09:00 CREATE, 02 09:00 CREATE");
+        run(&format!(
+            "insert into kronos_internal.ticks (job_id, tick_at, workspace_id, version, reason, recorded_at)
+             select job_id, '2025-12-01 09:00+00', workspace_id, 1, 'it was down', '2025-12-01 09:00+00'
+             from kronos_internal.jobs where job_id = '{job_id}'"
+        ));
+        for (from, days) in [("2025-12-01", 60), ("2025-12-02", 1)] {
+            run(&format!(
+                "insert into kronos_internal.dropped_ticks (job_id, from_tick_at, to_tick_at, workspace_id, version, reason, recorded_at)
+                 select job_id, '{from}', '{from}', workspace_id, 1, 'down', now() - interval '{days} days'
+                 from kronos_internal.jobs"
+            ));
+        }
+        assert_eq!(count("select ticks from kronos.prune()"), 2);
+        assert_eq!(
+            backfill(&range.replace("2026-01-01", "2025-12-01")),
+            "01 09:00 EXISTS, 02 09:00 EXISTS",
+            "ticks before are below the floor"
+        );
+        assert_eq!(
+            text("select string_agg(outcome, ' ' order by tick_at) from kronos.ticks"),
+            "DROPPED RUN RUN"
         );
     }
 

@@ -1,7 +1,7 @@
 #[pgrx::pg_schema]
 mod tests {
     use crate::calendar::{CronExpr, Timing, Zone, entry_for};
-    use crate::in_server::text;
+    use crate::in_server::{count, text};
     use crate::sql;
     use chrono::{DateTime, Datelike, Duration, Timelike, Utc};
     use pgrx::prelude::*;
@@ -617,6 +617,26 @@ mod tests {
             ticks("0 12 $ 2 mon", "UTC", "2026-02-20", 2),
             "2026-02-23 12:00:00, 2026-02-28 12:00:00"
         );
+    }
+
+    /// Defects C23 and F14: an instant at the edge of what PostgreSQL knows was XX000.
+    #[pg_test]
+    fn next_ticks_after_any_instant_are_none_or_later() {
+        for cron in ["1 seconds", "0 9 * * *", "*/5 * * * 1"] {
+            for zone in ["UTC", "Europe/Berlin"] {
+                for after in [
+                    "-infinity",
+                    "4714-11-24 00:00+00 BC",
+                    "294276-12-31",
+                    "infinity",
+                ] {
+                    let earlier = format!(
+                        "select count(*) from kronos.next_ticks('{cron}', '{zone}', '{after}') t where t <= '{after}'"
+                    );
+                    assert_eq!(count(&earlier), 0, "{cron} {zone} {after}");
+                }
+            }
+        }
     }
 
     #[pg_test]

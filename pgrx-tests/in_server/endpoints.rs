@@ -1,6 +1,6 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{assert_code, make_acme, run, text};
+    use crate::in_server::{assert_code, count, create, make_acme, run, text};
     use pgrx::prelude::*;
 
     const COLUMNS: &str = "concat_ws('|', endpoint, endpoint_type, spec, max_attempts, backoff, initial_delay_ms, max_delay_ms,
@@ -44,6 +44,55 @@ mod tests {
         assert_code(
             "select kronos.update_endpoint('f', new_name => 'hook')",
             "ENDPOINT_EXISTS",
+        );
+    }
+
+    #[pg_test]
+    fn endpoint_of_a_live_job_is_not_deleted() {
+        make_acme();
+        run("select kronos.create_endpoint('bus', 'KAFKA')");
+        let job_id = create("'0 9 * * *'");
+        let delete = "select kronos.delete_endpoint('hook')";
+        let told = assert_code(delete, "ENDPOINT_IN_USE");
+        assert_eq!(told.detail["endpoint"], "hook");
+        run(&format!("select kronos.pause_cron_job('{job_id}')"));
+        assert_code(delete, "ENDPOINT_IN_USE");
+        // A version that was replaced is no use.
+        run(&format!(
+            "select kronos.update_cron_job('{job_id}', endpoint => 'bus')"
+        ));
+        run(delete);
+        assert_eq!(
+            text(
+                "select endpoint from kronos.list_job_versions((select job_id from kronos.jobs)) where version = 1"
+            ),
+            "hook"
+        );
+        assert_code("select kronos.delete_endpoint('bus')", "ENDPOINT_IN_USE");
+        assert_eq!(count("select count(*) from kronos.check()"), 0);
+    }
+
+    #[pg_test]
+    fn executions_that_a_cancelled_job_left_outlive_its_endpoint() {
+        make_acme();
+        let job_id = create("'0 9 * * *', input => '{\"a\": 1}'");
+        let execution = text(&format!(
+            "select execution_id::text from kronos.trigger_cron_job('{job_id}')"
+        ));
+        run(&format!("select kronos.cancel_cron_job('{job_id}')"));
+        run("select kronos.delete_endpoint('hook')");
+        // Another endpoint of the name is not that of the execution.
+        run("select kronos.create_endpoint('hook', 'HTTP', '{\"new\": true}')");
+        let claimed = "select concat_ws('|', execution_id, endpoint, endpoint_spec, input, attempt) from kronos.claim_executions('w')";
+        assert_eq!(
+            text(claimed),
+            format!("{execution}|hook|{{}}|{{\"a\": 1}}|1")
+        );
+        assert_eq!(
+            text(&format!(
+                "select status from kronos.fail_execution('{execution}', 1, 'w', 'no')"
+            )),
+            "RETRYING"
         );
     }
 

@@ -186,6 +186,40 @@ mod tests {
         assert_eq!(text(call), first);
     }
 
+    /// A key lasts as long as its workspace keeps executions, from run_at on if that is to come.
+    #[pg_test]
+    fn key_is_free_again_after_the_retention() {
+        make_acme();
+        run("select kronos.set_retention('2 days')");
+        let call = |arguments: &str| {
+            text(&format!(
+                "select execution_id::text from kronos.enqueue('hook', {arguments})"
+            ))
+        };
+        let now = "idempotency_key => 'now'";
+        let later = "run_at => '2100-01-01Z', idempotency_key => 'later'";
+        let (first_now, first_later) = (call(now), call(later));
+        let pass_days = |days: i32| {
+            run(&format!(
+                "update kronos_internal.idempotency_keys set expires_at = expires_at - interval '{days} days'"
+            ))
+        };
+        pass_days(1);
+        run("select kronos.prune()");
+        assert_eq!(
+            (call(now), call(later)),
+            (first_now.clone(), first_later.clone())
+        );
+        pass_days(1);
+        let second = call(now);
+        assert_ne!(second, first_now);
+        assert_eq!(call(later), first_later);
+        assert_eq!(call(now), second);
+        pass_days(3);
+        assert_eq!(count("select idempotency_keys from kronos.prune()"), 1);
+        assert_eq!(call(later), first_later);
+    }
+
     #[pg_test]
     fn list_is_enqueued_in_its_order_or_not_at_all() {
         make_acme();

@@ -1,6 +1,6 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{assert_code, count, make_acme, run, text};
+    use crate::in_server::{assert_code, count, create, make_acme, run, text};
     use pgrx::prelude::*;
 
     #[pg_test]
@@ -69,6 +69,44 @@ mod tests {
             ("workspace => 'other'", 0),
         ] {
             let statement = format!("select count(*) from kronos.list_executions({arguments})");
+            assert_eq!(count(&statement), rows, "{arguments}");
+        }
+    }
+
+    #[pg_test]
+    fn lists_of_a_job_are_filtered() {
+        make_acme();
+        let job_id = create("'0 9 * * *', name => 'report'");
+        let other = create("'0 9 * * *'");
+        run(&format!("select kronos.trigger_cron_job('{other}')"));
+        for _ in 0..3 {
+            run(&format!("select kronos.trigger_cron_job('{job_id}')"));
+        }
+        run(&format!(
+            "select kronos.backfill_cron_job('{job_id}', tick_from => '2026-01-01 09:00+00', tick_before => '2026-01-02 09:00+00')"
+        ));
+        run(&format!(
+            "select kronos.cancel_execution(execution_id) from kronos.list_executions('{job_id}', origin => 'TRIGGER', max => 1)"
+        ));
+        for (arguments, rows) in [
+            ("", 4),
+            (", status => 'QUEUED'", 3),
+            (", status => 'CANCELLED'", 1),
+            (", status => 'SUCCEEDED'", 0),
+            (", origin => 'TRIGGER'", 3),
+            (", origin => 'BACKFILL'", 1),
+            (", origin => 'TRIGGER', status => 'CANCELLED'", 1),
+            (", origin => 'BACKFILL', status => 'CANCELLED'", 0),
+            (", endpoint_type => 'HTTP'", 4),
+            (", endpoint_type => 'KAFKA'", 0),
+            (", created_from => now() - interval '1 minute'", 4),
+            (", created_from => now() + interval '1 hour'", 0),
+            (", created_before => now() - interval '1 minute'", 0),
+            (", max => 2", 2),
+        ] {
+            let statement = format!(
+                "select count(*) from kronos.list_executions(job_name => 'report'{arguments})"
+            );
             assert_eq!(count(&statement), rows, "{arguments}");
         }
     }

@@ -360,6 +360,32 @@ mod tests {
     }
 
     #[pg_test]
+    fn window_includes_its_start_and_excludes_its_end() {
+        make_acme();
+        let first = |window: &str| {
+            text(&format!(
+                "select to_char(next_tick_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') from kronos.create_cron_job('hook', '0 9 * * *', {window})"
+            ))
+        };
+        assert_eq!(
+            first("starts_at => '2090-01-02 09:00Z'"),
+            "2090-01-02 09:00"
+        );
+        assert_eq!(
+            first("starts_at => '2090-01-02 09:00:00.000001Z'"),
+            "2090-01-03 09:00"
+        );
+        assert_eq!(
+            first("starts_at => '2090-01-02Z', ends_at => '2090-01-02 09:00:00.000001Z'"),
+            "2090-01-02 09:00"
+        );
+        assert_code(
+            "select kronos.create_cron_job('hook', '0 9 * * *', starts_at => '2090-01-02Z', ends_at => '2090-01-02 09:00Z')",
+            "NEVER_FIRES",
+        );
+    }
+
+    #[pg_test]
     fn update_with_a_wrong_expected_version_names_the_current_one() {
         make_acme();
         let job_id = create("'0 9 * * *'");
@@ -488,6 +514,11 @@ mod tests {
                 [of_first; 4].join(", ")
             )
         );
+        let other = create("'0 9 * * *'");
+        let created = format!(
+            "select created::text from kronos.trigger_cron_job('{other}', idempotency_key => 'k')"
+        );
+        assert_eq!(text(&created), "true", "a key is its job's");
         assert_code(
             &format!("select kronos.trigger_cron_job('{job_id}', idempotency_key => '')"),
             "INVALID_ARGUMENT",

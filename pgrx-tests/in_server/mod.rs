@@ -13,6 +13,7 @@ mod lifecycle;
 mod listing;
 mod names;
 mod payload_specs;
+mod prune;
 mod workers;
 mod workspaces;
 

@@ -7,7 +7,7 @@ mod tests {
     use crate::endpoint::meter::{self, Stop};
     use crate::endpoint::validator::MAX_STEPS;
     use crate::endpoint::{schema_bounds, validator};
-    use crate::in_server::{Told, assert_code, count, make_acme, run, text};
+    use crate::in_server::{Told, assert_code, count, create, make_acme, run, text};
     use crate::sql::{self, Jsonb};
     use crate::workspace;
     use pgrx::prelude::*;
@@ -272,6 +272,60 @@ mod tests {
         assert!(check(&json!({"id": 1})).is_ok());
         assert!(check_text("e", "{\"id\": 12345678901234567890}").is_ok());
         assert!(check_text("hook", "{\"anything\": 1}").is_ok());
+    }
+
+    #[pg_test]
+    fn every_call_that_stores_an_input_checks_it() {
+        make_endpoint(&json!({"type": "object", "required": ["id"]}));
+        for call in [
+            "enqueue('e')",
+            "enqueue('e', '{}', now() + interval '1 hour', idempotency_key => 'k')",
+            "enqueue_many('[{\"endpoint\": \"e\", \"input\": {\"id\": 1}}, {\"endpoint\": \"e\", \"input\": {}}]')",
+            "create_cron_job('e', '@daily')",
+            "create_cron_jobs('[{\"endpoint\": \"e\", \"cron\": \"0 9 * * *\", \"input\": {}}]')",
+            "apply_crontab('[{\"name\": \"j\", \"endpoint\": \"e\", \"cron\": \"0 9 * * *\", \"input\": {}}]')",
+        ] {
+            let told = assert_code(&format!("select kronos.{call}"), "INVALID_INPUT");
+            assert_eq!(told.detail["payload_spec"], "p", "{call}");
+        }
+        let rows =
+            "select (select count(*) from kronos.executions) + (select count(*) from kronos.jobs)";
+        assert_eq!(count(rows), 0);
+        run("select kronos.enqueue('e', '{\"id\": 1}')");
+    }
+
+    #[pg_test]
+    fn update_of_a_job_must_leave_it_with_a_valid_input() {
+        make_endpoint(&json!({"type": "object", "required": ["id"]}));
+        let job_id = text(
+            "select job_id::text from kronos.create_cron_job('e', '@daily', input => '{\"id\": 1}')",
+        );
+        let update = |job_id: &str, arguments: &str| {
+            format!("select kronos.update_cron_job('{job_id}', {arguments})")
+        };
+        assert_code(&update(&job_id, "input => '{}'"), "INVALID_INPUT");
+        run(
+            "select kronos.update_payload_spec('p', '{\"properties\": {\"id\": {\"minimum\": 5}}}')",
+        );
+        assert_code(&update(&job_id, "cron => '@hourly'"), "INVALID_INPUT");
+        run(&update(
+            &job_id,
+            "cron => '@hourly', input => '{\"id\": 5}'",
+        ));
+        run(&update(&job_id, "cron => '@daily'"));
+        let free = create("'@daily', input => '{\"id\": 1}'");
+        assert_code(&update(&free, "endpoint => 'e'"), "INVALID_INPUT");
+        run(&update(&free, "endpoint => 'e', input => '{\"id\": 6}'"));
+        let versions = "select string_agg(version::text, ' ' order by job_id) from kronos.jobs";
+        assert_eq!(text(versions), "3 2");
+    }
+
+    #[pg_test]
+    fn payload_spec_can_be_deleted_once_no_endpoint_uses_it() {
+        make_endpoint(&json!(false));
+        run("select kronos.update_endpoint('e', payload_spec => '')");
+        run("select kronos.enqueue('e', '[1]')");
+        run("select kronos.delete_payload_spec('p')");
     }
 
     #[pg_test]

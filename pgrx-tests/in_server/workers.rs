@@ -1,6 +1,6 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{assert_code, count, make_acme, run, text};
+    use crate::in_server::{assert_code, count, create, make_acme, run, text};
     use pgrx::prelude::*;
 
     const NOBODYS: &str =
@@ -174,6 +174,112 @@ mod tests {
             ),
             "true"
         );
+    }
+
+    #[pg_test]
+    fn failures_of_a_list_are_retried_unless_they_say_otherwise() {
+        make_acme();
+        run("select kronos.enqueue('hook') from generate_series(1, 3)");
+        run("create temporary table claimed as select * from kronos.claim_executions('w', 3)");
+        let reports = "select string_agg(status, ' ' order by status) from kronos.fail_executions('w',
+             (select jsonb_agg(jsonb_build_object('execution_id', execution_id, 'attempt', attempt, 'error', 'no')
+                               || (array['{}', '{\"retryable\": true}', '{\"retryable\": false}'])[n]::jsonb)
+              from (select *, row_number() over () as n from claimed) c))";
+        assert_eq!(text(reports), "FAILED RETRYING RETRYING");
+        assert_eq!(
+            text("select status_reason from kronos.executions where status = 'FAILED'"),
+            "not retryable"
+        );
+    }
+
+    #[pg_test]
+    fn released_execution_keeps_its_place() {
+        make_acme();
+        run(
+            "select kronos.enqueue('hook', run_at => now() - n * interval '1 minute') from generate_series(1, 3) n",
+        );
+        let first = text("select execution_id::text from kronos.claim_executions('w')");
+        run(&format!(
+            "select kronos.release_execution('{first}', 1, 'w')"
+        ));
+        assert_eq!(
+            text("select execution_id || ' ' || attempt from kronos.claim_executions('w')"),
+            format!("{first} 2")
+        );
+    }
+
+    /// Executions of an ordered job run one at a time, those that belong to no tick included.
+    #[pg_test]
+    fn tick_of_an_ordered_job_waits_for_a_triggered_execution() {
+        make_acme();
+        let job_id = create("'0 9 * * *', overlap_policy => 'queue_one'");
+        run(&format!("select kronos.trigger_cron_job('{job_id}')"));
+        let triggered = text("select execution_id::text from kronos.claim_executions('w')");
+        run(&format!(
+            "insert into kronos_internal.live_executions
+                 (workspace_id, endpoint_id, job_id, version, tick_at, run_at, priority, in_order, origin, status, endpoint_type)
+             select workspace_id, endpoint_id, job_id, version, '2026-01-01', '2026-01-01', priority, true, 'TICK', 'QUEUED', endpoint_type
+             from kronos_internal.jobs where job_id = '{job_id}'"
+        ));
+        let claimed = "select count(*) from kronos.claim_executions('w', 10)";
+        let asleep = "select (kronos.next_wakeup() > now() + interval '50 seconds')::text";
+        assert_eq!(count(claimed), 0);
+        assert_eq!(text(asleep), "true");
+        run(&format!(
+            "select kronos.complete_execution('{triggered}', 1, 'w')"
+        ));
+        assert_eq!(text(asleep), "false");
+        assert_eq!(count(claimed), 1);
+    }
+
+    #[pg_test]
+    fn claim_returns_the_input_of_the_executions_version() {
+        make_acme();
+        let job_id = create("'0 9 * * *', input => '1', metadata => '{\"a\": 1}'");
+        let trigger = format!("select kronos.trigger_cron_job('{job_id}')");
+        run(&trigger);
+        run(&format!(
+            "select kronos.update_cron_job('{job_id}', input => '2', metadata => '{{\"a\": 2}}')"
+        ));
+        run(&trigger);
+        let claimed = "select string_agg(concat_ws(' ', version, input, metadata), ', ' order by version) from kronos.claim_executions('w', 2)";
+        assert_eq!(text(claimed), "1 1 {\"a\": 1}, 2 2 {\"a\": 2}");
+    }
+
+    /// C13: inputs of jobs count as those of one-shots do.
+    #[pg_test]
+    fn claim_of_jobs_with_large_inputs_is_bounded() {
+        make_acme();
+        let job_id = create("'0 9 * * *', input => to_jsonb(repeat('x', 250000))");
+        run(&format!(
+            "select kronos.trigger_cron_job('{job_id}') from generate_series(1, 140)"
+        ));
+        let claimed = "select count(*) from kronos.claim_executions('w', 1000)";
+        assert_eq!(count(claimed), 67);
+        run(&format!(
+            "select kronos.update_cron_job('{job_id}', input => '{{}}')"
+        ));
+        assert_eq!(count(claimed), 67, "of an earlier version");
+        assert_eq!(count(claimed), 6);
+    }
+
+    #[pg_test]
+    fn leases_of_other_workspaces_and_types_wake_no_worker() {
+        make_acme();
+        run("select kronos.create_endpoint('bus', 'KAFKA')");
+        claimed();
+        run("select kronos.create_workspace('other')");
+        for (arguments, wakes) in [
+            ("", "true"),
+            ("'{HTTP}'", "true"),
+            ("'{KAFKA}'", "false"),
+            ("'{KAFKA}', all_workspaces => true", "false"),
+            ("all_workspaces => true", "true"),
+            ("workspace => 'other'", "false"),
+        ] {
+            let wakeup = format!("select (kronos.next_wakeup({arguments}) is not null)::text");
+            assert_eq!(text(&wakeup), wakes, "{arguments}");
+        }
     }
 
     #[pg_test]
