@@ -61,8 +61,9 @@ from (select o.job_id, o.version, o.name, o.endpoint_id, o.cron, o.timezone, o.i
       from kronos_internal.jobs c) v
 join kronos_internal.jobs j using (job_id)
 join kronos_internal.workspaces w using (workspace_id)
-join kronos_internal.endpoints e on e.endpoint_id = v.endpoint_id;
+left join kronos_internal.endpoints e on e.endpoint_id = v.endpoint_id;
 comment on view kronos.job_versions is 'Every version of every cron job, the current one included.';
+comment on column kronos.job_versions.endpoint is 'Null for an endpoint that was deleted and has been pruned.';
 comment on column kronos.job_versions.job_name is 'What the job is called now.';
 comment on column kronos.job_versions.name is 'What the job was called in this version.';
 

@@ -109,6 +109,22 @@ mod tests {
             );
             assert_eq!(count(&statement), rows, "{arguments}");
         }
+        let mut pages = vec![];
+        let mut after = String::new();
+        while let [page, cursor] = text(&format!(
+            "select string_agg(execution_id::text, ' ' order by execution_id desc) || ',' || min(cursor)
+             from kronos.list_executions('{job_id}', max => 1{after})"
+        ))
+        .split(',')
+        .collect::<Vec<_>>()[..]
+        {
+            pages.push(page.to_owned());
+            after = format!(", after_cursor => '{cursor}'");
+        }
+        let all = format!(
+            "select string_agg(execution_id::text, ' ' order by execution_id desc) from kronos.executions where job_id = '{job_id}'"
+        );
+        assert_eq!(pages.join(" "), text(&all));
     }
 
     #[pg_test]

@@ -263,6 +263,31 @@ mod tests {
         assert_eq!(count(claimed), 6);
     }
 
+    /// C13: large specs, many small inputs.
+    #[pg_test]
+    fn claim_of_executions_with_large_specs_is_bounded() {
+        make_acme();
+        run(
+            "select kronos.update_endpoint('hook', spec => jsonb_build_object('x', repeat('x', 65000)))",
+        );
+        run("select kronos.enqueue('hook') from generate_series(1, 300)");
+        let claimed = "select count(*) from kronos.claim_executions('w', 1000)";
+        assert_eq!([(); 3].map(|()| count(claimed)), [258, 42, 0]);
+    }
+
+    #[pg_test]
+    fn second_request_to_stop_leaves_the_time_of_the_first() {
+        make_acme();
+        let id = claimed();
+        let stop = format!("select kronos.cancel_execution('{id}', request_stop => true)");
+        let requested = "select stop_requested_at::text from kronos.executions";
+        run(&stop);
+        let first = text(requested);
+        run(&stop);
+        assert_eq!(text(requested), first);
+        assert_ne!(first, "null");
+    }
+
     #[pg_test]
     fn leases_of_other_workspaces_and_types_wake_no_worker() {
         make_acme();

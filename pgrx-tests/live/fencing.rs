@@ -165,7 +165,7 @@ fn heartbeat_extends_a_lease_but_never_beyond_the_time_of_the_attempt() {
     // An attempt whose time is over is not LOST but TIMED_OUT.
     session
         .batch_execute(
-            "update kronos_internal.live_executions set deadline_at = clock_timestamp(), lease_expires_at = clock_timestamp();
+            "update kronos_internal.live_executions set deadline_at = now(), lease_expires_at = now();
              select kronos.expire_leases()",
         )
         .unwrap();

@@ -48,7 +48,8 @@ pub fn next_ticks(
     max: default!(Option<i32>, "5"),
 ) -> Result<SetOfIterator<'static, TimestampWithTimeZone>> {
     let (timing, _) = schedule::parse_timing(needed("cron", cron)?, needed("timezone", timezone)?)?;
-    let after = sql::from_pg(needed("after", after)?);
+    // Ticks before PostgreSQL's first timestamp would all be -infinity.
+    let after = sql::from_pg(needed("after", after)?).max(sql::FIRST_TIMESTAMP);
     let max = needed("max", max)?;
     range("max", max.into(), 0..=MAX_TICKS)?;
     let ticks = std::iter::successors(timing.next_after(after), |tick| {

@@ -4,6 +4,10 @@ use chrono::{DateTime, Utc};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{FromDatum, pg_sys};
 
+/// PostgreSQL's first timestamp: 4714-11-24 BC.
+pub const FIRST_TIMESTAMP: DateTime<Utc> =
+    DateTime::from_timestamp(-210_866_803_200, 0).expect("chrono's years begin earlier");
+
 const POSTGRES_EPOCH_IN_UNIX_MICROS: i64 = 946_684_800_000_000;
 
 /// The clock, now (not the transaction's start).
@@ -38,8 +42,7 @@ pub fn from_pg(timestamp: TimestampWithTimeZone) -> DateTime<Utc> {
 pub fn to_pg(timestamp: DateTime<Utc>) -> TimestampWithTimeZone {
     let micros = if timestamp == DateTime::<Utc>::MAX_UTC {
         i64::MAX
-    } else if timestamp.timestamp() < -210_866_803_200 {
-        // Before 4714-11-24 BC, PostgreSQL's first timestamp.
+    } else if timestamp < FIRST_TIMESTAMP {
         i64::MIN
     } else {
         timestamp.timestamp_micros() - POSTGRES_EPOCH_IN_UNIX_MICROS
