@@ -1,5 +1,5 @@
--- The schemas belong to the extension: one that is there already is an error, since its owner could have put functions
--- into it.
+-- The schemas belong to the extension. A schema of the same name that exists already is an error: its owner could have
+-- put functions into it.
 
 create schema kronos;
 comment on schema kronos is 'Kronos: job scheduling that commits with your data, on top of pg_cron.';

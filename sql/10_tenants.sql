@@ -1,16 +1,16 @@
--- Tenants: workspaces, and what belongs to them alone.
+-- Tenants: workspaces, with their payload specs and endpoints.
 
 set local search_path = pg_catalog, pg_temp;
 
--- PostgreSQL compares intervals by months of 30 days and adds them by the calendar, so '-60000000 months 1800000100 days'
--- passes for 100 days. A duration has neither months nor days: it compares and adds alike.
+-- A duration has neither months nor days, so that comparing it and adding it agree. PostgreSQL compares intervals with
+-- months of 30 days but adds them by the calendar: '-60000000 months 1800000100 days' compares as 100 days.
 create domain kronos_internal.duration as interval
     constraint duration_is_canonical
         check (value >= interval '0' and date_part('year', value) = 0
                and date_part('month', value) = 0 and date_part('day', value) = 0);
 comment on domain kronos_internal.duration is 'A length of time in hours, minutes and seconds: never negative, no days or months.';
 
--- Ids sort by time, so lists and windows of time are read by id alone.
+-- Ids sort by time, so a list or a range of time is read by id alone.
 create function kronos.uuid_v7_at(at timestamptz) returns uuid
 language sql
 immutable strict parallel safe
@@ -48,7 +48,7 @@ create table kronos_internal.payload_specs (
 );
 comment on table kronos_internal.payload_specs is 'A JSON Schema that inputs must satisfy.';
 comment on column kronos_internal.payload_specs.revision_id is
-    'Changes with the schema, so that no session uses a compiled schema that is out of date.';
+    'Changes whenever the schema changes, so that no session uses an outdated compiled schema.';
 
 create table kronos_internal.endpoints (
     endpoint_id uuid primary key default kronos.uuid_v7(),
@@ -90,14 +90,14 @@ create index endpoints_by_type on kronos_internal.endpoints (workspace_id, endpo
 create index endpoints_by_payload_spec on kronos_internal.endpoints (payload_spec_id) where payload_spec_id is not null;
 comment on table kronos_internal.endpoints is 'Where executions run: a type, its spec, and how failures are retried.';
 comment on column kronos_internal.endpoints.attempt_timeout is
-    'The longest that one attempt may take; heartbeats do not extend its lease beyond.';
+    'The longest that one attempt may take. Heartbeats do not extend its lease past this.';
 comment on column kronos_internal.endpoints.deleted_at is
     'A deleted endpoint stays for its history and its unfinished executions until prune() removes it.';
 comment on column kronos_internal.endpoints.is_live is
-    'Live jobs refer to it, so PostgreSQL refuses to delete an endpoint in use.';
+    'Live jobs reference this column, so PostgreSQL refuses to delete an endpoint that is in use.';
 
--- The delay after an execution's n-th failed attempt, before jitter. The two forms of backoff are those of AWS's
--- "Exponential Backoff and Jitter"; the exponent is capped so that the power stays finite.
+-- The delay after an execution's n-th failed attempt, before jitter; see AWS's "Exponential Backoff and Jitter". The
+-- exponent is capped so that the power stays finite.
 create function kronos.retry_delay(backoff text, initial_delay_ms bigint, max_delay_ms bigint, failed_attempts integer)
 returns interval
 language sql

@@ -28,13 +28,13 @@ comment on column kronos_internal.schedules.next_tick_at is 'The first tick that
 comment on column kronos_internal.schedules.ticked_until is
     'Every tick up to this instant has been handled. If it lies in the future, the clock was ahead when it was written.';
 comment on column kronos_internal.schedules.pass_until is
-    'The pass under way handles the ticks up to this instant, and judges by it which ticks were missed. Null between passes.';
-comment on column kronos_internal.schedules.pass_job_id is 'The last job that the pass under way has handled, in the order of job_id.';
+    'The current pass handles ticks up to this instant. Ticks more than five minutes before it are missed. Null between passes.';
+comment on column kronos_internal.schedules.pass_job_id is 'The last job that the current pass has handled. A pass handles jobs in the order of job_id.';
 comment on column kronos_internal.schedules.slot is
-    'The number of its own pg_cron entry: 1 to kronos.max_entries, or 10001 to 10060 for schedules of seconds. Null: upkeep''s entry of every minute wakes it.';
-comment on column kronos_internal.schedules.entry_cron is 'The expression of its pg_cron entry, in pg_cron''s time zone.';
+    'The number of the schedule''s own pg_cron entry: 1 to kronos.max_entries, or 10001 to 10060 for schedules of seconds. Null: upkeep''s entry wakes the schedule every minute.';
+comment on column kronos_internal.schedules.entry_cron is 'The cron expression of the schedule''s own pg_cron entry, in pg_cron''s time zone.';
 comment on column kronos_internal.schedules.revision is
-    'Raised by a session that meant to delete the row and found it in use, so that a session with an older snapshot cannot decide the same question.';
+    'Incremented by a session that found the schedule still in use and kept it. A session with an older snapshot then fails instead of deleting the schedule.';
 
 create table kronos_internal.jobs (
     job_id uuid primary key default kronos.uuid_v7(),
@@ -100,10 +100,10 @@ create index jobs_declared on kronos_internal.jobs (workspace_id, declared_by)
 comment on table kronos_internal.jobs is
     'A cron job in its current version. An update archives the version in job_versions and changes this row in place.';
 comment on column kronos_internal.jobs.declared_by is
-    'The set of apply_crontab() that declares it; the job retires when the set no longer declares it.';
-comment on column kronos_internal.jobs.version_since is 'The instant at which this version began.';
+    'The apply_crontab() set that declares the job. The job retires when the set no longer declares it.';
+comment on column kronos_internal.jobs.version_since is 'When this version began.';
 comment on column kronos_internal.jobs.active_since is
-    'The instant at which the job was created or last resumed: it has the ticks that come due later.';
+    'When the job was created or last resumed. The job has only the ticks after this instant.';
 comment on column kronos_internal.jobs.ledger_from is
     'Ledger rows before this instant have been pruned. No tick before it is ever materialised again.';
 
@@ -141,12 +141,12 @@ create table kronos_internal.ticks (
     constraint ticks_skipped_has_reason check ((execution_id is null) = (reason is not null))
 );
 comment on table kronos_internal.ticks is
-    'The ledger: what became of each (job, tick). Only a session that holds the job''s row lock writes it, and no row is ever updated.';
+    'The ledger: the outcome of each (job, tick). Only a session that holds the job''s row lock writes to it, and no row is ever updated.';
 comment on column kronos_internal.ticks.execution_id is 'The execution that runs the tick; null for a tick that was skipped.';
 comment on column kronos_internal.ticks.reason is 'Why the tick was skipped.';
 
--- With jitter an execution starts within it after its tick, always at the same instant for a job and a tick: 32 bits of
--- PostgreSQL's hash of both are taken as a fraction.
+-- Adds a fraction of the jitter to the tick. The fraction is 32 bits of PostgreSQL's hash of the job and the tick, so
+-- the same tick of a job always gets the same run_at.
 create function kronos_internal.run_at(job_id uuid, tick_at timestamptz, jitter interval)
 returns timestamptz
 language sql
@@ -170,7 +170,7 @@ create table kronos_internal.dropped_ticks (
     constraint dropped_ticks_range_not_empty check (from_tick_at <= to_tick_at)
 );
 comment on table kronos_internal.dropped_ticks is
-    'Missed ticks that a catchup_policy dropped: one row per job and outage, whatever the number of ticks. backfill_cron_job() can still run them.';
+    'Missed ticks that a catchup_policy dropped: one row per job and outage, however many ticks there were. backfill_cron_job() can still run them.';
 
 create table kronos_internal.owed (
     job_id uuid not null,
@@ -185,7 +185,7 @@ create table kronos_internal.owed (
 );
 create index owed_by_next_try on kronos_internal.owed (next_try_at);
 comment on table kronos_internal.owed is
-    'Ticks that a wake-up could not write: another transaction held the job (error is null), or writing failed. Later wake-ups retry them. Only tick() inserts here.';
+    'Ticks that a wake-up could not write: another transaction had locked the job (error is null), or writing failed. Later wake-ups retry them. Only tick() inserts rows.';
 
 select pg_catalog.pg_extension_config_dump('kronos_internal.schedules', '');
 select pg_catalog.pg_extension_config_dump('kronos_internal.jobs', '');

@@ -1,8 +1,8 @@
--- Executions: the live ones, their history, and what was tried and logged. Live and finished executions stand apart, so
--- that no claim pays for history. One statement writes here for several workspaces: these tables have no foreign keys,
--- since a foreign key's check waits for whoever changes the referenced row. Nor do the live table and the history have CHECK
--- constraints: PostgreSQL parses their stored text at each statement, which was 40 of the 67 µs of an INSERT. kronos.check()
--- looks for live rows that contradict themselves.
+-- Executions: live executions, history, attempts and logs. Live and finished executions have separate tables, so that
+-- claims do not pay for history. These tables have no foreign keys: one statement writes for several workspaces, and a
+-- foreign key check would wait for any transaction that changes the referenced row. live_executions and history have no
+-- CHECK constraints either: PostgreSQL parses their stored text for each statement, which took 40 of the 67 µs of an
+-- INSERT. kronos.check() reports live rows that contradict themselves.
 
 set local search_path = pg_catalog, pg_temp;
 
@@ -36,21 +36,21 @@ create index live_executions_waiting
 create index live_executions_running on kronos_internal.live_executions (lease_expires_at) where status = 'RUNNING';
 create index live_executions_by_job on kronos_internal.live_executions (job_id) where job_id is not null;
 comment on table kronos_internal.live_executions is
-    'Executions that wait or run. The attempt that runs is columns of its execution: worker_id, started_at, deadline_at, lease_expires_at.';
+    'Executions that wait or run. The columns worker_id, started_at, deadline_at and lease_expires_at describe the running attempt.';
 comment on column kronos_internal.live_executions.job_id is 'The job; null for a one-shot.';
-comment on column kronos_internal.live_executions.input is 'The input of a one-shot. An execution of a job has the input of its version.';
+comment on column kronos_internal.live_executions.input is 'The input of a one-shot; null for an execution of a job, which uses the input of its job version.';
 comment on column kronos_internal.live_executions.in_order is
-    'It starts only when no earlier tick of the job is unfinished and no execution of the job runs.';
+    'The execution starts only when no earlier tick of its job is unfinished and no execution of its job is running.';
 comment on column kronos_internal.live_executions.status is
     'PENDING (written before its run_at), QUEUED, RUNNING, or RETRYING (waits for run_at after a failed attempt).';
 comment on column kronos_internal.live_executions.attempt is
-    'The number of its last attempt, from 1. With worker_id it fences off a worker that has lost its lease.';
+    'The number of the last attempt, from 1. Together with worker_id it fences off a worker that has lost its lease.';
 comment on column kronos_internal.live_executions.failed_attempts is
-    'The attempts that count against max_attempts: those that failed or whose lease expired.';
-comment on column kronos_internal.live_executions.stop_requested_at is 'Since when its worker is asked to stop.';
+    'How many attempts count against max_attempts: attempts that failed or whose lease expired.';
+comment on column kronos_internal.live_executions.stop_requested_at is 'When the worker was first asked to stop.';
 
--- The only changes of status within the table: an execution that waits starts (to RUNNING), and one that runs waits again (to
--- QUEUED or RETRYING). The function is in Rust and has no WHEN before it, whose text PostgreSQL would parse at each statement.
+-- The table allows two changes of status: a waiting execution starts (RUNNING), and a running execution waits again
+-- (QUEUED or RETRYING). The function is in Rust and has no WHEN: PostgreSQL would parse the text of WHEN for each statement.
 create function kronos_internal.refuse_transition() returns trigger
 language c as 'MODULE_PATHNAME', 'refuse_transition_wrapper';
 create trigger live_executions_transitions before update of status on kronos_internal.live_executions
@@ -102,7 +102,7 @@ create table kronos_internal.attempts (
     constraint attempts_outcome_known check (outcome in ('FAILED', 'RELEASED', 'LOST', 'TIMED_OUT'))
 );
 comment on table kronos_internal.attempts is
-    'The attempts that did not finish their execution. The last attempt is columns of history.';
+    'Attempts that did not finish their execution. An attempt that did is stored in history.';
 comment on column kronos_internal.attempts.outcome is
     'FAILED, RELEASED (given back, not counted), LOST (the lease expired), TIMED_OUT (the lease expired at deadline_at).';
 
@@ -130,10 +130,10 @@ create table kronos_internal.idempotency_keys (
 );
 create index idempotency_keys_by_expiry on kronos_internal.idempotency_keys (expires_at);
 comment on table kronos_internal.idempotency_keys is
-    'What a request with an idempotency key made. The row outlives the move of an execution to history.';
+    'Which job or execution a request with an idempotency key created. The row stays when the execution moves to history.';
 comment on column kronos_internal.idempotency_keys.scope is
     'The kind of request: create_cron_job, enqueue, or trigger_cron_job and the job''s id.';
-comment on column kronos_internal.idempotency_keys.made_id is 'The job or the execution.';
+comment on column kronos_internal.idempotency_keys.made_id is 'The id of the created job or execution.';
 
 create type kronos.enqueued_execution as (
     execution_id uuid,
@@ -142,7 +142,7 @@ create type kronos.enqueued_execution as (
     created boolean
 );
 comment on type kronos.enqueued_execution is
-    'The execution of a request. created is false for an execution that an earlier request with the same idempotency key made.';
+    'The execution of a request. created is false if an earlier request with the same idempotency key created the execution.';
 
 create type kronos.created_job as (
     job_id uuid,
@@ -155,7 +155,7 @@ create type kronos.created_job as (
     created boolean
 );
 comment on type kronos.created_job is
-    'The job of a request. created is false for a job that was there: made by an earlier request with the same idempotency key, or found by if_not_exists.';
+    'The job of a request. created is false if the job existed already: an earlier request with the same idempotency key created it, or if_not_exists found it.';
 
 create type kronos.claimed_execution as (
     execution_id uuid,
@@ -177,7 +177,7 @@ create type kronos.claimed_execution as (
     lease_expires_at timestamptz,
     deadline_at timestamptz
 );
-comment on type kronos.claimed_execution is 'All that a worker needs to run an execution.';
+comment on type kronos.claimed_execution is 'Everything that a worker needs to run an execution.';
 
 create type kronos.execution_report as (
     execution_id uuid,
@@ -191,7 +191,7 @@ create type kronos.execution_report as (
     held_attempt integer
 );
 comment on type kronos.execution_report is
-    'What became of one execution that a worker reports. accepted is false if the worker does not hold it: then status, held_by and held_attempt say how it stands (all null: there is no such execution), and nothing was changed.';
+    'The result of a worker''s report about one execution. accepted is false if the worker does not hold the execution. Then nothing was changed, and status, held_by and held_attempt show its current state (all null: the execution does not exist).';
 
 select pg_catalog.pg_extension_config_dump('kronos_internal.live_executions', '');
 select pg_catalog.pg_extension_config_dump('kronos_internal.history', '');

@@ -1,4 +1,4 @@
--- What upkeep did.
+-- The runs of upkeep.
 
 set local search_path = pg_catalog, pg_temp;
 
@@ -11,8 +11,8 @@ create table kronos_internal.upkeep_runs (
     pruned_rows bigint not null default 0
 );
 comment on table kronos_internal.upkeep_runs is 'The last thousand runs of upkeep().';
-comment on column kronos_internal.upkeep_runs.finished_at is 'Null while it runs, and for a run that an error ended.';
+comment on column kronos_internal.upkeep_runs.finished_at is 'Null while the run is in progress, and for a run that failed.';
 comment on column kronos_internal.upkeep_runs.corrected_ticks is
-    'Schedules whose next tick was not what their rule says: after a change of time zone data or of the clock.';
+    'Schedules whose stored next tick was wrong, after a change of the time zone data or of the clock.';
 
 select pg_catalog.pg_extension_config_dump('kronos_internal.upkeep_runs', '');

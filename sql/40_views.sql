@@ -1,4 +1,4 @@
--- What users read: rows with names in place of ids. Functions return rows of these views.
+-- The views for users, with names in place of ids. Functions return rows of these views.
 
 set local search_path = pg_catalog, pg_temp;
 
@@ -24,7 +24,7 @@ select w.name as workspace, e.name as endpoint, e.endpoint_type, e.spec, e.max_a
 from kronos_internal.endpoints e
 join kronos_internal.workspaces w using (workspace_id)
 left join kronos_internal.payload_specs p using (payload_spec_id);
-comment on view kronos.endpoints is 'The endpoints, also the deleted ones that history still refers to.';
+comment on view kronos.endpoints is 'The endpoints, including deleted endpoints that executions or jobs still refer to.';
 
 create view kronos.jobs as
 select w.name as workspace, j.name as job_name, j.job_id, j.version, j.status, j.cron, j.timezone, e.name as endpoint,
@@ -43,9 +43,9 @@ left join lateral (
         j.cron, j.timezone, greatest(s.ticked_until, j.active_since, j.starts_at - interval '1 microsecond')) as tick_at
 ) n on s.schedule_id is not null;
 comment on view kronos.jobs is 'The cron jobs, each in its current version.';
-comment on column kronos.jobs.next_tick_at is 'The next tick; null if none is to come, or if the job is not active.';
+comment on column kronos.jobs.next_tick_at is 'The next tick; null if there is none or the job is not active.';
 comment on column kronos.jobs.last_tick_at is 'The last tick of the job in the ledger.';
-comment on column kronos.jobs.declared_by is 'The set of apply_crontab() that declares the job.';
+comment on column kronos.jobs.declared_by is 'The apply_crontab() set that declares the job.';
 
 create view kronos.job_versions as
 select w.name as workspace, j.name as job_name, v.job_id, v.version, v.name, v.cron, v.timezone, e.name as endpoint,
@@ -63,9 +63,9 @@ join kronos_internal.jobs j using (job_id)
 join kronos_internal.workspaces w using (workspace_id)
 left join kronos_internal.endpoints e on e.endpoint_id = v.endpoint_id;
 comment on view kronos.job_versions is 'Every version of every cron job, the current one included.';
-comment on column kronos.job_versions.endpoint is 'Null for an endpoint that was deleted and has been pruned.';
-comment on column kronos.job_versions.job_name is 'What the job is called now.';
-comment on column kronos.job_versions.name is 'What the job was called in this version.';
+comment on column kronos.job_versions.endpoint is 'Null if the endpoint was deleted and has been pruned.';
+comment on column kronos.job_versions.job_name is 'The current name of the job.';
+comment on column kronos.job_versions.name is 'The name of the job in this version.';
 
 create view kronos.ticks as
 select w.name as workspace, j.name as job_name, t.tick_at, t.outcome, t.reason, t.job_id, t.version, t.execution_id,
@@ -84,7 +84,7 @@ from (select l.workspace_id, l.job_id, l.version, l.tick_at, l.tick_at as from_t
 join kronos_internal.workspaces w using (workspace_id)
 left join kronos_internal.jobs j on j.job_id = t.job_id;
 comment on view kronos.ticks is
-    'What became of each tick of a job: RUN, SKIPPED (reason says why), OWED (to be written by the next wake-ups), or DROPPED by its catchup_policy: one row for all missed ticks from from_tick_at to tick_at.';
+    'The outcome of each tick of a job: RUN, SKIPPED (see reason), OWED (a later wake-up writes it), or DROPPED by the job''s catchup_policy (one row for all missed ticks from from_tick_at to tick_at).';
 
 create view kronos.executions as
 select w.name as workspace, j.name as job_name, x.execution_id, x.status, x.tick_at, x.run_at, e.name as endpoint,
@@ -112,7 +112,7 @@ left join kronos_internal.job_versions v on v.job_id = x.job_id and v.version = 
 comment on view kronos.executions is
     'Every execution, live or finished, with its last attempt: worker_id, started_at, duration, and output or error.';
 comment on column kronos.executions.origin is
-    'Why it was made: TICK of a schedule, TRIGGER by hand, BACKFILL of a past tick, ENQUEUE of a one-shot.';
+    'Why the execution was created: TICK of a schedule, TRIGGER by hand, BACKFILL of a past tick, ENQUEUE of a one-shot.';
 
 create view kronos.attempts as
 select a.execution_id, a.attempt, a.outcome, a.worker_id, a.started_at, a.finished_at,
@@ -149,10 +149,10 @@ from (select l.workspace_id, l.endpoint_type,
       from kronos_internal.live_executions l
       group by l.workspace_id, l.endpoint_type) q
 join kronos_internal.workspaces w using (workspace_id);
-comment on view kronos.queues is 'What waits and runs, per workspace and endpoint type.';
-comment on column kronos.queues.waiting is 'Executions that are due and that no worker holds.';
-comment on column kronos.queues.delayed is 'Executions whose run_at is to come, not tried yet.';
-comment on column kronos.queues.retrying is 'Executions that wait for their next attempt.';
+comment on view kronos.queues is 'How many executions wait and run, per workspace and endpoint type.';
+comment on column kronos.queues.waiting is 'Executions that are due and not held by a worker.';
+comment on column kronos.queues.delayed is 'Executions not yet tried whose run_at is in the future.';
+comment on column kronos.queues.retrying is 'Executions that wait for run_at after a failed attempt.';
 comment on column kronos.queues.lag is 'How long the oldest waiting execution has been due.';
 
 create view kronos.failing_jobs as
@@ -183,4 +183,4 @@ create type kronos.job_status as (
     p99_duration interval
 );
 comment on type kronos.job_status is
-    'How a job fares. waiting and running are counted now; total, succeeded, failed, skipped and the durations cover the executions and ticks of the last 24 hours. health looks at the last 10 executions of that day that succeeded or failed: IDLE (none), HEALTHY (none failed), FAILING (half or more failed), DEGRADED (some failed).';
+    'The health and recent results of a job. waiting and running count executions now; total, succeeded, failed, skipped and the durations cover the executions and ticks of the last 24 hours. health is judged by the last 10 executions of these 24 hours that succeeded or failed: IDLE (none), HEALTHY (none failed), FAILING (half or more failed), DEGRADED (some failed).';
