@@ -1,17 +1,18 @@
-//! The times of the clock at which a cron expression matches: the calendar arithmetic of the `cron` crate.
+//! The wall-clock times that a cron expression matches. The `cron` crate does the calendar arithmetic.
 
 use super::fields::{Fields, Set};
 use chrono::{DateTime, Datelike, Utc};
 use std::str::FromStr;
 
-/// The times of five fields.
+/// The times that five fields match.
 pub struct Clock {
     pub fields: Fields,
-    // Any of them may match: the `cron` crate knows only "both day fields", and no last day of the month.
+    // A time matches if it matches any of them. One schedule is not enough: the `cron` crate requires both day fields
+    // to match, and has no last day of the month.
     schedules: Vec<Dates>,
 }
 
-/// A schedule of the `cron` crate, on all its days or only on those that are the last of their month.
+/// A schedule of the `cron` crate, on all of its days or only on the last days of months.
 struct Dates {
     schedule: cron::Schedule,
     only_last_day: bool,
@@ -27,7 +28,7 @@ impl Clock {
 
     /// The first matching minute after a wall-clock time (given as if it were UTC); None after the year 2100.
     pub fn next_after(&self, local: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        // The `cron` crate ends there, and overflows near chrono's utmost.
+        // The `cron` crate finds no later times, and overflows near chrono's maximum.
         if local.year() > 2100 {
             return None;
         }
@@ -51,8 +52,8 @@ impl Dates {
     }
 }
 
-/// The `cron` crate's schedules for the same times. Its week days count from 1 = Sunday, and it wants both day fields
-/// to match, so "either" becomes several schedules.
+/// Translates fields to schedules of the `cron` crate. The crate counts week days from 1 = Sunday and requires both day
+/// fields to match, so "either day field" becomes several schedules.
 fn translate(fields: &Fields) -> Vec<Dates> {
     let dates = |days: &str, week_days: &str, only_last_day: bool| {
         let [minutes, hours, months] =
@@ -84,7 +85,7 @@ fn translate(fields: &Fields) -> Vec<Dates> {
     all
 }
 
-/// The values of a set, shifted, as a comma-separated list.
+/// The values of a set, each plus `shift`, as a comma-separated list.
 fn list(set: Set, shift: u32) -> String {
     let values = (0..64).filter(|value| set & 1 << value != 0);
     values

@@ -5,10 +5,11 @@ use super::timing::Timing;
 use chrono::Utc;
 use croner::parser::CronParser;
 
-/// A sentence that says when a schedule ticks; None if the `croner` crate, whose words these are, cannot read it.
+/// A sentence that says when a schedule ticks, in the words of the `croner` crate; None if the crate cannot read the
+/// expression.
 ///
-/// `zone` is how the zone is called there. The crate takes Kronos's dialect but for `$`, which it calls `L`, and is told
-/// how the day fields are to be read.
+/// `zone` is the zone's name in the sentence. The crate reads Kronos's dialect, except that it calls the last day `L`
+/// instead of `$`, and that it must be told how the two day fields combine.
 pub fn describe(timing: &Timing, zone: &str) -> Option<String> {
     let times = match &timing.expr.rule {
         Rule::Seconds(1) => return Some("Every second.".into()),
@@ -23,7 +24,7 @@ pub fn describe(timing: &Timing, zone: &str) -> Option<String> {
     let sentence = sentence.trim_end_matches('.');
     let never = match timing.next_after(Utc::now()) {
         Some(_) => "",
-        None => " It never comes.",
+        None => " It never fires.",
     };
     Some(format!("{sentence} (time zone {zone}).{never}"))
 }

@@ -1,4 +1,4 @@
-//! From a schedule to its pg_cron entry: an expression in pg_cron's own zone whose times cover the schedule's ticks.
+//! Derives a schedule's pg_cron entry: an expression in pg_cron's own zone that covers the schedule's ticks.
 
 use super::clock::Clock;
 use super::expr::Rule;
@@ -9,16 +9,16 @@ use chrono::{DateTime, Datelike, Timelike, Utc};
 
 const EVERY_MINUTE: &str = "* * * * *";
 const MINUTES_OF_DAY: i64 = 24 * 60;
-/// The days that can be the last of a month.
+/// The days that can be the last day of a month.
 const LAST_DAYS: Set = 0b1111 << 28;
 
-/// An expression for pg_cron, which runs in `zone`, that goes off at every tick of a schedule between two instants, and
-/// at few other times.
+/// A cron expression for pg_cron, which runs in `zone`. It fires at every tick of the schedule between two instants,
+/// and at few other times.
 ///
 /// pg_cron converts each minute of real time to its zone and matches it there, without any rule for daylight saving. So
-/// a tick shows on pg_cron's clock the time of the schedule's own clock, moved by the difference of the two zones'
-/// offsets at that instant. Each field becomes the union over all differences that occur; a tick right after a gap,
-/// which the schedule's own fields do not show, is added by itself.
+/// at a tick, pg_cron's clock shows the time of the schedule's own clock, shifted by the difference of the two zones'
+/// offsets at that instant. Each field becomes the union over all differences that occur. A tick right after a gap does
+/// not match the schedule's own fields, so it is added separately.
 pub fn entry_for(
     timing: &Timing,
     zone: &Zone,
@@ -29,13 +29,13 @@ pub fn entry_for(
         return timing.expr.text().into();
     };
     let fields = &clock_times.fields;
-    let differences = differences(&timing.zone, zone, from.timestamp(), until.timestamp());
+    let differences = offset_differences(&timing.zone, zone, from.timestamp(), until.timestamp());
     if differences.iter().any(|seconds| seconds % 60 != 0) {
         return EVERY_MINUTE.into();
     }
     let gap_ends: Vec<DateTime<Utc>> = gap_ends(clock_times, &timing.zone, from, until)
         .iter()
-        .map(|unix| clock(zone, *unix))
+        .map(|unix| local_time(zone, *unix))
         .collect();
     if differences == [0] && gap_ends.is_empty() && !fields.last_day {
         return timing.expr.text().into();
@@ -65,11 +65,12 @@ pub fn entry_for(
         covering.months |= 1 << time.month();
         covering.week_days |= 1 << time.weekday().num_days_from_sunday();
     }
-    text(&covering)
+    format_fields(&covering)
 }
 
-/// The differences (in seconds) between two zones' clocks that occur in a time, ascending: `to` less `from_zone`.
-fn differences(from_zone: &Zone, to: &Zone, from: i64, until: i64) -> Vec<i64> {
+/// The differences (in seconds) between two zones' clocks that occur between two instants, in ascending order: `to`
+/// minus `from_zone`.
+fn offset_differences(from_zone: &Zone, to: &Zone, from: i64, until: i64) -> Vec<i64> {
     let mut found = vec![];
     let mut at = from;
     while at <= until {
@@ -85,7 +86,7 @@ fn differences(from_zone: &Zone, to: &Zone, from: i64, until: i64) -> Vec<i64> {
     found
 }
 
-/// The ends of the gaps in a schedule's zone at which it ticks for a time that was skipped.
+/// The ends of the gaps in a schedule's zone at which the schedule ticks for a skipped time.
 fn gap_ends(times: &Clock, zone: &Zone, from: DateTime<Utc>, until: DateTime<Utc>) -> Vec<i64> {
     if times.fields.recurs {
         return vec![];
@@ -106,8 +107,8 @@ fn gap_ends(times: &Clock, zone: &Zone, from: DateTime<Utc>, until: DateTime<Utc
     ends
 }
 
-/// What a zone's clock shows at an instant, as if it were UTC.
-fn clock(zone: &Zone, unix: i64) -> DateTime<Utc> {
+/// The time that a zone's clock shows at an instant, as if it were UTC.
+fn local_time(zone: &Zone, unix: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(unix + zone.offset_at(unix), 0).unwrap_or_default()
 }
 
@@ -116,7 +117,7 @@ fn members(set: Set) -> impl Iterator<Item = i64> {
 }
 
 /// The minutes of the day at which a schedule may tick.
-fn times(fields: &Fields) -> impl Iterator<Item = i64> {
+fn minutes_of_day(fields: &Fields) -> impl Iterator<Item = i64> {
     members(fields.hours)
         .flat_map(|hour| members(fields.minutes).map(move |minute| hour * 60 + minute))
 }
@@ -126,19 +127,19 @@ fn moved_minutes(fields: &Fields, by: i64) -> Set {
 }
 
 fn moved_hours(fields: &Fields, by: i64) -> Set {
-    times(fields).fold(0, |set, time| {
+    minutes_of_day(fields).fold(0, |set, time| {
         set | 1 << ((time + by).rem_euclid(MINUTES_OF_DAY) / 60)
     })
 }
 
-/// Adds to `covering` the days and months to which a move takes those of `fields`.
+/// Adds to `covering` the neighbouring days and months that the times of `fields` reach when they move `by` minutes.
 fn add_moved_days(fields: &Fields, by: i64, covering: &mut Fields) {
     let (mut to_day_before, mut to_day_after) = (false, false);
-    for time in times(fields) {
+    for time in minutes_of_day(fields) {
         to_day_before |= time + by < 0;
         to_day_after |= time + by >= MINUTES_OF_DAY;
     }
-    // A day of the week may match on any day of the month, unless both must match.
+    // Unless both day fields must match, a week day may match on any day of the month.
     let on_first = fields.days & 1 << 1 != 0;
     let on_last = fields.days & LAST_DAYS != 0;
     if to_day_before {
@@ -157,24 +158,27 @@ fn add_moved_days(fields: &Fields, by: i64, covering: &mut Fields) {
     }
 }
 
-/// The expression for a set of fields. pg_cron wants both day fields to match if one begins with `*`, else either; so
-/// where either may match and one is every day, both are.
-fn text(fields: &Fields) -> String {
-    let (days, week_days) = (part(fields.days, 1, 31), part(fields.week_days, 0, 6));
+/// The expression of a set of fields. pg_cron requires both day fields to match if one of them begins with `*`, and
+/// otherwise either. So if either may match and one of them is every day, both are written as `*`.
+fn format_fields(fields: &Fields) -> String {
+    let (days, week_days) = (
+        format_field(fields.days, 1, 31),
+        format_field(fields.week_days, 0, 6),
+    );
     let every_day = !fields.both_days && (days == "*" || week_days == "*");
     let (days, week_days) = if every_day {
         ("*", "*")
     } else {
         (days.as_str(), week_days.as_str())
     };
-    let minutes = part(fields.minutes, 0, 59);
-    let hours = part(fields.hours, 0, 23);
-    let months = part(fields.months, 1, 12);
+    let minutes = format_field(fields.minutes, 0, 59);
+    let hours = format_field(fields.hours, 0, 23);
+    let months = format_field(fields.months, 1, 12);
     format!("{minutes} {hours} {days} {months} {week_days}")
 }
 
-/// A field: `*`, or its values with runs of three and more as ranges.
-fn part(set: Set, low: i64, high: i64) -> String {
+/// The text of a field: `*`, or its values, with runs of three or more as ranges.
+fn format_field(set: Set, low: i64, high: i64) -> String {
     if members(set).count() as i64 == high - low + 1 {
         return "*".into();
     }
@@ -185,10 +189,10 @@ fn part(set: Set, low: i64, high: i64) -> String {
             _ => ranges.push((value, value)),
         }
     }
-    let shown = ranges.iter().map(|(first, last)| match last - first {
+    let texts = ranges.iter().map(|(first, last)| match last - first {
         0 => first.to_string(),
         1 => format!("{first},{last}"),
         _ => format!("{first}-{last}"),
     });
-    shown.collect::<Vec<_>>().join(",")
+    texts.collect::<Vec<_>>().join(",")
 }

@@ -1,9 +1,10 @@
 //! Cron expressions in pg_cron's dialect.
 //!
-//! The meaning is that of pg_cron's `entry.c` (Vixie cron): five fields; lists, ranges and steps; names in any case; 0
-//! and 7 for Sunday; if the text of either day field begins with `*` a day must match both, else either. What pg_cron
-//! accepts by accident (text after a value, a sixth field, reversed ranges) is refused. The calendar arithmetic is the
-//! `cron` crate's, whose own dialect differs: an expression is expanded into sets and translated, never passed through.
+//! An expression means what it means in pg_cron's `entry.c` (Vixie cron): five fields; lists, ranges and steps; names
+//! in any case; 0 and 7 for Sunday; if the text of either day field begins with `*`, a day must match both fields,
+//! otherwise either. Kronos refuses input that pg_cron accepts by accident (text after a value, a sixth field, reversed
+//! ranges). The `cron` crate does the calendar arithmetic. Its own dialect differs, so an expression is expanded into
+//! sets and translated, never passed through.
 
 use super::clock::Clock;
 use super::fields::{Fields, parse_number};
@@ -15,11 +16,11 @@ pub struct CronExpr {
     pub rule: Rule,
 }
 
-/// What an expression says of when to tick.
+/// When an expression ticks.
 pub enum Rule {
-    /// Every so many seconds, 1 to 59, counted from the beginning of 1970.
+    /// Every 1 to 59 seconds, counted from the beginning of 1970.
     Seconds(u32),
-    /// At times of the clock.
+    /// At wall-clock times.
     Clock(Clock),
 }
 
@@ -33,14 +34,15 @@ const MACROS: &[(&str, &str)] = &[
     ("@hourly", "0 * * * *"),
 ];
 
-/// What pg_cron calls seconds, in any case.
+/// The unit of seconds as pg_cron reads it, in any case.
 const UNITS: [&str; 2] = ["second", "seconds"];
 
-/// pg_cron reads an expression into a buffer of 1000 bytes; no sensible one comes near this.
+/// The longest expression that Kronos accepts. pg_cron reads an expression into a buffer of 1000 bytes; no sensible
+/// expression comes near this limit.
 const MAX_LENGTH: usize = 500;
 
 impl CronExpr {
-    /// Reads an expression.
+    /// Parses an expression.
     ///
     /// # Errors
     /// The first field that cannot be read, with its text and what is allowed there.
@@ -93,12 +95,12 @@ impl CronExpr {
         })
     }
 
-    /// The expression in normal form: single blanks, names in lower case. pg_cron takes it as it takes the original.
+    /// The expression in normal form: single spaces, names in lower case. pg_cron reads it like the original.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Whether it matches wherever `other` does.
+    /// Whether this expression matches every time that `other` matches.
     pub fn covers(&self, other: &CronExpr) -> bool {
         match (&self.rule, &other.rule) {
             (Rule::Clock(own), Rule::Clock(other)) => own.fields.cover(&other.fields),

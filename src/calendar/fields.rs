@@ -5,7 +5,7 @@ use super::parse_error::{ParseError, ParseErrorKind};
 /// One bit per value.
 pub type Set = u64;
 
-/// What the fields of an expression mean, as sets; of the days of the week 0 is Sunday.
+/// The five fields of an expression as sets. Week day 0 is Sunday.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fields {
     pub minutes: Set,
@@ -14,14 +14,15 @@ pub struct Fields {
     pub last_day: bool,
     pub months: Set,
     pub week_days: Set,
-    /// A day must match both day fields; else either.
+    /// Whether a day must match both day fields; otherwise either is enough.
     pub both_days: bool,
-    /// The schedule recurs within the hour or in every hour, as Vixie cron tells: its minute or hour field begins with `*`.
+    /// Whether the schedule recurs within the hour or in every hour, by Vixie cron's rule: its minute or hour field
+    /// begins with `*`.
     pub recurs: bool,
 }
 
 impl Fields {
-    /// Reads the five fields.
+    /// Parses the five fields.
     ///
     /// # Errors
     /// The first field that cannot be read, with its text and what is allowed there.
@@ -43,7 +44,7 @@ impl Fields {
         })
     }
 
-    /// Whether it matches wherever `other` does.
+    /// Whether these fields match every time that `other` matches.
     pub fn cover(&self, other: &Fields) -> bool {
         let within = |inner: Set, outer: Set| inner & !outer == 0;
         let every_day = (1..=31).flat_map(|day| (0..7).map(move |week_day| (day, week_day)));
@@ -130,7 +131,7 @@ fn parse_field(field: &Field, text: &str) -> Result<Set, ParseError> {
         .try_fold(0, |set, item| Ok(set | parse_item(field, item)?))
 }
 
-/// The days of the month, or none and that it is the last one: `$`, which pg_cron takes alone and not in a list.
+/// The days of the month, and whether the field is `$`, the last day. pg_cron accepts `$` only alone, not in a list.
 fn parse_days(text: &str) -> Result<(Set, bool), ParseError> {
     match text {
         "$" => Ok((0, true)),
@@ -198,7 +199,7 @@ fn parse_value(field: &Field, text: &str, item: &str) -> Result<u32, ParseError>
         })
 }
 
-/// Decimal digits alone: no sign, no blanks, and no more of them than a value can need.
+/// Parses a number of one to nine decimal digits, without sign or spaces.
 pub fn parse_number(text: &str) -> Option<u32> {
     let digits = (1..=9).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()

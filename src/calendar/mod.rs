@@ -1,4 +1,5 @@
-//! When a schedule ticks: pg_cron's dialect, zones, and the ticks that follow from both. Knows nothing of tables.
+//! When a schedule ticks: pg_cron's dialect, time zones, and the ticks that follow from both. This module knows nothing
+//! of tables.
 
 mod cache;
 mod clock;
@@ -10,7 +11,7 @@ mod parse_error;
 mod timing;
 mod zone;
 
-pub use cache::{Refused, timing};
+pub use cache::{TimingError, timing};
 pub use describe::describe;
 pub use entry::entry_for;
 pub use expr::{CronExpr, Rule};

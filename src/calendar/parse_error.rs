@@ -10,15 +10,15 @@ pub struct ParseError {
     pub field: &'static str,
     /// The text at fault.
     pub text: String,
-    /// What would be allowed there.
+    /// What is allowed there.
     pub allowed: String,
 }
 
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 pub enum ParseErrorKind {
-    /// Not an expression of pg_cron's.
+    /// The text is not a cron expression.
     Malformed,
-    /// One that Kronos does not run.
+    /// pg_cron accepts the expression, but Kronos does not.
     NotSupported,
 }
 

@@ -18,30 +18,30 @@ pub struct Timing {
 impl Timing {
     /// The first tick after an instant, or None if there is none up to the year 2100.
     ///
-    /// Where the clock is set back or forward the rule is Vixie cron's (crontab(5), "daylight saving time"). A schedule
-    /// that [recurs](super::fields::Fields::recurs) follows real time: what the clock skips does not tick, what comes twice ticks
-    /// twice. Any other ticks once for a time that is skipped, right after the gap, and once for a time that comes twice,
-    /// the first time.
+    /// When the clock is set back or forward, Vixie cron's rule applies (crontab(5), "daylight saving time"). A
+    /// schedule that [recurs](super::fields::Fields::recurs) follows real time: it does not tick at skipped times, and
+    /// ticks twice at repeated times. Any other schedule ticks once for a skipped time, right after the gap, and once
+    /// for a repeated time, the first time.
     pub fn next_after(&self, after: DateTime<Utc>) -> Option<Tick> {
         match &self.expr.rule {
-            Rule::Seconds(seconds) => next_on_the_grid((*seconds).into(), after),
+            Rule::Seconds(seconds) => next_on_grid((*seconds).into(), after),
             Rule::Clock(times) if times.fields.recurs => self.next_in_real_time(times, after),
-            Rule::Clock(times) => self.next_on_the_clock(times, after),
+            Rule::Clock(times) => self.next_on_clock(times, after),
         }
     }
 
-    /// Between two changes of the zone's offset real time and the clock differ by a constant, so the search goes from
+    /// Between two changes of the zone's offset, real time and the clock differ by a constant, so the search goes from
     /// change to change.
     fn next_in_real_time(&self, times: &Clock, after: DateTime<Utc>) -> Option<Tick> {
         let mut after = after;
-        let mut stretch = after.timestamp();
+        let mut segment = after.timestamp();
         loop {
-            let offset = Duration::seconds(self.zone.offset_at(stretch));
+            let offset = Duration::seconds(self.zone.offset_at(segment));
             let local = after.checked_add_signed(offset)?;
             let tick = times.next_after(local)?.checked_sub_signed(offset)?;
-            match self.zone.next_change(stretch) {
+            match self.zone.next_change(segment) {
                 Some(change) if tick.timestamp() >= change => {
-                    stretch = change;
+                    segment = change;
                     after = DateTime::from_timestamp(change, 0)? - Duration::microseconds(1);
                 }
                 _ => return Some(tick),
@@ -49,9 +49,9 @@ impl Timing {
         }
     }
 
-    /// Goes through the matching times of the clock. Those of the hour that comes twice lead back to its first coming,
-    /// and those within a gap all to its end, so some of them may not lie after `after`.
-    fn next_on_the_clock(&self, times: &Clock, after: DateTime<Utc>) -> Option<Tick> {
+    /// Goes through the matching wall-clock times. A time in a repeated hour maps to its first occurrence, and every
+    /// time within a gap maps to the end of the gap, so the tick of a time may not be after `after`.
+    fn next_on_clock(&self, times: &Clock, after: DateTime<Utc>) -> Option<Tick> {
         let offset = Duration::seconds(self.zone.offset_at(after.timestamp()));
         let mut local = after.checked_add_signed(offset)?;
         loop {
@@ -83,8 +83,8 @@ impl Timing {
         .take_while(move |tick| *tick < range.end)
     }
 
-    /// The last tick after `after`, up to and including `until`. It looks into the hour before `until`, and back from
-    /// there in steps that double.
+    /// The last tick after `after`, up to and including `until`. The search begins with the hour before `until` and
+    /// goes back in steps that double.
     pub fn last_tick(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> Option<Tick> {
         let mut span = Duration::hours(1);
         let mut end = until;
@@ -107,8 +107,8 @@ impl Timing {
     }
 }
 
-/// The first multiple of so many seconds since 1970 after an instant. A fixed grid: ticks do not drift, whatever wakes
-/// Kronos, and a schedule that is made again has the ticks that it had.
-fn next_on_the_grid(seconds: i64, after: DateTime<Utc>) -> Option<Tick> {
+/// The first multiple of `seconds` since 1970 after an instant. On this fixed grid ticks do not drift, whatever wakes
+/// Kronos, and a schedule that is deleted and created again keeps its ticks.
+fn next_on_grid(seconds: i64, after: DateTime<Utc>) -> Option<Tick> {
     DateTime::from_timestamp((after.timestamp().div_euclid(seconds) + 1) * seconds, 0)
 }

@@ -1,4 +1,4 @@
-//! Time zones, as this PostgreSQL server knows them: its own tz database through its own functions.
+//! Time zones as this PostgreSQL server knows them, read from its own tz database by its own functions.
 
 use chrono::{DateTime, Utc};
 use pgrx::pg_sys;
@@ -11,45 +11,46 @@ pub struct Zone {
     tz: *const pg_sys::pg_tz,
 }
 
-/// No zone is as much as this ahead of Greenwich: the local mean time of the Philippines until 1844 is 15:56 off.
-const UTMOST_OFFSET: i64 = 16 * 3600;
+/// No zone has ever been this far from Greenwich. The largest offset is 15:56, the local mean time of the Philippines
+/// until 1844.
+const MAX_OFFSET: i64 = 16 * 3600;
 
-/// Files of a tz database that name no place: they depend on the machine, or count leap seconds.
-const NO_PLACES: [&str; 5] = ["posix/", "right/", "posixrules", "localtime", "Factory"];
+/// The files of a tz database that Kronos excludes: they depend on the machine, or count leap seconds.
+const EXCLUDED_FILES: [&str; 5] = ["posix/", "right/", "posixrules", "localtime", "Factory"];
 
 impl Zone {
-    /// The zone of an IANA name (in any case), or None if the server knows none. What PostgreSQL would take as a POSIX
-    /// rule (`EST5EDT4`) or an offset is no name.
+    /// The zone of an IANA name (in any case), or None if the server does not know the name. POSIX rules (`EST5EDT4`)
+    /// and offsets are not accepted, although PostgreSQL accepts them.
     pub fn named(name: &str) -> Option<Zone> {
         let text = CString::new(name).ok()?;
         // SAFETY: pg_tzset reads a NUL-terminated string and returns null or a pointer that lives as long as the backend.
         let tz = unsafe { pg_sys::pg_tzset(text.as_ptr()) };
         let zone = (!tz.is_null()).then_some(Zone { tz })?;
-        zone.is_of_the_database().then_some(zone)
+        zone.is_from_tz_database().then_some(zone)
     }
 
-    /// Its name as the tz database writes it.
+    /// The zone's name as the tz database writes it.
     pub fn name(&self) -> &str {
         // SAFETY: tz is a live zone, whose name is a NUL-terminated string that is never changed.
         let name = unsafe { CStr::from_ptr(pg_sys::pg_get_timezone_name(self.tz.cast_mut())) };
         name.to_str().unwrap_or_default()
     }
 
-    /// Whether it comes from a file of the tz database. PostgreSQL writes a POSIX rule's name in capitals, and no IANA
-    /// name with a digit but for Etc/GMT±n, GMT±0 and the four of the United States is written so.
-    fn is_of_the_database(&self) -> bool {
+    /// Whether the zone comes from a file of the tz database and not from a POSIX rule. Among IANA names in capitals,
+    /// as PostgreSQL writes a rule's name, only Etc/GMT±n, GMT±0 and four names of the United States have a digit.
+    fn is_from_tz_database(&self) -> bool {
         const WITH_DIGITS: [&str; 7] = [
             "EST5EDT", "CST6CDT", "MST7MDT", "PST8PDT", "GMT0", "GMT+0", "GMT-0",
         ];
         let name = self.name();
-        let is_place = !NO_PLACES.iter().any(|prefix| name.starts_with(prefix));
+        let is_excluded = EXCLUDED_FILES.iter().any(|prefix| name.starts_with(prefix));
         let is_rule = name.contains(|c: char| c.is_ascii_digit() || "<>,".contains(c))
             && !WITH_DIGITS.contains(&name)
             && !name.starts_with("Etc/GMT");
-        is_place && !is_rule
+        !is_excluded && !is_rule
     }
 
-    /// Seconds east of Greenwich at an instant (in seconds since 1970).
+    /// The offset in seconds east of Greenwich, at an instant (in seconds since 1970).
     pub fn offset_at(&self, unix: i64) -> i64 {
         // SAFETY: tz is a live zone; pg_localtime returns null or a pointer to its static result, read at once.
         unsafe { pg_sys::pg_localtime(&unix, self.tz).as_ref() }.map_or(0, |tm| tm.tm_gmtoff)
@@ -75,19 +76,19 @@ impl Zone {
         (found == 1 && boundary > unix).then_some(boundary)
     }
 
-    /// The first instant at which the zone's clock shows a time (given as if it were UTC) or, where it skips that time, a
-    /// later one: the end of the gap.
+    /// The first instant at which the zone's clock shows a time (given as if it were UTC). If the clock skips the time,
+    /// the end of the gap.
     pub fn first_instant_of(&self, local: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let local = local.timestamp();
-        let mut stretch = local - UTMOST_OFFSET;
+        let mut segment = local - MAX_OFFSET;
         loop {
-            let instant = local - self.offset_at(stretch);
-            match self.next_change(stretch) {
+            let instant = local - self.offset_at(segment);
+            match self.next_change(segment) {
                 Some(change) if instant >= change => {
                     if change + self.offset_at(change) >= local {
                         return DateTime::from_timestamp(change, 0);
                     }
-                    stretch = change;
+                    segment = change;
                 }
                 _ => return DateTime::from_timestamp(instant, 0),
             }

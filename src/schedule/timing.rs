@@ -1,7 +1,7 @@
-//! From the caller's cron expression and time zone to ticks.
+//! Parses the caller's cron expression and time zone.
 
 use crate::calendar::{
-    self, ParseError, ParseErrorKind, Refused, Rule, Timing, Zone, entry_for, timing,
+    self, ParseError, ParseErrorKind, Rule, Timing, TimingError, Zone, entry_for, timing,
 };
 use crate::error::{self, KronosError, Result};
 use crate::pg_cron;
@@ -9,7 +9,7 @@ use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 use std::rc::Rc;
 
-/// The names of UTC in the tz database. One is stored for all, so that their jobs share schedules.
+/// The names of UTC in the tz database. All of them are stored as `UTC`, so that their jobs share schedules.
 const UTC_NAMES: [&str; 18] = [
     "UTC",
     "GMT",
@@ -31,14 +31,14 @@ const UTC_NAMES: [&str; 18] = [
     "Etc/GMT-0",
 ];
 
-/// Reads a caller's expression and zone, and returns the timing with the zone's name as it is stored.
+/// Parses a caller's expression and zone, and returns the timing with the name under which the zone is stored.
 ///
 /// # Errors
 /// `INVALID_CRON`, `CRON_NOT_SUPPORTED`, `INVALID_TIMEZONE`.
 pub fn parse_timing(cron: &str, timezone: &str) -> Result<(Rc<Timing>, String)> {
-    let timing = timing(cron, timezone).map_err(|refused| match refused {
-        Refused::Cron(refused) => invalid_cron(cron, &refused),
-        Refused::Zone => invalid_timezone(timezone),
+    let timing = timing(cron, timezone).map_err(|error| match error {
+        TimingError::Cron(error) => invalid_cron(cron, &error),
+        TimingError::Zone => invalid_timezone(timezone),
     })?;
     let name = timing.zone.name();
     let name = if UTC_NAMES.contains(&name) {
@@ -50,7 +50,7 @@ pub fn parse_timing(cron: &str, timezone: &str) -> Result<(Rc<Timing>, String)> 
     Ok((timing, name))
 }
 
-/// A schedule in plain English, with the zone as it is stored.
+/// Describes a schedule in plain English, with the stored name of its zone.
 ///
 /// # Errors
 /// As [`parse_timing`].
@@ -65,19 +65,19 @@ pub fn describe(cron: &str, timezone: &str) -> Result<String> {
     })
 }
 
-fn invalid_cron(cron: &str, refused: &ParseError) -> KronosError {
-    let kind = match refused.kind {
+fn invalid_cron(cron: &str, problem: &ParseError) -> KronosError {
+    let kind = match problem.kind {
         ParseErrorKind::Malformed => &error::INVALID_CRON,
         ParseErrorKind::NotSupported => &error::CRON_NOT_SUPPORTED,
     };
     let detail = json!({
-        "cron": cron, "field": refused.field, "text": refused.text, "allowed": refused.allowed,
+        "cron": cron, "field": problem.field, "text": problem.text, "allowed": problem.allowed,
     });
-    KronosError::new(kind, format!("cron expression: {refused}"), detail)
-        .with_hint(format!("Use {}.", refused.allowed))
+    KronosError::new(kind, format!("cron expression: {problem}"), detail)
+        .with_hint(format!("Use {}.", problem.allowed))
 }
 
-/// How far ahead an entry covers its schedule's ticks, under the rules that the zones have today.
+/// How far ahead an entry covers its schedule's ticks, under the zones' current rules.
 const HORIZON: Duration = Duration::days(2 * 366);
 
 /// The zone in which pg_cron runs.
@@ -97,7 +97,7 @@ pub fn check_supported(timing: &Timing) -> Result<()> {
     }
 }
 
-/// The expression of a schedule's pg_cron entry, in pg_cron's zone. From an instant on it fires at every tick.
+/// The expression of a schedule's pg_cron entry, in pg_cron's zone. It fires at every tick from an instant on.
 pub fn entry_cron(timing: &Timing, pg_cron_zone: &Zone, from: DateTime<Utc>) -> String {
     entry_for(timing, pg_cron_zone, from, from + HORIZON)
 }
