@@ -1,4 +1,4 @@
-//! The pg_cron entries of schedules: a bounded pool of slots, and upkeep's entry for the schedules without one.
+//! The pg_cron entries of schedules: a bounded pool of slots, and upkeep's entry for the schedules without a slot.
 
 use super::timing::{entry_cron, pg_cron_zone};
 use crate::calendar::{Rule, Timing};
@@ -16,10 +16,10 @@ pub struct Schedule {
     pub entry_cron: Option<String>,
 }
 
-/// The slots of schedules of seconds, which upkeep's entry of every minute cannot wake.
+/// The slots of schedules of seconds. Upkeep's entry fires only every minute, so it cannot wake these schedules.
 const SLOTS_OF_SECONDS: RangeInclusive<i32> = 10_001..=10_060;
 
-/// What is locked while upkeep's entry is created. Slots are locked by their numbers, from 1 on.
+/// The number of the lock on upkeep's entry. Slots are locked by their own numbers, from 1 on.
 const UPKEEP_LOCK: u32 = 0;
 
 const FREE_SLOTS: &str = "
@@ -30,13 +30,12 @@ order by n";
 
 const IS_TAKEN: &str = "select from kronos_internal.schedules where slot = $1";
 
-/// Reserves a free slot until the transaction ends. It waits for no other session: it passes over the slots that others
-/// are reserving.
+/// Reserves a free slot until the transaction ends. It never waits: it skips slots that other sessions are reserving.
 fn reserve_slot(slots: RangeInclusive<i32>) -> Result<Option<i32>> {
     let args = [(*slots.start()).into(), (*slots.end()).into()];
     let free: Vec<i32> = sql::rows(FREE_SLOTS, &args, |row| sql::get(row, "slot"))?;
     for slot in free {
-        // The slot may have been taken, and its lock released, since the list was read.
+        // Another session may have taken the slot, and released its lock, since the list was read.
         if sql::try_lock_named_thing(slot as u32)? && !sql::exists(IS_TAKEN, &[slot.into()])? {
             return Ok(Some(slot));
         }
@@ -47,10 +46,10 @@ fn reserve_slot(slots: RangeInclusive<i32>) -> Result<Option<i32>> {
 const SET_ENTRY: &str = "
 update kronos_internal.schedules set slot = $2, entry_cron = $3 where schedule_id = $1";
 
-/// Gives a new schedule an entry of its own if a slot is free; otherwise upkeep's entry wakes it.
+/// Gives a new schedule its own pg_cron entry if a slot is free. Otherwise upkeep's entry wakes the schedule.
 ///
 /// # Errors
-/// What pg_cron raises; `TOO_MANY_ENTRIES` for a schedule of seconds.
+/// Any error of pg_cron; `TOO_MANY_ENTRIES` for a schedule of seconds.
 pub fn create(schedule_id: ScheduleId, timing: &Timing) -> Result<()> {
     let of_seconds = matches!(timing.expr.rule, Rule::Seconds(_));
     let slots = if of_seconds {
@@ -82,11 +81,11 @@ pub fn create(schedule_id: ScheduleId, timing: &Timing) -> Result<()> {
     ensure_upkeep(slot.is_none())
 }
 
-/// Makes sure that pg_cron would fire upkeep's entry. While another transaction creates it, the call goes on without it,
-/// unless `must_wait`.
+/// Ensures that pg_cron fires upkeep's entry. If another transaction is creating the entry, the call waits for it only
+/// if `must_wait`, and otherwise returns at once.
 ///
 /// # Errors
-/// What pg_cron raises.
+/// Any error of pg_cron.
 pub fn ensure_upkeep(must_wait: bool) -> Result<()> {
     let wanted = [(Entry::Upkeep, EVERY_MINUTE)];
     if pg_cron::out_of_order(&wanted)?.is_empty() {
@@ -103,10 +102,10 @@ pub fn ensure_upkeep(must_wait: bool) -> Result<()> {
     replace(Entry::Upkeep, EVERY_MINUTE)
 }
 
-/// Makes sure that pg_cron would wake a schedule that other jobs use, and repairs its entry if not.
+/// Ensures that pg_cron wakes a schedule that other jobs use already, and repairs its entries if not.
 ///
 /// # Errors
-/// What pg_cron raises: the caller never gets success for a job that would not be woken.
+/// Any error of pg_cron: a call never succeeds for a job that pg_cron would not wake.
 pub fn verify(schedule: &Schedule) -> Result<()> {
     let mut wanted = vec![(Entry::Upkeep, EVERY_MINUTE)];
     let own = Entry::Schedule(schedule.schedule_id);
@@ -125,7 +124,7 @@ pub fn verify(schedule: &Schedule) -> Result<()> {
 const LOCK_SCHEDULE: &str = "
 select from kronos_internal.schedules where schedule_id = $1 for no key update";
 
-/// One session repairs an entry; those that waited for it find the entry in order.
+/// Repairs an entry. Sessions that waited for this one find the entry repaired.
 pub fn repair(schedule_id: ScheduleId, cron: &str) -> Result<()> {
     sql::run(LOCK_SCHEDULE, &[schedule_id.into()])?;
     let entry = Entry::Schedule(schedule_id);

@@ -20,15 +20,16 @@ values ($1, $2, $3, $4, $5)
 on conflict (workspace_id, cron, timezone) do nothing
 returning schedule_id";
 
-/// How often a session looks for a schedule that others create and delete before it gives up.
+/// How many times a session looks for a schedule that other sessions keep creating and deleting, before it gives up.
 const ATTEMPTS: u32 = 10;
 
-/// The workspace's schedule of a timing, held until the transaction ends. It is created with its pg_cron entry if no
-/// active job uses it yet. The caller can rely on a live entry: the schedule's own, or upkeep's.
+/// Locks the workspace's schedule of a timing until the transaction ends, and returns its id. If no active job uses the
+/// schedule yet, creates the schedule and its pg_cron entry. The caller can rely on a live entry: the schedule's own or
+/// upkeep's.
 ///
 /// # Errors
-/// What pg_cron raises; `CRON_NOT_SUPPORTED` if the server's pg_cron is too old for the expression; `TOO_MANY_ENTRIES`;
-/// `CONCURRENT_CHANGE` where a snapshot is too old to show what another session did.
+/// Any error of pg_cron; `CRON_NOT_SUPPORTED` if the server's pg_cron is too old for the expression;
+/// `TOO_MANY_ENTRIES`; `CONCURRENT_CHANGE` if the snapshot is too old to show what another session did.
 pub fn join(workspace_id: WorkspaceId, timing: &Timing, timezone: &str) -> Result<ScheduleId> {
     pg_cron::require()?;
     let key = [

@@ -6,7 +6,7 @@ use crate::pg_cron::{self, Entry};
 use crate::sql;
 use pgrx::PgSqlErrorCode;
 
-const HOLD_WITNESS: &str = "
+const LOCK_WITNESS: &str = "
 select from kronos_internal.jobs where schedule_id = $1 limit 1 for share skip locked";
 
 const LOCK: &str = "select from kronos_internal.schedules where schedule_id = $1 for update";
@@ -18,23 +18,24 @@ const KEEP: &str =
 
 const DELETE: &str = "delete from kronos_internal.schedules where schedule_id = $1";
 
-/// Releases a schedule for a job that has left it: its last job takes the schedule and its pg_cron entry with it.
+/// Releases a schedule that a job has left. Deletes the schedule and its pg_cron entry if no other job uses the
+/// schedule.
 ///
-/// Two sessions may concurrently remove the last two jobs. Each first tries to lock another job: if it gets one, that
+/// Two sessions may concurrently remove the last two jobs. Each first tries to lock another job. If it gets one, that
 /// job cannot leave before this session commits, so the schedule stays. A session that gets none locks the schedule
 /// itself and decides alone.
 ///
 /// # Errors
-/// What pg_cron raises when an entry cannot be removed; `CONCURRENT_CHANGE` where a snapshot is too old to show a job of
-/// the schedule.
+/// Any error of pg_cron when it removes the entry; `CONCURRENT_CHANGE` if the snapshot is too old to show a job of the
+/// schedule.
 pub fn release(schedule_id: ScheduleId) -> Result<()> {
-    // By index: jobs that have just left stand at the front of the table.
+    // By index: a sequential scan would first read every job that has just left.
     sql::by_index(|| leave(schedule_id))
 }
 
 fn leave(schedule_id: ScheduleId) -> Result<()> {
     let id = [schedule_id.into()];
-    if sql::exists(HOLD_WITNESS, &id)? {
+    if sql::exists(LOCK_WITNESS, &id)? {
         return Ok(());
     }
     sql::run(LOCK, &id)?;

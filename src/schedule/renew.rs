@@ -1,4 +1,4 @@
-//! Schedules whose next tick or pg_cron entry no longer follows from their rule: after a change of a zone's rules or of
+//! Corrects schedules whose stored next tick or pg_cron entry is out of date: after a change of a zone's rules or of
 //! cron.timezone, after two years, or after the clock was wrong.
 
 use super::timing::{entry_cron, pg_cron_zone};
@@ -10,7 +10,7 @@ use crate::sql;
 use chrono::{DateTime, Duration, Utc};
 use std::rc::Rc;
 
-struct Known {
+struct Stored {
     schedule_id: ScheduleId,
     timing: Rc<Timing>,
     next_tick_at: DateTime<Utc>,
@@ -18,8 +18,8 @@ struct Known {
     entry_cron: Option<String>,
 }
 
-impl Known {
-    /// The next tick by the rule as it is today.
+impl Stored {
+    /// The next tick under the current rules.
     fn next_tick(&self) -> DateTime<Utc> {
         self.timing
             .next_after(self.ticked_until)
@@ -53,14 +53,14 @@ from kronos_internal.schedules
 where schedule_id = $1
 for no key update skip locked";
 
-/// Reads a schedule; None for one whose expression or zone this server no longer knows.
-fn read(row: &sql::Row) -> Result<Option<Known>> {
+/// Reads a schedule; None if this server no longer knows its expression or zone.
+fn read(row: &sql::Row) -> Result<Option<Stored>> {
     let cron: String = sql::get(row, "cron")?;
     let timezone: String = sql::get(row, "timezone")?;
     let Ok(timing) = timing(&cron, &timezone) else {
         return Ok(None);
     };
-    Ok(Some(Known {
+    Ok(Some(Stored {
         schedule_id: sql::get(row, "schedule_id")?,
         timing,
         next_tick_at: sql::from_pg(sql::get(row, "next_tick_at")?),
@@ -71,14 +71,14 @@ fn read(row: &sql::Row) -> Result<Option<Known>> {
 
 /// What is wrong with a schedule.
 pub enum Problem {
-    /// Its entry does not fire at all of its ticks.
+    /// The pg_cron entry does not fire at every tick.
     Uncovered { entry_cron: String },
-    /// Its next tick is not what its rule says.
+    /// The stored next tick is wrong.
     Mistimed {
         next_tick_at: DateTime<Utc>,
         by_rule: DateTime<Utc>,
     },
-    /// This server no longer knows its expression or its zone.
+    /// This server no longer knows the expression or the zone.
     Unreadable,
 }
 
@@ -90,12 +90,12 @@ pub struct Faulty {
     pub problem: Problem,
 }
 
-/// How far ahead of the clock a schedule may have been handled.
+/// How far `ticked_until` may lie ahead of the clock.
 const CLOCK_TOLERANCE: Duration = Duration::seconds(1);
 
-/// What is wrong with schedules, as far as their rules show it. A next tick that a clock which was ahead has left is not
-/// named here: the next wake-up corrects it.
-pub fn faulty() -> Result<Vec<Faulty>> {
+/// Finds the schedules with a problem. A wrong next tick from a time when the clock was ahead is not reported: the next
+/// wake-up corrects it.
+pub fn find_faulty() -> Result<Vec<Faulty>> {
     let (zone, now) = (pg_cron_zone()?, sql::now());
     let mut faulty = vec![];
     for row in sql::rows(FIND, &[], |row| {
@@ -104,10 +104,10 @@ pub fn faulty() -> Result<Vec<Faulty>> {
         Ok((schedule_id, name("cron")?, name("timezone")?, read(row)?))
     })? {
         sql::check_for_interrupts();
-        let (schedule_id, cron, timezone, known) = row;
-        let problem = match known {
+        let (schedule_id, cron, timezone, stored) = row;
+        let problem = match stored {
             None => Some(Problem::Unreadable),
-            Some(known) => known.problem(&zone, now),
+            Some(stored) => stored.problem(&zone, now),
         };
         faulty.extend(problem.map(|problem| Faulty {
             schedule_id,
@@ -133,15 +133,15 @@ pub struct Renewed {
     pub next_ticks: i64,
 }
 
-/// Sets right every schedule whose next tick is not what its rule says, and every entry that no longer covers its
-/// schedule. Schedules that another session holds are left to the next run.
+/// Corrects every wrong next tick, and every pg_cron entry that no longer covers its schedule. Schedules that another
+/// session has locked are left to the next run.
 ///
 /// # Errors
-/// What pg_cron raises.
+/// Any error of pg_cron.
 pub fn renew() -> Result<Renewed> {
     let (zone, now) = (pg_cron_zone()?, sql::now());
     let mut renewed = Renewed::default();
-    let stale = |schedule: &Known| {
+    let stale = |schedule: &Stored| {
         let needed = entry_cron(&schedule.timing, &zone, now);
         let entry = schedule
             .entry_cron
@@ -172,7 +172,7 @@ pub fn renew() -> Result<Renewed> {
     Ok(renewed)
 }
 
-fn set_next_tick(schedule: &Known) -> Result<()> {
+fn set_next_tick(schedule: &Stored) -> Result<()> {
     sql::run(
         "update kronos_internal.schedules set next_tick_at = $2 where schedule_id = $1",
         &[

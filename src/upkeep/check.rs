@@ -41,7 +41,7 @@ pub fn check() -> Result<Vec<Violation>> {
         })
     })?;
     violations.extend(check_entries()?);
-    violations.extend(schedule::faulty()?.into_iter().map(name_fault));
+    violations.extend(schedule::find_faulty()?.into_iter().map(name_fault));
     violations.sort_by_key(|found| found.invariant);
     Ok(violations)
 }
