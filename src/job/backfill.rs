@@ -12,24 +12,24 @@ use crate::{sql, tick};
 use pgrx::datum::TimestampWithTimeZone;
 use std::collections::HashMap;
 
-/// The most ticks of one call.
+/// The most ticks that one call handles.
 const MAX_TICKS: usize = 10_000;
 
 /// One tick of a backfill.
 pub struct Backfilled {
     pub tick_at: TimestampWithTimeZone,
-    /// `CREATE`, or `EXISTS` for a tick that the ledger has already, be it run or skipped.
+    /// `CREATE`, or `EXISTS` for a tick that is in the ledger already, run or skipped.
     pub action: &'static str,
-    /// None for a tick that was skipped, and in a dry run for one that would be run.
+    /// None for a skipped tick, and for a tick that a dry run would run.
     pub execution_id: Option<ExecutionId>,
 }
 
 const FIND_LEDGER: &str = "
 select tick_at, execution_id from kronos_internal.ticks where job_id = $1 and tick_at = any ($2)";
 
-/// Writes executions of a live cron job (also of a paused one) for the ticks `from <= tick < before` of its schedule that
-/// lie in its window and that the ledger does not have, to run now, whatever the job's overlap_policy. A dry run only
-/// lists them. Ticks whose ledger rows have been pruned are left out.
+/// Writes executions of a live cron job, active or paused, for the ticks `from <= tick < before` of its schedule that
+/// lie in its window and are not in the ledger. The executions run now, whatever the job's overlap_policy. A dry run
+/// only lists the ticks. Ticks whose ledger rows have been pruned are left out.
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`, `JOB_RETIRED`; `INVALID_ARGUMENT` for a range that is empty, infinite or not past; `TOO_MANY_TICKS`.

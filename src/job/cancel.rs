@@ -1,4 +1,4 @@
-//! Cancelling a cron job.
+//! Cancels cron jobs.
 
 use super::find::lock_live;
 use super::job_ref::JobRef;
@@ -12,11 +12,11 @@ update kronos_internal.jobs
 set status = 'RETIRED', schedule_id = null, retired_at = clock_timestamp(), retired_reason = $2
 where job_id = any ($1)";
 
-/// Retires a live cron job and releases its schedule; returns its id. No further tick is materialised once this commits,
-/// not even one that came due before and has not been handled. Executions that exist are left to run.
+/// Retires a live cron job, releases its schedule, and returns the job's id. Once the transaction commits, no further
+/// tick is written, not even a tick that came due earlier and has not been handled. Existing executions still run.
 ///
 /// # Errors
-/// `JOB_NOT_FOUND`, `JOB_RETIRED`, and what pg_cron raises when its entry cannot be removed.
+/// `JOB_NOT_FOUND`, `JOB_RETIRED`, and any error of pg_cron when it removes the entry.
 pub fn cancel(workspace: &Workspace, job: JobRef) -> Result<JobId> {
     let job = lock_live(workspace, job)?;
     retire(vec![job.job_id], "CANCELLED")?;

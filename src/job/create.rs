@@ -1,4 +1,4 @@
-//! Creating a cron job.
+//! Creates cron jobs.
 
 use super::definition::{Definition, Request, Terms};
 use super::error::{job_exists, job_not_found, job_retired, translate_constraints};
@@ -19,7 +19,7 @@ use crate::{idempotency, schedule};
 use chrono::{DateTime, Utc};
 use pgrx::datum::TimestampWithTimeZone;
 
-/// A cron job to be created.
+/// A cron job to create.
 pub struct NewJob<'a> {
     pub endpoint: &'a str,
     pub input: Jsonb,
@@ -29,15 +29,16 @@ pub struct NewJob<'a> {
     pub if_not_exists: bool,
 }
 
-/// The scope of its idempotency keys.
+/// The scope of the idempotency keys of create_cron_job().
 pub const SCOPE: &str = "create_cron_job";
 
-/// Creates a cron job, its schedule and its pg_cron entry. A request with an idempotency key that was used before for the
-/// same arguments finds the job that it created; with `if_not_exists` a live job of that name is left as it is.
+/// Creates a cron job, its schedule and its pg_cron entry. A repeated request with the same idempotency key and
+/// arguments returns the job that the first one created. With `if_not_exists`, an existing live job of that name is
+/// returned unchanged.
 ///
 /// # Errors
-/// The checks of arguments; all of [`schedule::join`]; `JOB_EXISTS`, `IDEMPOTENCY_CONFLICT`, `JOB_RETIRED` for a job that
-/// the key created and that is retired.
+/// Errors of the arguments; the errors of [`schedule::join`]; `JOB_EXISTS`; `IDEMPOTENCY_CONFLICT`; `JOB_RETIRED` if
+/// the job that the first request created is retired.
 pub fn create(workspace: &Workspace, new: NewJob) -> Result<Composite> {
     let endpoint = endpoint::find(workspace, new.endpoint)?;
     args::metadata(new.metadata)?;
@@ -95,7 +96,8 @@ pub fn create(workspace: &Workspace, new: NewJob) -> Result<Composite> {
     match created {
         Some(job) => Ok(job),
         None if new.if_not_exists => {
-            // Another session has created a job of that name meanwhile, and a key must not stand for a job that is not.
+            // Another session has created a job of that name meanwhile. An idempotency key must not refer to a job that
+            // was not created.
             let found =
                 find_named(workspace, name_of(&terms)?)?.filter(|_| new.idempotency_key.is_none());
             schedule::release(schedule_id)?;
@@ -106,7 +108,7 @@ pub fn create(workspace: &Workspace, new: NewJob) -> Result<Composite> {
 }
 
 impl Terms<'_> {
-    /// The first tick to come.
+    /// The first tick from now on.
     ///
     /// # Errors
     /// `INVALID_WINDOW` for a window that is past, `NEVER_FIRES`.
@@ -115,7 +117,7 @@ impl Terms<'_> {
     }
 }
 
-/// The instant at which a job begins, after all that it may have waited for, and its first tick from then on.
+/// The instant at which a job begins, read after every wait for a lock, and the job's first tick after it.
 pub fn begin(terms: &Terms, first_tick: Tick) -> Result<(DateTime<Utc>, Tick)> {
     let instant = sql::now();
     if first_tick > instant {
@@ -124,12 +126,12 @@ pub fn begin(terms: &Terms, first_tick: Tick) -> Result<(DateTime<Utc>, Tick)> {
     Ok((instant, terms.window.first_tick(&terms.timing, instant)?))
 }
 
-/// Runs the statement that inserts jobs. Where another session has deleted an endpoint meanwhile, it fails with `gone`.
+/// Runs a statement that inserts jobs. Fails with `gone` if another session has deleted an endpoint meanwhile.
 pub fn translate_endpoint_deleted<T>(
     gone: impl Fn() -> KronosError,
     write: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
-    // A name that is taken is no violation here: the statements leave such jobs out.
+    // A taken name does not violate a constraint here: the statements do not insert a job whose name is taken.
     translate_constraints(write, concurrent_change, gone)
 }
 
@@ -148,13 +150,13 @@ select row(j.job_id, j.job_name, j.version, j.status, j.cron, j.timezone, j.next
 from kronos.jobs j
 where j.job_id = $1";
 
-/// The row of a job that was there.
+/// The row of a job that exists already.
 fn existing(job_id: JobId) -> Result<Composite> {
     sql::by_index(|| sql::composite(EXISTING, &[job_id.into()]))?.ok_or_else(concurrent_change)
 }
 
-/// Fails unless a request with an idempotency key that was used before asks for the job that it created, and that job is
-/// live.
+/// Checks a repeated request with an idempotency key. Fails unless its arguments are those of the first request, and
+/// the job that the first request created is live.
 ///
 /// # Errors
 /// `IDEMPOTENCY_CONFLICT`, `JOB_RETIRED`; `JOB_NOT_FOUND` for a retired job that prune() has deleted.

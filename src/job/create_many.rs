@@ -1,4 +1,4 @@
-//! Creating many cron jobs at once.
+//! Creates many cron jobs at once.
 
 use super::create::{SCOPE, check_repeat, name_of};
 use super::definition::Terms;
@@ -17,19 +17,19 @@ use crate::workspace::Workspace;
 use pgrx::datum::TimestampWithTimeZone;
 use std::collections::HashMap;
 
-/// Creates the cron jobs of a JSON array, and returns them in its order. Each is created as [`super::create`] would, but
-/// one statement inserts them all, and each schedule is joined once.
+/// Creates the cron jobs of a JSON array, and returns them in the order of the array. The result is that of
+/// [`super::create`] for each job, but one statement inserts all jobs, and each schedule is joined only once.
 ///
 /// # Errors
-/// Those of [`super::create`], with the job's place and name in DETAIL. No job is created then.
+/// The errors of [`super::create`], with the job's place and name in DETAIL. After an error no job is created.
 pub fn create_many(workspace: &Workspace, jobs: Jsonb) -> Result<Vec<Composite>> {
     let listed = listed::read(jobs)?;
     let endpoints = find_endpoints(workspace, &listed)?;
-    let mut asked = vec![];
+    let mut requested = vec![];
     for (place, job) in listed.iter().enumerate() {
         sql::check_for_interrupts();
         let check = || {
-            Ok(Asked {
+            Ok(Requested {
                 job,
                 endpoint: endpoint_of(workspace, &endpoints, job)?,
                 terms: job.check()?,
@@ -37,57 +37,57 @@ pub fn create_many(workspace: &Workspace, jobs: Jsonb) -> Result<Vec<Composite>>
                 plan: Plan::Undecided,
             })
         };
-        asked.push(check().map_err(at(place, job.name()))?);
+        requested.push(check().map_err(at(place, job.name()))?);
     }
-    keep_named(workspace, &mut asked)?;
+    keep_named(workspace, &mut requested)?;
     let mut schedules = Schedules::default();
-    for (place, asked) in asked.iter_mut().enumerate() {
+    for (place, requested) in requested.iter_mut().enumerate() {
         sql::check_for_interrupts();
-        asked
+        requested
             .decide(workspace)
-            .map_err(at(place, asked.job.name()))?;
-        if let Plan::Create(_) = asked.plan {
-            schedules.need(&asked.terms);
+            .map_err(at(place, requested.job.name()))?;
+        if let Plan::Create(_) = requested.plan {
+            schedules.add(&requested.terms);
         }
     }
     schedules.join(workspace.workspace_id)?;
-    insert(workspace, &mut asked, &schedules)?;
-    describe(&asked)
+    insert(workspace, &mut requested, &schedules)?;
+    result_rows(&requested)
 }
 
 /// One element of the array, checked.
-struct Asked<'a> {
+struct Requested<'a> {
     job: &'a Listed,
     endpoint: &'a Endpoint,
     terms: Terms<'a>,
-    /// The job to be created, or the one that was there.
+    /// The id of the new job, or of the job that exists already.
     job_id: JobId,
     plan: Plan,
 }
 
 enum Plan {
     Undecided,
-    /// The job was there.
+    /// The job exists already.
     Keep,
-    /// The job is to be created, with this as its first tick.
+    /// Create the job, with this first tick.
     Create(Tick),
 }
 
-impl Asked<'_> {
+impl Requested<'_> {
     fn decide(&mut self, workspace: &Workspace) -> Result<()> {
         if let Plan::Keep = self.plan {
             return Ok(());
         }
         let new = self.job.as_new();
         if let Some(key) = new.idempotency_key {
-            let made = idempotency::reserve(
+            let earlier = idempotency::reserve(
                 workspace.workspace_id,
                 SCOPE,
                 key,
                 self.job_id,
                 Expiry::Never,
             )?;
-            if let Some(made_id) = made {
+            if let Some(made_id) = earlier {
                 (self.job_id, self.plan) = (made_id, Plan::Keep);
                 return check_repeat(
                     workspace,
@@ -109,12 +109,12 @@ impl Asked<'_> {
 const FIND_NAMED: &str = "
 select job_id, name from kronos_internal.jobs where workspace_id = $1 and name = any ($2) and status <> 'RETIRED'";
 
-/// Keeps the live jobs of those requests that have `if_not_exists`.
-fn keep_named(workspace: &Workspace, asked: &mut [Asked]) -> Result<()> {
+/// Finds the live jobs that exist already among the requests with `if_not_exists`, and keeps them.
+fn keep_named(workspace: &Workspace, requested: &mut [Requested]) -> Result<()> {
     let mut places = HashMap::new();
-    for (place, asked) in asked.iter().enumerate() {
-        if asked.job.as_new().if_not_exists {
-            let name = name_of(&asked.terms).map_err(at(place, None))?;
+    for (place, requested) in requested.iter().enumerate() {
+        if requested.job.as_new().if_not_exists {
+            let name = name_of(&requested.terms).map_err(at(place, None))?;
             places.insert(name.to_owned(), place);
         }
     }
@@ -132,67 +132,67 @@ fn keep_named(workspace: &Workspace, asked: &mut [Asked]) -> Result<()> {
         })
     })?;
     for (job_id, name) in found {
-        let asked = &mut asked[places[&name]];
-        (asked.job_id, asked.plan) = (job_id, Plan::Keep);
+        let requested = &mut requested[places[&name]];
+        (requested.job_id, requested.plan) = (job_id, Plan::Keep);
     }
     Ok(())
 }
 
-/// Inserts the jobs that are to be created.
-fn insert(workspace: &Workspace, asked: &mut [Asked], schedules: &Schedules) -> Result<()> {
+/// Inserts the new jobs.
+fn insert(workspace: &Workspace, requested: &mut [Requested], schedules: &Schedules) -> Result<()> {
     let instant = sql::now();
     let mut rows = vec![];
-    for (place, asked) in asked.iter_mut().enumerate() {
-        let Plan::Create(first_tick) = asked.plan else {
+    for (place, requested) in requested.iter_mut().enumerate() {
+        let Plan::Create(first_tick) = requested.plan else {
             continue;
         };
         if first_tick <= instant {
-            // The session waited for a schedule while the tick came due.
-            asked.plan = Plan::Create(
-                asked
+            // The tick came due while the session waited for a schedule.
+            requested.plan = Plan::Create(
+                requested
                     .terms
                     .first_tick()
-                    .map_err(at(place, asked.job.name()))?,
+                    .map_err(at(place, requested.job.name()))?,
             );
         }
     }
-    for asked in asked.iter() {
-        if let Plan::Create(_) = asked.plan {
-            let new = asked.job.as_new();
+    for requested in requested.iter() {
+        if let Plan::Create(_) = requested.plan {
+            let new = requested.job.as_new();
             rows.push(NewRow {
-                job_id: asked.job_id,
-                terms: &asked.terms,
-                endpoint: asked.endpoint,
+                job_id: requested.job_id,
+                terms: &requested.terms,
+                endpoint: requested.endpoint,
                 input: new.input,
                 metadata: new.metadata,
-                schedule_id: schedules.of(&asked.terms)?,
+                schedule_id: schedules.id_for(&requested.terms)?,
             });
         }
     }
     let inserted = insert_jobs(workspace.workspace_id, &rows, None, instant)?;
     let mut unused = vec![];
-    for (place, asked) in asked.iter_mut().enumerate() {
-        let Plan::Create(_) = asked.plan else {
+    for (place, requested) in requested.iter_mut().enumerate() {
+        let Plan::Create(_) = requested.plan else {
             continue;
         };
-        if !inserted.contains(&asked.job_id) {
-            asked.job_id =
-                other_of_that_name(workspace, asked).map_err(at(place, asked.job.name()))?;
-            asked.plan = Plan::Keep;
-            unused.push(schedules.of(&asked.terms)?);
+        if !inserted.contains(&requested.job_id) {
+            requested.job_id =
+                find_concurrent(workspace, requested).map_err(at(place, requested.job.name()))?;
+            requested.plan = Plan::Keep;
+            unused.push(schedules.id_for(&requested.terms)?);
         }
     }
     release_all(unused)
 }
 
-/// The job that another session has created meanwhile under the name of one that was to be created.
+/// The job that another session has created meanwhile under the name of a requested job.
 ///
 /// # Errors
-/// `JOB_EXISTS` unless the request has `if_not_exists`; `CONCURRENT_CHANGE` if the job cannot be seen, or a key was reserved
-/// for the job that was not created.
-fn other_of_that_name(workspace: &Workspace, asked: &Asked) -> Result<JobId> {
-    let new = asked.job.as_new();
-    let name = asked.terms.name.unwrap_or_default();
+/// `JOB_EXISTS` unless the request has `if_not_exists`; `CONCURRENT_CHANGE` if the snapshot does not show the job, or
+/// if an idempotency key was reserved for the requested job.
+fn find_concurrent(workspace: &Workspace, requested: &Requested) -> Result<Uuid> {
+    let new = requested.job.as_new();
+    let name = requested.terms.name.unwrap_or_default();
     if !new.if_not_exists {
         return Err(job_exists(&workspace.name, name));
     }
@@ -201,7 +201,7 @@ fn other_of_that_name(workspace: &Workspace, asked: &Asked) -> Result<JobId> {
         .ok_or_else(concurrent_change)
 }
 
-/// A row of the result, as far as the database knows it.
+/// The columns of a result row that are stored with the job.
 struct Stored {
     name: Option<String>,
     version: i32,
@@ -212,12 +212,12 @@ struct Stored {
 }
 
 /// The rows of the result, in the order of the array.
-fn describe(asked: &[Asked]) -> Result<Vec<Composite>> {
-    let kept = asked
+fn result_rows(requested: &[Requested]) -> Result<Vec<Composite>> {
+    let kept = requested
         .iter()
-        .filter(|asked| matches!(asked.plan, Plan::Keep));
-    let kept: Vec<JobId> = kept.map(|asked| asked.job_id).collect();
-    let mut stored: HashMap<JobId, Stored> = HashMap::new();
+        .filter(|requested| matches!(requested.plan, Plan::Keep));
+    let kept: Vec<Uuid> = kept.map(|requested| requested.job_id).collect();
+    let mut stored: HashMap<Uuid, Stored> = HashMap::new();
     if !kept.is_empty() {
         let found = sql::by_index(|| {
             sql::rows(include_str!("find_created.sql"), &[kept.into()], |row| {
@@ -234,30 +234,34 @@ fn describe(asked: &[Asked]) -> Result<Vec<Composite>> {
         })?;
         stored.extend(found);
     }
-    for asked in asked {
-        if let Plan::Create(first_tick) = asked.plan {
+    for requested in requested {
+        if let Plan::Create(first_tick) = requested.plan {
             let created = Stored {
-                name: asked.terms.name.map(str::to_owned),
+                name: requested.terms.name.map(str::to_owned),
                 version: 1,
                 status: "ACTIVE".to_owned(),
-                cron: asked.terms.cron().to_owned(),
-                timezone: asked.terms.timezone.clone(),
+                cron: requested.terms.cron().to_owned(),
+                timezone: requested.terms.timezone.clone(),
                 next_tick_at: Some(sql::to_pg(first_tick)),
             };
-            stored.insert(asked.job_id, created);
+            stored.insert(requested.job_id, created);
         }
     }
     let mut rows = vec![];
-    for asked in asked {
-        rows.push(stored.get(&asked.job_id).ok_or_else(concurrent_change)?);
+    for requested in requested {
+        rows.push(
+            stored
+                .get(&requested.job_id)
+                .ok_or_else(concurrent_change)?,
+        );
     }
     fn column<T>(rows: &[&Stored], value: impl Fn(&Stored) -> T) -> Vec<T> {
         rows.iter().map(|row| value(row)).collect()
     }
-    let job_ids: Vec<JobId> = asked.iter().map(|asked| asked.job_id).collect();
-    let created: Vec<bool> = asked
+    let job_ids: Vec<Uuid> = requested.iter().map(|requested| requested.job_id).collect();
+    let created: Vec<bool> = requested
         .iter()
-        .map(|asked| matches!(asked.plan, Plan::Create(_)))
+        .map(|requested| matches!(requested.plan, Plan::Create(_)))
         .collect();
     let args = [
         job_ids.into(),

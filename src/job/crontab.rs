@@ -1,4 +1,4 @@
-//! The declared sets of a workspace's cron jobs: apply_crontab().
+//! Declared sets of cron jobs: apply_crontab().
 
 use super::cancel::retire;
 use super::declared::{Declared, Step, Steps, decide, find_live};
@@ -15,24 +15,24 @@ use crate::workspace::Workspace;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// What is done about one job.
+/// The action for one job.
 pub struct Planned {
     pub name: String,
     /// `CREATE`, `UPDATE`, `RESUME`, `RETIRE`, `UNCHANGED` or `ENDED`.
     pub action: &'static str,
-    /// None for a job that a dry run would create, and for one whose ends_at is past and that does not exist.
+    /// None for a job that a dry run would create, and for a job that does not exist because its ends_at is past.
     pub job_id: Option<JobId>,
-    /// What an update changes; `status` if it also resumes the job.
+    /// The arguments that an update changes; also `status` if the update resumes the job.
     pub changed: Vec<String>,
 }
 
-/// Makes the jobs that a set declares exactly those of an array: creates them, updates those that differ, resumes those
-/// that are paused, and retires those that the array no longer has. A declared job whose ends_at is past is not created,
-/// and retires if it is live. A dry run does all of it, pg_cron included, and rolls it back.
+/// Makes the live jobs of a declared set match an array: creates missing jobs, updates jobs that differ, resumes paused
+/// jobs, and retires jobs that the array no longer has. A declared job whose ends_at is past is not created, and
+/// retires if it is live. A dry run makes every change, including those to pg_cron, and rolls it back.
 ///
 /// # Errors
-/// Those of create, update, resume and cancel, with the job's place and name in DETAIL; `JOB_EXISTS` for the name of a live
-/// job that does not belong to the set.
+/// The errors of create, update, resume and cancel, with the job's place and name in DETAIL; `JOB_EXISTS` for the name
+/// of a live job that does not belong to the set.
 pub fn apply(
     workspace: &Workspace,
     jobs: Jsonb,
@@ -52,7 +52,7 @@ pub fn apply(
 }
 
 fn deploy(workspace: &Workspace, listed: &[Listed], set_name: &str) -> Result<Vec<Planned>> {
-    // Deployments of one set come one after the other.
+    // Deployments of one set run one after the other.
     sql::lock_named_thing(lock_of(workspace, set_name))?;
     let endpoints = find_endpoints(workspace, listed)?;
     let check = |(place, job)| {
@@ -64,8 +64,8 @@ fn deploy(workspace: &Workspace, listed: &[Listed], set_name: &str) -> Result<Ve
         .enumerate()
         .map(check)
         .collect::<Result<_>>()?;
-    // All jobs that change are locked before any schedule is, and then compared once more: another session may have
-    // changed them meanwhile.
+    // Every job that changes is locked before any schedule is locked, and is then compared again: another session may
+    // have changed it meanwhile.
     let mut locked: HashSet<JobId> = HashSet::new();
     loop {
         let live = find_live(workspace, set_name, &declared)?;
@@ -86,7 +86,7 @@ fn deploy(workspace: &Workspace, listed: &[Listed], set_name: &str) -> Result<Ve
 const LOCK: &str = "
 select from kronos_internal.jobs where job_id = any ($1) order by job_id for no key update";
 
-/// The number under which a set's deployments are serialised, far above those that schedules use.
+/// The number of the lock that serialises a set's deployments, far above the numbers that schedules use.
 fn lock_of(workspace: &Workspace, set_name: &str) -> u32 {
     let mut hasher = DefaultHasher::new();
     (workspace.workspace_id, set_name).hash(&mut hasher);
@@ -104,7 +104,7 @@ fn carry_out(
         sql::check_for_interrupts();
         check_step(declared, step).map_err(at(declared.place, Some(declared.name)))?;
         if joins(step) {
-            schedules.need(&declared.terms);
+            schedules.add(&declared.terms);
         }
     }
     schedules.join(workspace.workspace_id)?;
@@ -121,10 +121,10 @@ fn carry_out(
                 endpoint,
                 input: declared.job.input(),
                 metadata: declared.job.metadata(),
-                schedule_id: schedules.of(&declared.terms)?,
+                schedule_id: schedules.id_for(&declared.terms)?,
             }),
             Step::Update { job, endpoint, .. } => {
-                let schedule_id = schedules.of(&declared.terms)?;
+                let schedule_id = schedules.id_for(&declared.terms)?;
                 left.extend(job.schedule_id.filter(|left| *left != schedule_id));
                 let next = Version {
                     terms: &declared.terms,
@@ -137,7 +137,7 @@ fn carry_out(
                     .map_err(at(declared.place, Some(declared.name)))?;
             }
             Step::Resume { job } => {
-                write_resumed(job.job_id, schedules.of(&declared.terms)?, instant)?
+                write_resumed(job.job_id, schedules.id_for(&declared.terms)?, instant)?
             }
             Step::End { job: Some(job) } => ended.push(*job),
             Step::Leave { .. } | Step::End { job: None } => {}
@@ -159,8 +159,8 @@ fn carry_out(
     release_all(left)
 }
 
-/// Whether a step joins the schedule that the declaration names. A job that keeps its schedule joins it too: that verifies
-/// the pg_cron entry.
+/// Whether a step joins the declared schedule. A job joins its schedule even if the schedule stays the same: joining
+/// verifies the pg_cron entry.
 fn joins(step: &Step) -> bool {
     matches!(
         step,
@@ -168,7 +168,7 @@ fn joins(step: &Step) -> bool {
     )
 }
 
-/// Checks what only matters to a job that is to change.
+/// Checks the rules that apply only to a job that changes.
 fn check_step(declared: &Declared, step: &Step) -> Result<()> {
     match step {
         Step::Create { endpoint, .. } | Step::Update { endpoint, .. } => {

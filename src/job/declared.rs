@@ -1,4 +1,4 @@
-//! What a declared set asks for, beside what is live.
+//! Compares a declared set with the live jobs.
 
 use super::definition::Terms;
 use super::error::job_not_in_set;
@@ -23,7 +23,7 @@ pub struct Declared<'a> {
 
 impl<'a> Declared<'a> {
     /// # Errors
-    /// Those of [`Listed::check`].
+    /// The errors of [`Listed::check`].
     pub fn check(job: &'a Listed, place: usize) -> Result<Declared<'a>> {
         let terms = job.check()?;
         let is_past = terms.window.is_past(sql::now());
@@ -37,17 +37,18 @@ impl<'a> Declared<'a> {
     }
 }
 
-/// A live job that the set declares, or that has the name of one that it declares.
+/// A live job that belongs to the set, or whose name the set declares.
 pub struct Live {
     pub job: Job,
-    /// Whether it was found by its name; else by its set.
+    /// Whether the job was found by its name; otherwise it was found by its set.
     is_named: bool,
     declared_by: Option<String>,
     same_input: bool,
     same_metadata: bool,
 }
 
-/// The live jobs of a set and of the names that it declares, by one statement. Those of both are found twice.
+/// Finds the live jobs that belong to a set, and the live jobs whose names the set declares, with one statement. A job
+/// that matches both ways is returned twice.
 ///
 /// # Errors
 /// Fails only if SQL does.
@@ -85,7 +86,7 @@ pub fn find_live(
     })
 }
 
-/// What is to be done about a declared job.
+/// The step for a declared job.
 pub enum Step<'a> {
     Create {
         job_id: JobId,
@@ -102,20 +103,20 @@ pub enum Step<'a> {
     Leave {
         job: &'a Job,
     },
-    /// Its ends_at is past: the live job retires, if there is one.
+    /// The job's ends_at is past. The live job, if there is one, retires.
     End {
         job: Option<&'a Job>,
     },
 }
 
-/// What is to be done: about each declared job, in the order of the set, and the jobs to retire.
+/// The steps for the declared jobs, in the order of the array, and the jobs to retire.
 pub struct Steps<'a> {
     pub declared: Vec<Step<'a>>,
     pub undeclared: Vec<&'a Job>,
 }
 
 impl Steps<'_> {
-    /// The jobs that change.
+    /// The ids of the existing jobs that change.
     pub fn changing(&self) -> impl Iterator<Item = JobId> {
         let declared = self.declared.iter().filter_map(|step| match step {
             Step::Update { job, .. } | Step::Resume { job } | Step::End { job: Some(job) } => {
@@ -127,7 +128,7 @@ impl Steps<'_> {
     }
 }
 
-/// Compares a declared set with what is live.
+/// Decides the step for each declared job, and the jobs to retire.
 ///
 /// # Errors
 /// `JOB_EXISTS`, `ENDPOINT_NOT_FOUND`.

@@ -1,4 +1,4 @@
-//! What a version of a job says: as callers ask for it, as it is checked, and as it is stored.
+//! The definition of a job version: as a caller requests it, as checked, and as stored.
 
 use super::error::{invalid_window, never_fires};
 use crate::args::{self, instant_or_infinity};
@@ -13,7 +13,7 @@ use pgrx::datum::{Interval, TimestampWithTimeZone};
 use std::ops::Range;
 use std::rc::Rc;
 
-/// The times between which a job may tick: starts_at <= tick < ends_at. None is no bound.
+/// The times between which a job may tick: starts_at <= tick < ends_at. None means no bound.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Window {
     pub starts_at: Option<TimestampWithTimeZone>,
@@ -21,10 +21,10 @@ pub struct Window {
 }
 
 impl Window {
-    /// A window of the caller's bounds. `-infinity` and `infinity` are no bounds.
+    /// Creates a window from the caller's bounds. `-infinity` and `infinity` mean no bound.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` for a bound beyond the years that Kronos stores; `INVALID_WINDOW` if no time lies in it.
+    /// `INVALID_ARGUMENT` for a bound beyond the years that Kronos stores; `INVALID_WINDOW` if the window is empty.
     fn new(
         starts_at: Option<TimestampWithTimeZone>,
         ends_at: Option<TimestampWithTimeZone>,
@@ -55,12 +55,12 @@ impl Window {
         start..end
     }
 
-    /// Whether it has ended at an instant.
+    /// Whether the window has ended at an instant.
     pub fn is_past(&self, now: DateTime<Utc>) -> bool {
         self.range().end <= now
     }
 
-    /// The first tick of a timing after an instant that lies in the window.
+    /// The first tick of a timing that lies in the window and after an instant.
     ///
     /// # Errors
     /// `INVALID_WINDOW` for a window that is past, `NEVER_FIRES`.
@@ -80,24 +80,26 @@ impl Window {
     }
 }
 
-/// What a caller says of a job, apart from its endpoint, input and metadata. No argument is missing.
+/// A caller's request for a job, except its endpoint, input and metadata. Defaults are filled in.
 pub struct Request<'a> {
     pub name: Option<&'a str>,
     pub cron: &'a str,
     pub timezone: &'a str,
     pub starts_at: Option<TimestampWithTimeZone>,
     pub ends_at: Option<TimestampWithTimeZone>,
-    pub catchup_policy: CatchupPolicy,
-    /// How far back missed ticks that are caught up may lie: 0 to 1 year.
+    /// Which missed ticks are caught up: `none`, `last` or `all`.
+    pub catchup_policy: &'a str,
+    /// How far back missed ticks are caught up: 0 to 1 year.
     pub catchup_window: Interval,
-    pub overlap_policy: OverlapPolicy,
-    /// Within which time after their tick executions start: 0 to 1 day.
+    /// What happens to a tick while an execution of the job is unfinished: `allow`, `skip`, `queue_one` or `replace`.
+    pub overlap_policy: &'a str,
+    /// The longest time between a tick and its execution's run_at: 0 to 1 day.
     pub jitter: Interval,
     /// 0 (most urgent) to 9.
     pub priority: i32,
 }
 
-/// The same, checked and in the form in which it is stored.
+/// A checked request, in the form in which it is stored.
 pub struct Terms<'a> {
     pub name: Option<&'a str>,
     pub timing: Rc<Timing>,
@@ -111,7 +113,7 @@ pub struct Terms<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Checks all that does not depend on the clock.
+    /// Checks every rule that does not depend on the clock.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT`, `INVALID_CRON`, `CRON_NOT_SUPPORTED`, `INVALID_TIMEZONE`, `INVALID_WINDOW`.
@@ -154,7 +156,7 @@ impl Terms<'_> {
     }
 }
 
-/// What a stored version of a job says, apart from its input and metadata.
+/// A stored version of a job, except its input and metadata.
 pub struct Definition {
     pub name: Option<String>,
     pub endpoint_id: EndpointId,
@@ -187,12 +189,13 @@ impl Definition {
         })
     }
 
-    /// Whether it has another schedule than the terms.
+    /// Whether this version and the terms have different schedules.
     pub fn differs_in_schedule(&self, terms: &Terms) -> bool {
         self.cron != terms.cron() || self.timezone != terms.timezone
     }
 
-    /// The arguments in which it differs from the terms, an endpoint, and an input and metadata that SQL has compared.
+    /// The names of the arguments in which this version differs from a request. SQL has compared the input and the
+    /// metadata.
     pub fn differences(
         &self,
         terms: &Terms,

@@ -32,7 +32,7 @@ pub fn job_retired(job_id: JobId, retired_at: TimestampWithTimeZone, reason: &st
     };
     KronosError::new(
         &error::JOB_RETIRED,
-        format!("job {job_id} is retired since {since}: {why}"),
+        format!("job {job_id} was retired at {since}: {why}"),
         json!({ "job_id": job_id.to_string(), "retired_at": since, "retired_reason": reason }),
     )
 }
@@ -40,12 +40,12 @@ pub fn job_retired(job_id: JobId, retired_at: TimestampWithTimeZone, reason: &st
 pub fn job_exists(workspace: &str, job_name: &str) -> KronosError {
     KronosError::new(
         &error::JOB_EXISTS,
-        format!("job {job_name:?} exists already in workspace {workspace:?}"),
+        format!("job {job_name:?} already exists in workspace {workspace:?}"),
         json!({ "workspace": workspace, "job_name": job_name }),
     )
 }
 
-/// A declared job has the name of a live job that another set declares, or none.
+/// A declared job has the name of a live job that belongs to another set, or to no set.
 pub fn job_not_in_set(
     workspace: &str,
     job_name: &str,
@@ -59,7 +59,7 @@ pub fn job_not_in_set(
     };
     KronosError::new(
         &error::JOB_EXISTS,
-        format!("job {job_name:?} exists already and does not belong to set {set_name:?}: {owner}"),
+        format!("job {job_name:?} already exists and does not belong to set {set_name:?}: {owner}"),
         json!({
             "workspace": workspace, "job_name": job_name, "job_id": job_id.to_string(),
             "set_name": set_name, "declared_by": declared_by,
@@ -72,7 +72,7 @@ pub fn job_paused(job_id: JobId, paused_at: Option<TimestampWithTimeZone>) -> Kr
     KronosError::new(
         &error::JOB_PAUSED,
         format!(
-            "job {job_id} is paused since {}",
+            "job {job_id} has been paused since {}",
             since.as_deref().unwrap_or_default()
         ),
         json!({ "job_id": job_id.to_string(), "paused_at": since }),
@@ -109,7 +109,7 @@ pub fn invalid_window(
     )
 }
 
-/// A schedule has no tick to come between `starts_at` and `ends_at`; `next` is its first one after that.
+/// A schedule has no future tick between `starts_at` and `ends_at`; `next` is its first tick after `ends_at`.
 pub fn never_fires(
     cron: &str,
     starts_at: Option<TimestampWithTimeZone>,
@@ -144,8 +144,8 @@ fn iso_or_null(timestamp: Option<TimestampWithTimeZone>) -> Option<String> {
         .map(sql::iso)
 }
 
-/// Runs a statement that writes jobs. The constraints decide whether a name is free and whether an endpoint still exists,
-/// also where the transaction's snapshot is too old to show it.
+/// Runs a statement that writes jobs, and translates violations of its constraints. The constraints decide whether a
+/// name is free and whether an endpoint still exists, even if the transaction's snapshot is too old to show it.
 ///
 /// # Errors
 /// `taken` for a name that a live job has; `gone` for an endpoint that another session has deleted.

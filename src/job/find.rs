@@ -1,4 +1,4 @@
-//! Finding jobs, and locking those that are to change.
+//! Finds jobs, and locks the jobs that are about to change.
 
 use super::definition::Definition;
 use super::error::{job_not_found, job_retired};
@@ -9,7 +9,7 @@ use crate::sql::{self, Row};
 use crate::workspace::Workspace;
 use pgrx::datum::TimestampWithTimeZone;
 
-/// What the rules of a job's life need to know of a job.
+/// A job, with the columns that the rules of its life cycle need.
 pub struct Job {
     pub job_id: JobId,
     pub version: i32,
@@ -40,7 +40,7 @@ impl Job {
         })
     }
 
-    /// Its name; empty for a job without one.
+    /// The job's name; empty for a job without a name.
     pub fn name(&self) -> &str {
         self.definition.name.as_deref().unwrap_or_default()
     }
@@ -49,7 +49,7 @@ impl Job {
         self.status == "PAUSED"
     }
 
-    /// The error for whoever needs a live job, if this one is retired.
+    /// The error for a caller that needs a live job, if this job is retired.
     fn retired(&self) -> Option<KronosError> {
         let (at, reason) = self.retired.as_ref()?;
         Some(job_retired(self.job_id, *at, reason))
@@ -62,7 +62,7 @@ const FIND: &str =
 const FIND_BY_NAME: &str = "
 select job_id from kronos_internal.jobs where workspace_id = $1 and name = $2 and status <> 'RETIRED'";
 
-/// The id of a workspace's job: by its id, also that of a retired one.
+/// The id of a job of the workspace. A reference by id also finds a retired job.
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`.
@@ -77,7 +77,7 @@ pub fn find(workspace: &Workspace, job: JobRef) -> Result<JobId> {
     .ok_or_else(|| job_not_found(workspace, job))
 }
 
-/// The id of the live job of a name, if there is one.
+/// The id of the live job with a name, if there is one.
 ///
 /// # Errors
 /// Fails only if SQL does.
@@ -86,23 +86,23 @@ pub fn find_named(workspace: &Workspace, name: &str) -> Result<Option<JobId>> {
     sql::by_index(|| sql::row(FIND_BY_NAME, &args, |row| sql::get(row, "job_id")))
 }
 
-/// A live job, locked until the transaction ends against every other change and against tick().
+/// Locks a live job until the transaction ends: no other session changes it, and tick() skips it.
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`, `JOB_RETIRED`.
 pub fn lock_live(workspace: &Workspace, job: JobRef) -> Result<Job> {
-    take_live(workspace, job, include_str!("lock_job.sql"))
+    find_and_lock(workspace, job, include_str!("lock_job.sql"))
 }
 
-/// A live job, held until the transaction ends so that nobody deletes it. It keeps neither tick() nor an update away.
+/// Locks a live job until the transaction ends against deletion only. The lock blocks neither tick() nor an update.
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`, `JOB_RETIRED`.
 pub fn hold_live(workspace: &Workspace, job: JobRef) -> Result<Job> {
-    take_live(workspace, job, include_str!("hold_job.sql"))
+    find_and_lock(workspace, job, include_str!("hold_job.sql"))
 }
 
-fn take_live(workspace: &Workspace, job: JobRef, statement: &'static str) -> Result<Job> {
+fn find_and_lock(workspace: &Workspace, job: JobRef, statement: &'static str) -> Result<Job> {
     loop {
         let job_id = match job {
             JobRef::Id(job_id) => job_id,
@@ -117,7 +117,7 @@ fn take_live(workspace: &Workspace, job: JobRef, statement: &'static str) -> Res
             (JobRef::Name(name), None) if found.definition.name.as_deref() == Some(name) => {
                 return Ok(found);
             }
-            // The job was retired or renamed while this session waited for its lock: another may have the name now.
+            // The job was retired or renamed while this session waited for its lock. Another job may have the name now.
             (JobRef::Name(_), _) => sql::check_for_interrupts(),
         }
     }

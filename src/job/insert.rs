@@ -1,4 +1,4 @@
-//! Writing many jobs at once, and joining their schedules.
+//! Inserts many jobs at once, and joins their schedules.
 
 use super::create::translate_endpoint_deleted;
 use super::definition::Terms;
@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
-/// A job that is to be inserted.
+/// A job to insert.
 pub struct NewRow<'a> {
     pub job_id: JobId,
     pub terms: &'a Terms<'a>,
@@ -22,8 +22,8 @@ pub struct NewRow<'a> {
     pub schedule_id: ScheduleId,
 }
 
-/// Inserts jobs with one statement, and returns the ids of those that it inserted: a job whose name a live job has is left
-/// out.
+/// Inserts jobs with one statement, and returns the ids of the inserted jobs. A job whose name belongs to a live job is
+/// not inserted.
 ///
 /// # Errors
 /// `CONCURRENT_CHANGE` if another session has deleted an endpoint meanwhile.
@@ -69,26 +69,26 @@ pub fn insert_jobs(
     Ok(inserted.into_iter().collect())
 }
 
-/// The schedules that some jobs need, each once.
+/// The schedules of several jobs, each only once.
 #[derive(Default)]
 pub struct Schedules {
-    needed: BTreeMap<(String, String), Rc<Timing>>,
-    joined: BTreeMap<(String, String), ScheduleId>,
+    added: BTreeMap<(String, String), Rc<Timing>>,
+    joined: BTreeMap<(String, String), Uuid>,
 }
 
 impl Schedules {
-    pub fn need(&mut self, terms: &Terms) {
-        self.needed
+    pub fn add(&mut self, terms: &Terms) {
+        self.added
             .entry(key(terms))
             .or_insert_with(|| Rc::clone(&terms.timing));
     }
 
-    /// Joins them in the order of their expressions and zones, so that calls which join many do not deadlock.
+    /// Joins the schedules in the order of their expressions and zones, so that concurrent calls do not deadlock.
     ///
     /// # Errors
-    /// Those of [`schedule::join`].
+    /// The errors of [`schedule::join`].
     pub fn join(&mut self, workspace_id: WorkspaceId) -> Result<()> {
-        for (key, timing) in &self.needed {
+        for (key, timing) in &self.added {
             sql::check_for_interrupts();
             let schedule_id = schedule::join(workspace_id, timing, &key.1)?;
             self.joined.insert(key.clone(), schedule_id);
@@ -96,11 +96,11 @@ impl Schedules {
         Ok(())
     }
 
-    /// The schedule that was joined for some terms.
+    /// The id of the schedule that was joined for the terms.
     ///
     /// # Errors
-    /// None, unless the terms were not among those that needed one.
-    pub fn of(&self, terms: &Terms) -> Result<ScheduleId> {
+    /// `INTERNAL_ERROR` if the schedule of the terms was not added.
+    pub fn id_for(&self, terms: &Terms) -> Result<Uuid> {
         let joined = self.joined.get(&key(terms)).copied();
         joined.ok_or_else(|| KronosError::internal("a schedule was not joined"))
     }
@@ -110,13 +110,13 @@ fn key(terms: &Terms) -> (String, String) {
     (terms.cron().to_owned(), terms.timezone.clone())
 }
 
-/// Releases each of some schedules once, in one order.
+/// Releases each of several schedules once, in the order of their ids.
 ///
 /// # Errors
-/// Those of [`schedule::release`].
-pub fn release_all(schedule_ids: impl IntoIterator<Item = ScheduleId>) -> Result<()> {
-    let mut schedule_ids: Vec<ScheduleId> = schedule_ids.into_iter().collect();
-    schedule_ids.sort_unstable();
+/// The errors of [`schedule::release`].
+pub fn release_all(schedule_ids: impl IntoIterator<Item = Uuid>) -> Result<()> {
+    let mut schedule_ids: Vec<Uuid> = schedule_ids.into_iter().collect();
+    schedule_ids.sort_unstable_by_key(|id| *id.as_bytes());
     schedule_ids.dedup();
     schedule_ids.into_iter().try_for_each(|schedule_id| {
         sql::check_for_interrupts();

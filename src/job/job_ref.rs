@@ -4,7 +4,7 @@ use crate::error::{Result, invalid_argument, null_argument};
 use crate::id::JobId;
 use std::fmt;
 
-/// The job that a call names.
+/// A caller's reference to a job.
 #[derive(Clone, Copy)]
 pub enum JobRef<'a> {
     Id(JobId),
@@ -13,7 +13,7 @@ pub enum JobRef<'a> {
 }
 
 impl<'a> JobRef<'a> {
-    /// Exactly one of an id and a name.
+    /// A reference by either an id or a name.
     ///
     /// # Errors
     /// `NULL_ARGUMENT` for neither, `INVALID_ARGUMENT` for both.
@@ -24,7 +24,7 @@ impl<'a> JobRef<'a> {
             (None, None) => Err(null_argument("job_id (or job_name)")),
             (Some(_), Some(_)) => Err(invalid_argument(
                 "job_name",
-                "must be left out where job_id is given",
+                "must be left out if job_id is given",
             )),
         }
     }

@@ -1,6 +1,7 @@
 //! Jobs in a JSON array, the argument of create_cron_jobs() and apply_crontab().
 //!
-//! SQL takes `input` and `metadata` out of each element and passes them on untouched. Rust reads the other fields alone.
+//! SQL extracts `input` and `metadata` from each element and passes them on untouched. Rust reads only the other
+//! fields.
 
 use super::create::NewJob;
 use super::definition::{Request, Terms};
@@ -15,10 +16,10 @@ use pgrx::datum::{Interval, TimestampWithTimeZone};
 use serde::Deserialize;
 use std::collections::{HashMap, HashSet};
 
-/// The most jobs of one call.
+/// The most jobs in one call.
 const MAX_JOBS: usize = 10_000;
 
-/// A job as it stands in the array. What is left out, or null, has its default.
+/// A job of the array. Fields that are omitted or null have their defaults.
 pub struct Listed {
     fields: Fields,
     input: Jsonb,
@@ -53,7 +54,7 @@ struct Fields {
 const CATCHUP_WINDOW: &str = "1 hour";
 const JITTER: &str = "0";
 
-/// The jobs of an array, in its order. Values are read, not checked.
+/// Reads the jobs of an array, in its order. Values are parsed, but not checked.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`, with the place in DETAIL.
@@ -117,7 +118,8 @@ pub fn read(jobs: Jsonb) -> Result<Vec<Listed>> {
     Ok(listed)
 }
 
-/// The same for a declared set: each job has a name, and no field that only a request has.
+/// Reads the jobs of a declared set. Each job must have a name, and must not have the fields that apply only to
+/// requests.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`, with the place in DETAIL.
@@ -175,17 +177,17 @@ impl Listed {
         }
     }
 
-    /// Its terms, checked, with its metadata.
+    /// Checks the job's request and metadata, and returns its terms.
     ///
     /// # Errors
-    /// Those of [`Request::check`] and [`args::metadata`].
+    /// The errors of [`Request::check`] and [`args::metadata`].
     pub fn check(&self) -> Result<Terms<'_>> {
         args::metadata(self.metadata)?;
         self.as_new().request.check()
     }
 }
 
-/// The live endpoints that listed jobs name, by name.
+/// The live endpoints of the listed jobs, by name.
 ///
 /// # Errors
 /// Fails only if SQL does.
@@ -217,7 +219,7 @@ pub fn endpoint_of<'a>(
         .ok_or_else(|| endpoint_not_found(&workspace.name, name))
 }
 
-/// Adds to an error which element of the array it is about.
+/// Adds the place and the name of the job to an error about an element of the array.
 pub fn at(place: usize, job_name: Option<&str>) -> impl Fn(KronosError) -> KronosError + use<> {
     let job_name = job_name.map(str::to_owned);
     move |error| {
@@ -235,7 +237,7 @@ fn refuse(place: usize, problem: &str) -> KronosError {
         .with("place", place)
 }
 
-/// What serde_json says, without the place in a text that the caller has never seen.
+/// The message of serde_json without its line and column: they refer to a text that the caller has never seen.
 fn describe(problem: &serde_json::Error) -> String {
     let text = problem.to_string();
     match text.rfind(" at line ") {
@@ -260,7 +262,7 @@ fn check_unique(
     Ok(())
 }
 
-/// Intervals that PostgreSQL has read, each text once.
+/// A cache of intervals, so that PostgreSQL parses each text only once.
 #[derive(Default)]
 struct Intervals(HashMap<String, Interval>);
 

@@ -1,4 +1,4 @@
-//! The rules of a job's life.
+//! Cron jobs: the rules of their life cycle.
 
 mod backfill;
 mod cancel;

@@ -1,4 +1,4 @@
-//! Pausing a cron job, and resuming it.
+//! Pauses and resumes cron jobs.
 
 use super::create::begin;
 use super::definition::{Request, Terms};
@@ -17,11 +17,11 @@ update kronos_internal.jobs
 set status = 'PAUSED', schedule_id = null, paused_at = clock_timestamp(), paused_reason = $2
 where job_id = $1";
 
-/// Pauses an active cron job and releases its schedule; returns its id. No further tick is materialised once this commits,
-/// not even one that came due before and has not been handled. Executions that exist are left to run.
+/// Pauses an active cron job, releases its schedule, and returns the job's id. Once the transaction commits, no further
+/// tick is written, not even a tick that came due earlier and has not been handled. Existing executions still run.
 ///
 /// # Errors
-/// `JOB_NOT_FOUND`, `JOB_RETIRED`, `JOB_PAUSED`, and what pg_cron raises when its entry cannot be removed.
+/// `JOB_NOT_FOUND`, `JOB_RETIRED`, `JOB_PAUSED`, and any error of pg_cron when it removes the entry.
 pub fn pause(workspace: &Workspace, job: JobRef, reason: Option<&str>) -> Result<JobId> {
     if let Some(reason) = reason {
         args::length("reason", reason, 1000)?;
@@ -38,10 +38,10 @@ pub fn pause(workspace: &Workspace, job: JobRef, reason: Option<&str>) -> Result
 const RESUME: &str = "
 update kronos_internal.jobs set status = 'ACTIVE', schedule_id = $2, active_since = $3 where job_id = $1";
 
-/// Resumes a paused cron job with the ticks that come due from now on, and returns its id.
+/// Resumes a paused cron job, and returns its id. The job runs the ticks that come due from now on.
 ///
 /// # Errors
-/// `JOB_NOT_FOUND`, `JOB_RETIRED`, `JOB_NOT_PAUSED`, and those of creating.
+/// `JOB_NOT_FOUND`, `JOB_RETIRED`, `JOB_NOT_PAUSED`, and the errors of [`super::create`].
 pub fn resume(workspace: &Workspace, job: JobRef) -> Result<JobId> {
     let job = lock_live(workspace, job)?;
     if !job.is_paused() {
@@ -55,7 +55,7 @@ pub fn resume(workspace: &Workspace, job: JobRef) -> Result<JobId> {
     Ok(job.job_id)
 }
 
-/// Makes a paused job active. The caller holds its lock and has joined its schedule.
+/// Activates a paused job. The caller has locked the job and joined its schedule.
 ///
 /// # Errors
 /// Fails only if SQL does.
@@ -68,7 +68,7 @@ pub fn write_resumed(job_id: JobId, schedule_id: ScheduleId, instant: DateTime<U
     sql::by_index(|| sql::run(RESUME, &args)).map(|_| ())
 }
 
-/// What a stored job says, as if it were requested anew.
+/// The terms of a stored job, checked as if it were requested anew.
 fn terms_of(job: &Job) -> Result<Terms<'_>> {
     let stored = &job.definition;
     let request = Request {

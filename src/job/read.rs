@@ -1,4 +1,4 @@
-//! Rows of jobs, as users read them.
+//! Reads jobs as users see them.
 
 use super::find::find;
 use super::job_ref::JobRef;
@@ -21,8 +21,8 @@ pub fn row(job_id: JobId) -> Result<Composite> {
         .ok_or_else(|| KronosError::internal("the job's row has vanished"))
 }
 
-/// The jobs of a workspace in a status and with an endpoint (None is any), newest first, at most `max`, after the one with
-/// the id `after`.
+/// The jobs of a workspace, newest first, at most `max`, after the job with the id `after`. `status` and `endpoint`
+/// filter the jobs; None means any.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` for a status that does not exist, `ENDPOINT_NOT_FOUND`.
@@ -50,7 +50,7 @@ pub fn list(
     sql::by_index(|| sql::composites(include_str!("list_jobs.sql"), &args))
 }
 
-/// The versions of a job, newest first, at most `max`, after the one with the number `after`.
+/// The versions of a job, newest first, at most `max`, after the version with the number `after`.
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`.
@@ -65,15 +65,15 @@ pub fn list_versions(
     sql::by_index(|| sql::composites(include_str!("list_job_versions.sql"), &args))
 }
 
-/// Which ticks of a job are listed. None is any.
+/// Which ticks of a job are listed. None means any.
 pub struct TickFilter<'a> {
     pub outcome: Option<&'a str>,
     pub tick_from: Option<TimestampWithTimeZone>,
     pub tick_before: Option<TimestampWithTimeZone>,
 }
 
-/// What became of a job's ticks, newest first, at most `max`, after those of the instant `after`. Rows of one tick are never
-/// parted, so a page can have a few more.
+/// The ticks of a job and their outcomes, newest first, at most `max`, after the ticks at the instant `after`. Rows of
+/// the same instant stay on one page, so a page can have a few rows more.
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`, `INVALID_ARGUMENT` for an outcome that does not exist.
@@ -99,7 +99,7 @@ pub fn list_ticks(
     sql::by_index(|| sql::composites(include_str!("list_ticks.sql"), &args))
 }
 
-/// How a job fares.
+/// The health and recent results of a job.
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`.

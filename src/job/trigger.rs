@@ -1,4 +1,4 @@
-//! Running a cron job now, outside its schedule.
+//! Runs a cron job now, outside its schedule.
 
 use super::find::hold_live;
 use super::job_ref::JobRef;
@@ -9,11 +9,11 @@ use crate::sql::{self, Composite};
 use crate::workspace::Workspace;
 use crate::{execution, idempotency};
 
-/// Writes an execution of a live cron job (also of a paused one) that belongs to no tick. A request with an idempotency
-/// key that was used before for the job returns the execution that it wrote.
+/// Writes an execution of a live cron job, active or paused. The execution belongs to no tick. A repeated request with
+/// the same idempotency key returns the execution of the first one.
 ///
-/// The job is held so that neither tick() nor an update waits for this: the execution belongs to the version that its
-/// statement sees.
+/// The lock on the job blocks neither tick() nor an update, so the execution belongs to the version that its INSERT
+/// sees.
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`, `JOB_RETIRED`, `INVALID_ARGUMENT`.
@@ -26,14 +26,14 @@ pub fn trigger(
     let execution_id = ExecutionId::generate();
     if let Some(key) = idempotency_key {
         let scope = format!("trigger_cron_job {job_id}");
-        let made = idempotency::reserve(
+        let earlier = idempotency::reserve(
             workspace.workspace_id,
             &scope,
             key,
             execution_id,
             Expiry::After(None),
         )?;
-        if let Some(made_id) = made {
+        if let Some(made_id) = earlier {
             let args = [workspace.workspace_id.into(), made_id.into()];
             return sql::by_index(|| sql::composite(include_str!("find_triggered.sql"), &args))?
                 .ok_or_else(concurrent_change);
@@ -45,7 +45,7 @@ pub fn trigger(
             execution::notify_workers(workspace.workspace_id, sql::now());
             Ok(triggered)
         }
-        // The job was retired since it was held: a second look says when and why.
+        // The job was retired after it was locked. Reading it again gives the error that says when and why.
         None => {
             hold_live(workspace, JobRef::Id(job_id))?;
             Err(concurrent_change())

@@ -1,4 +1,4 @@
-//! Updating a cron job: the current version is archived and the next one begins, at one instant.
+//! Updates cron jobs: the current version ends and the next one begins, at the same instant.
 
 use super::create::begin;
 use super::definition::{Request, Terms};
@@ -16,7 +16,7 @@ use crate::{schedule, tick};
 use chrono::{DateTime, Utc};
 use pgrx::datum::{Interval, TimestampWithTimeZone};
 
-/// What is to change; None keeps the old value.
+/// The changes of an update. None keeps the old value.
 pub struct Changes<'a> {
     pub endpoint: Option<&'a str>,
     pub cron: Option<&'a str>,
@@ -33,17 +33,17 @@ pub struct Changes<'a> {
     pub jitter: Option<Interval>,
     pub priority: Option<i32>,
     pub metadata: Option<Jsonb>,
-    /// Fails unless this is the job's version.
+    /// The update fails unless this is the job's current version.
     pub expected_version: Option<i32>,
 }
 
-/// Gives a live cron job its next version, and returns the job's id. A paused job stays paused.
+/// Begins the next version of a live cron job, and returns the job's id. A paused job stays paused.
 ///
-/// The instant of the change lies in this call: ticks that came due before it are the old version's, and those that no
-/// wake-up has handled yet are written here.
+/// The change happens at an instant within this call. Ticks that came due before it belong to the old version, and this
+/// call writes the ticks that no wake-up has handled yet.
 ///
 /// # Errors
-/// `JOB_NOT_FOUND`, `JOB_RETIRED`, `VERSION_CONFLICT`, `JOB_EXISTS`, and those of creating.
+/// `JOB_NOT_FOUND`, `JOB_RETIRED`, `VERSION_CONFLICT`, `JOB_EXISTS`, and the errors of [`super::create`].
 pub fn update(workspace: &Workspace, job: JobRef, changes: Changes) -> Result<JobId> {
     let job = lock_live(workspace, job)?;
     if let Some(expected) = changes.expected_version
@@ -78,7 +78,7 @@ pub fn update(workspace: &Workspace, job: JobRef, changes: Changes) -> Result<Jo
         None => {}
     }
     let first_tick = terms.first_tick()?;
-    // An active job joins the schedule that it has too: that verifies the pg_cron entry.
+    // An active job joins its schedule even if the schedule stays the same: joining verifies the pg_cron entry.
     let schedule_id = match job.schedule_id {
         Some(_) => Some(schedule::join(
             workspace.workspace_id,
@@ -111,12 +111,12 @@ pub struct Version<'a> {
     pub input: Option<Jsonb>,
     /// None keeps the old value.
     pub metadata: Option<Jsonb>,
-    /// The job is active with a schedule, and paused without.
+    /// With a schedule the job is active; without one it is paused.
     pub schedule_id: Option<ScheduleId>,
 }
 
-/// Ends the current version of a job and begins the next one. The caller holds the job's lock, has joined the new schedule,
-/// and releases the old one afterwards.
+/// Ends the current version of a job and begins the next one. The caller has locked the job and joined the new
+/// schedule, and releases the old schedule afterwards.
 ///
 /// # Errors
 /// `JOB_EXISTS`, `ENDPOINT_NOT_FOUND`.
@@ -131,7 +131,7 @@ pub fn write_version(
         let leaves_schedule = job.schedule_id != next.schedule_id;
         tick::write_unhandled(job.job_id, instant, leaves_schedule)?;
     }
-    // A job whose schedule changes, or that goes on after a pause, never catches up on ticks before.
+    // A job whose schedule changes, or that resumes after a pause, never catches up on earlier ticks.
     let starts_afresh = job.definition.differs_in_schedule(terms) || job.schedule_id.is_none();
     let args = [
         job.job_id.into(),
