@@ -1,9 +1,9 @@
-//! One batch: some of what is due, in one transaction.
+//! One batch: some of the due ticks, in one transaction.
 
-use super::busy::set_busy_apart;
+use super::busy::split_off_busy;
 use super::call::{Call, MAX_ROWS, MAX_SCHEDULES, Outcome};
 use super::due::DueTicks;
-use super::jobs::{Job, Stretch, count_jobs, lock_jobs, lock_jobs_by_id, read_jobs};
+use super::jobs::{Job, JobRange, count_jobs, lock_jobs, lock_jobs_by_id, read_jobs};
 use super::materialise::{JobWork, write_isolated};
 use super::owed;
 use super::pass::{Due, Progress, lock_due, progress, record_progress};
@@ -14,10 +14,10 @@ use crate::id::JobId;
 use crate::sql;
 use std::collections::{HashMap, HashSet};
 
-/// Handles a batch of what is due, and says whether there may be more.
+/// Handles a batch of due schedules, and returns whether more may be due.
 ///
-/// The plans of its statements read by index: one that was made while the ledger was empty would read all of it for each
-/// tick once it is full.
+/// Its statements are planned to read by index. A plan made while the ledger was empty would scan the whole ledger for
+/// each tick once it is full.
 pub fn run_batch(call: &mut Call) -> Result<bool> {
     sql::by_index(|| handle_batch(call))
 }
@@ -59,37 +59,37 @@ fn handle(due: &[(Due, DueTicks)], call: &mut Call) -> Result<Vec<Progress>> {
     if due.is_empty() {
         return Ok(vec![]);
     }
-    let mut stretches: Vec<Stretch> = due
+    let mut ranges: Vec<JobRange> = due
         .iter()
-        .map(|(due, _)| Stretch::new(due.schedule_id, due.pass_job_id))
+        .map(|(due, _)| JobRange::new(due.schedule_id, due.pass_job_id))
         .collect();
     let ticks: Option<Vec<Tick>> = due.iter().map(|(_, ticks)| ticks.single()).collect();
     if let Some(ticks) = ticks
-        && let Some(plain) = write_plain(&stretches, &ticks, MAX_ROWS)?
+        && let Some(plain) = write_plain(&ranges, &ticks, MAX_ROWS)?
     {
-        handle_others(due, &mut stretches, &ticks, plain, call)
+        handle_others(due, &mut ranges, &ticks, plain, call)
     } else {
-        handle_each(due, &mut stretches, call)
+        handle_each(due, &mut ranges, call)
     }
 }
 
-/// Handles the jobs that [`write_plain`] has locked or passed over, and not written.
+/// Handles the jobs that [`write_plain`] has locked but not written, and the jobs that it has skipped.
 fn handle_others(
     due: &[(Due, DueTicks)],
-    stretches: &mut Vec<Stretch>,
+    ranges: &mut Vec<JobRange>,
     ticks: &[Tick],
     plain: Plain,
     call: &mut Call,
 ) -> Result<Vec<Progress>> {
     call.outcome.written.executions += plain.executions;
     let end = plain.last.filter(|_| plain.locked == MAX_ROWS);
-    end_at(stretches, end);
-    let places: HashMap<JobId, usize> = plain.others.iter().map(|(p, job)| (*job, *p)).collect();
-    let elsewhere = if count_jobs(stretches)? == plain.locked {
+    end_at(ranges, end);
+    let places: HashMap<Uuid, usize> = plain.others.iter().map(|(p, job)| (*job, *p)).collect();
+    let locked_elsewhere = if count_jobs(ranges)? == plain.locked {
         vec![]
     } else {
         let ticks: Vec<_> = ticks.iter().copied().map(Some).collect();
-        let mut unwritten = read_jobs(stretches, &ticks[..stretches.len()])?;
+        let mut unwritten = read_jobs(ranges, &ticks[..ranges.len()])?;
         unwritten.retain(|(_, job)| !places.contains_key(&job.job_id));
         unwritten
     };
@@ -106,19 +106,19 @@ fn handle_others(
         .iter()
         .map(|(place, job)| work_of(job, &due[*place]))
         .collect();
-    write(due, &elsewhere, &held, works, call)?;
+    write(due, &locked_elsewhere, &held, works, call)?;
     Ok(progress(due, end))
 }
 
 /// Handles jobs one by one in Rust: each may have several ticks.
 fn handle_each(
     due: &[(Due, DueTicks)],
-    stretches: &mut Vec<Stretch>,
+    ranges: &mut Vec<JobRange>,
     call: &mut Call,
 ) -> Result<Vec<Progress>> {
     let is_single = due.iter().all(|(_, ticks)| ticks.is_single());
     let limit = if is_single { MAX_ROWS } else { call.job_limit };
-    let mut held = lock_jobs(stretches, limit)?;
+    let mut held = lock_jobs(ranges, limit)?;
     let mut is_exhausted = held.len() < limit;
     let mut works: Vec<JobWork> = vec![];
     let mut rows = 0;
@@ -132,30 +132,30 @@ fn handle_each(
         }
     }
     if !is_single {
-        // About as many jobs as fill a batch, so that few are locked in vain.
+        // About as many jobs as fill a batch, so that few jobs are locked for nothing.
         call.job_limit = (works.len() * 5 / 4 + 1).min(MAX_ROWS);
     }
     held.truncate(works.len());
     let last = held.last().filter(|_| !is_exhausted);
     let end = last.map(|(place, job)| (*place, job.job_id));
-    end_at(stretches, end);
-    let elsewhere = if count_jobs(stretches)? == held.len() {
+    end_at(ranges, end);
+    let locked_elsewhere = if count_jobs(ranges)? == held.len() {
         vec![]
     } else {
-        let ids: HashSet<JobId> = held.iter().map(|(_, job)| job.job_id).collect();
-        let mut all = read_jobs(stretches, &vec![None; stretches.len()])?;
+        let ids: HashSet<Uuid> = held.iter().map(|(_, job)| job.job_id).collect();
+        let mut all = read_jobs(ranges, &vec![None; ranges.len()])?;
         all.retain(|(_, job)| !ids.contains(&job.job_id));
         all
     };
-    write(due, &elsewhere, &held, works, call)?;
+    write(due, &locked_elsewhere, &held, works, call)?;
     Ok(progress(due, end))
 }
 
-/// Ends the stretches at the last job of a batch, if it has not come to their end.
-fn end_at(stretches: &mut Vec<Stretch>, end: Option<(usize, JobId)>) {
+/// Ends the ranges at the last job of a batch that has not reached the end of all ranges.
+fn end_at(ranges: &mut Vec<JobRange>, end: Option<(usize, Uuid)>) {
     if let Some((place, job_id)) = end {
-        stretches.truncate(place + 1);
-        stretches[place].up_to = job_id;
+        ranges.truncate(place + 1);
+        ranges[place].up_to = job_id;
     }
 }
 
@@ -169,19 +169,19 @@ fn work_of(job: &Job, (_, ticks): &(Due, DueTicks)) -> JobWork {
     }
 }
 
-/// Writes what the held jobs have. What cannot be written, and the ticks of jobs that other sessions hold or that are known
-/// to fail, are owed.
+/// Writes the ticks of the locked jobs. Ticks that cannot be written, and ticks of jobs that other sessions have locked
+/// or that are known to fail, become owed.
 fn write(
     due: &[(Due, DueTicks)],
-    elsewhere: &[(usize, Job)],
+    locked_elsewhere: &[(usize, Job)],
     held: &[(usize, Job)],
     works: Vec<JobWork>,
     call: &mut Call,
 ) -> Result<()> {
-    if elsewhere.is_empty() && held.is_empty() {
+    if locked_elsewhere.is_empty() && held.is_empty() {
         return Ok(());
     }
-    let mut owing: Vec<JobWork> = elsewhere
+    let mut owing: Vec<JobWork> = locked_elsewhere
         .iter()
         .map(|(place, job)| work_of(job, &due[*place]))
         .collect();
@@ -190,7 +190,7 @@ fn write(
         .filter(|(_, job)| job.replaces)
         .map(|(_, job)| job.job_id)
         .collect();
-    let (works, busy) = set_busy_apart(works, replacing)?;
+    let (works, busy) = split_off_busy(works, replacing)?;
     owing.extend(busy);
     let known = owed::failing(works.iter().map(|work| work.job_id).collect())?;
     let (failing, works): (Vec<JobWork>, Vec<JobWork>) = works
@@ -205,7 +205,7 @@ fn write(
     Ok(())
 }
 
-/// One batch, and the owed ticks, in the caller's transaction.
+/// Runs one batch, and retries owed ticks, in the caller's transaction.
 pub fn run_due() -> Result<Outcome> {
     let mut call = Call::begin();
     run_batch(&mut call)?;

@@ -1,4 +1,4 @@
-//! Jobs whose ticks replace unfinished executions, one of which another session has locked.
+//! Jobs with overlap_policy `replace` whose unfinished executions another session has locked.
 
 use super::materialise::JobWork;
 use crate::error::Result;
@@ -6,15 +6,15 @@ use crate::id::{ExecutionId, JobId};
 use crate::sql;
 use std::collections::HashSet;
 
-/// Splits off the works of jobs whose unfinished executions another session holds, of those that replace them.
-pub fn set_busy_apart(
+/// Splits off the works of replacing jobs whose unfinished executions another session has locked.
+pub fn split_off_busy(
     works: Vec<JobWork>,
     replacing: Vec<JobId>,
 ) -> Result<(Vec<JobWork>, Vec<JobWork>)> {
     if replacing.is_empty() {
         return Ok((works, vec![]));
     }
-    let busy: HashSet<JobId> = busy(replacing)?.into_iter().collect();
+    let busy: HashSet<JobId> = lock_unfinished(replacing)?.into_iter().collect();
     Ok(works
         .into_iter()
         .partition(|work| !busy.contains(&work.job_id)))
@@ -29,9 +29,9 @@ from kronos_internal.live_executions x
 where x.execution_id = any ($1::uuid[])
 for no key update skip locked";
 
-/// Locks the unfinished executions of jobs whose ticks replace them, and returns the jobs that have one which another
-/// session holds.
-fn busy(jobs: Vec<JobId>) -> Result<Vec<JobId>> {
+/// Locks the unfinished executions of replacing jobs, and returns the jobs with an execution that another session has
+/// locked.
+fn lock_unfinished(jobs: Vec<JobId>) -> Result<Vec<JobId>> {
     let unfinished: Vec<(JobId, ExecutionId)> = sql::rows(UNFINISHED, &[jobs.into()], |row| {
         Ok((sql::get(row, "job_id")?, sql::get(row, "execution_id")?))
     })?;

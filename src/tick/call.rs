@@ -1,33 +1,34 @@
-//! What one call of tick() keeps from batch to batch, and how much a batch handles.
+//! The state of one call of tick(), and the limits of a batch.
+
 
 use super::materialise::{Failures, Written};
 use crate::id::ScheduleId;
 use crate::sql;
 use chrono::{DateTime, Utc};
 
-/// The most jobs that a batch handles, and about the most rows that it writes to the ledger: it bounds memory, how long
-/// locks are held, and what a crash throws away.
+/// The most jobs that a batch handles, and about the most rows that it writes to the ledger. It bounds the memory, how
+/// long locks are held, and how much work a crash loses.
 pub const MAX_ROWS: usize = 10_000;
 
 /// The most schedules that a batch locks.
 pub const MAX_SCHEDULES: usize = 1000;
 
-/// What a call has done.
+/// The results of a call.
 #[derive(Clone, Copy, Default)]
 pub struct Outcome {
-    /// Schedules whose pass it has finished.
+    /// How many schedules have finished their pass.
     pub schedules: i64,
     pub written: Written,
 }
 
-/// What a call keeps from batch to batch.
+/// The state that a call keeps from batch to batch.
 pub struct Call {
-    /// What comes due later than the call's start has a wake-up of its own.
+    /// The start of the call. Ticks that come due later have a wake-up of their own.
     pub until: DateTime<Utc>,
     pub outcome: Outcome,
-    /// The jobs that have failed in passes.
+    /// The failures in passes.
     pub failures: Failures,
-    /// The jobs that have failed when what they owe was retried.
+    /// The failures in retries of owed ticks.
     pub retry_failures: Failures,
     /// How many schedules the next batch locks.
     pub schedule_limit: usize,
@@ -38,8 +39,9 @@ pub struct Call {
 }
 
 impl Call {
-    /// A call that begins now. The instant is read before the first snapshot: a job that only a later snapshot shows is
-    /// never passed over. A transaction with one snapshot for all its statements handles only what was due when it began.
+    /// Begins a call. The clock is read before the first snapshot, so that no job is missed that only a later snapshot
+    /// shows. A transaction with one snapshot for all its statements handles only the ticks that were due when it
+    /// began.
     pub fn begin() -> Call {
         Call {
             until: sql::now().min(sql::snapshot_limit()),

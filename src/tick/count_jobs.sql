@@ -1,4 +1,4 @@
--- How many jobs the schedules $1 have after job $2 and up to job $3.
+-- Counts the jobs of the schedules $1 after job $2, up to and including job $3.
 select count(*) as jobs
 from unnest($1::uuid[], $2::uuid[], $3::uuid[]) s (schedule_id, after_job_id, up_to_job_id)
 cross join lateral (

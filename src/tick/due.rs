@@ -1,4 +1,4 @@
-//! The ticks of a schedule that are due, and which of them a job runs.
+//! The due ticks of a schedule, and which of them a job runs.
 
 use super::jobs::Job;
 use crate::calendar::{Tick, Timing};
@@ -10,31 +10,31 @@ use chrono::{DateTime, Duration, Utc};
 /// subject to `catchup_policy`.
 const ON_TIME: Duration = Duration::minutes(5);
 
-/// The most missed ticks of a schedule that `catchup_policy` 'all' runs, whatever the window: the latest ones.
+/// The most missed ticks of a schedule that `catchup_policy` 'all' runs: the latest ones, whatever the window.
 const MAX_MISSED: usize = 10_000;
 
 /// The ticks of a schedule that came due in a pass, in ascending order.
 pub struct DueTicks {
-    /// The end of the pass. Missed ticks and catch-up windows are judged by it.
+    /// The end of the pass. It decides which ticks are missed, and where catch-up windows begin.
     until: DateTime<Utc>,
     on_time: Vec<Tick>,
     missed: Option<Missed>,
 }
 
-/// Ticks that are handled too late.
+/// Ticks that are handled more than [`ON_TIME`] late.
 struct Missed {
     first: Tick,
-    /// The last one before `latest`, if that does not reach back to the first.
+    /// The last tick before `latest`, if `latest` does not reach back to the first tick.
     before_latest: Option<Tick>,
-    /// The latest of them, [`MAX_MISSED`] at most.
+    /// The latest missed ticks, at most [`MAX_MISSED`].
     latest: Vec<Tick>,
 }
 
-/// What becomes of the due ticks of one job.
+/// The due ticks of one job.
 #[derive(Default)]
 pub struct JobTicks {
     pub run: Vec<Tick>,
-    /// The first and the last of those that its catchup_policy drops.
+    /// The first and the last tick that the job's catchup_policy drops.
     pub dropped: Option<(Tick, Tick)>,
 }
 
@@ -139,8 +139,8 @@ impl Missed {
     }
 }
 
-/// The latest ticks after `after`, up to and including `until`: [`MAX_MISSED`] at most. It looks back from `until` in
-/// steps that double, so that the work is bounded by the number of ticks returned, however long ago `after` is.
+/// The latest ticks after `after`, up to and including `until`, at most [`MAX_MISSED`]. The search goes back from
+/// `until` in steps that double, so the work is bounded by the number of ticks returned, however long ago `after` is.
 fn latest_ticks(timing: &Timing, after: DateTime<Utc>, until: DateTime<Utc>) -> Vec<Tick> {
     let mut span = Duration::hours(1);
     loop {

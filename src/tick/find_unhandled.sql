@@ -1,5 +1,5 @@
--- The active job $1 if it has a tick due up to $2 that no wake-up has handled: its schedule is due, or the pass under way
--- has not come to the job. handled_until is up to when its ticks are handled.
+-- Finds the active job $1 if its schedule is due up to $2 or it has owed ticks. The ticks of the job up to
+-- handled_until have been handled: those of the current pass too, if the pass has reached the job.
 select j.job_id, j.workspace_id, j.active_since, j.starts_at, j.ends_at, j.ledger_from, j.catchup_policy,
        j.catchup_window::interval as catchup_window, j.overlap_policy, j.cron, j.timezone,
        case when s.pass_job_id >= j.job_id then s.pass_until else s.ticked_until end as handled_until,

@@ -8,7 +8,7 @@ use crate::sql;
 use chrono::{DateTime, Duration, Utc};
 use pgrx::datum::{Interval, TimestampWithTimeZone};
 
-/// What a pass needs to know of a job.
+/// A job, with the columns that a pass needs.
 pub struct Job {
     pub job_id: JobId,
     pub workspace_id: WorkspaceId,
@@ -18,13 +18,13 @@ pub struct Job {
     pub replaces: bool,
     starts_at: Option<DateTime<Utc>>,
     ends_at: Option<DateTime<Utc>>,
-    /// No tick before this instant is ever materialised again.
+    /// No tick before this instant is ever written again.
     pub ledger_from: DateTime<Utc>,
 }
 
 impl Job {
-    /// Whether a tick of its schedule is the job's: it came due while the job was active, inside its window, and above the
-    /// floor of the ledger.
+    /// Whether the job has a tick of its schedule: the tick came due while the job was active, lies in the job's
+    /// window, and is not before `ledger_from`.
     pub fn has(&self, tick: DateTime<Utc>) -> bool {
         tick > self.active_since
             && tick >= self.ledger_from
@@ -53,17 +53,17 @@ impl Job {
     }
 }
 
-/// A stretch of the jobs of one schedule, in the order of job_id: those after one id, up to and including another.
-pub struct Stretch {
+/// A range of the jobs of one schedule, in the order of job_id: the jobs after one id, up to and including another.
+pub struct JobRange {
     pub schedule_id: ScheduleId,
-    pub after: JobId,
-    pub up_to: JobId,
+    pub after: Uuid,
+    pub up_to: Uuid,
 }
 
-impl Stretch {
-    /// The jobs after one of them, or all.
-    pub fn new(schedule_id: ScheduleId, after: Option<JobId>) -> Stretch {
-        Stretch {
+impl JobRange {
+    /// The jobs after a job, or all jobs.
+    pub fn new(schedule_id: ScheduleId, after: Option<Uuid>) -> JobRange {
+        JobRange {
             schedule_id,
             after: after.unwrap_or(JobId::least()),
             up_to: JobId::greatest(),
@@ -71,22 +71,22 @@ impl Stretch {
     }
 }
 
-/// The schedules and bounds of stretches, as statements take them.
-pub fn columns(stretches: &[Stretch]) -> (Vec<ScheduleId>, Vec<JobId>, Vec<JobId>) {
-    let job_ids = |read: fn(&Stretch) -> JobId| stretches.iter().map(read).collect();
-    (
-        stretches.iter().map(|it| it.schedule_id).collect(),
-        job_ids(|it| it.after),
-        job_ids(|it| it.up_to),
-    )
+/// The schedules and bounds of ranges as columns, for the arguments of a statement.
+pub fn columns(ranges: &[JobRange]) -> [Vec<Uuid>; 3] {
+    let column = |read: fn(&JobRange) -> Uuid| ranges.iter().map(read).collect();
+    [
+        column(|it| it.schedule_id),
+        column(|it| it.after),
+        column(|it| it.up_to),
+    ]
 }
 
 const LOCK_JOBS: &str = include_str!("lock_jobs.sql");
 
-/// Locks jobs of the stretches, `limit` at most and in order, and passes over those that another session holds. Each
-/// comes with the place of its stretch.
-pub fn lock_jobs(stretches: &[Stretch], limit: usize) -> Result<Vec<(usize, Job)>> {
-    let (schedules, after, up_to) = columns(stretches);
+/// Locks at most `limit` jobs of the ranges, in order, and skips jobs that another session has locked. Returns each job
+/// with the place of its range.
+pub fn lock_jobs(ranges: &[JobRange], limit: usize) -> Result<Vec<(usize, Job)>> {
+    let [schedules, after, up_to] = columns(ranges);
     let args = [
         schedules.into(),
         after.into(),
@@ -100,7 +100,7 @@ pub fn lock_jobs(stretches: &[Stretch], limit: usize) -> Result<Vec<(usize, Job)
 
 const LOCK_JOBS_BY_ID: &str = include_str!("lock_jobs_by_id.sql");
 
-/// Locks jobs in whatever status, and passes over those that another session holds. `read` gets all columns.
+/// Locks jobs in any status, and skips jobs that another session has locked. `read` gets all columns.
 pub fn lock_jobs_by_id<T>(
     jobs: Vec<JobId>,
     read: impl FnMut(&sql::Row) -> Result<T>,
@@ -111,18 +111,18 @@ pub fn lock_jobs_by_id<T>(
 const COUNT_JOBS: &str = include_str!("count_jobs.sql");
 const READ_JOBS: &str = include_str!("read_jobs.sql");
 
-/// How many jobs the stretches have.
-pub fn count_jobs(stretches: &[Stretch]) -> Result<usize> {
-    let (schedules, after, up_to) = columns(stretches);
+/// Counts the jobs of the ranges.
+pub fn count_jobs(ranges: &[JobRange]) -> Result<usize> {
+    let [schedules, after, up_to] = columns(ranges);
     let args = [schedules.into(), after.into(), up_to.into()];
     let count = sql::row(COUNT_JOBS, &args, |row| sql::get::<i64>(row, "jobs"))?;
     Ok(count.unwrap_or_default() as usize)
 }
 
-/// The jobs of the stretches, not locked, each with the place of its stretch; where `ticks` has a tick for the stretch, those
-/// for which the ledger does not have it.
-pub fn read_jobs(stretches: &[Stretch], ticks: &[Option<Tick>]) -> Result<Vec<(usize, Job)>> {
-    let (schedules, after, up_to) = columns(stretches);
+/// Reads the jobs of the ranges without locking them, each with the place of its range. If `ticks` has a tick for a
+/// range, leaves out the jobs whose tick is in the ledger already.
+pub fn read_jobs(ranges: &[JobRange], ticks: &[Option<Tick>]) -> Result<Vec<(usize, Job)>> {
+    let [schedules, after, up_to] = columns(ranges);
     let ticks: Vec<_> = ticks.iter().map(|tick| tick.map(sql::to_pg)).collect();
     sql::rows(
         READ_JOBS,

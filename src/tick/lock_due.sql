@@ -1,5 +1,5 @@
--- Locks at most $4 schedules that have a tick due up to $1, or that were handled up to a time after $2, when the clock must
--- have been fast. Those that another wake-up handles are passed over, and the unreadable ones $3.
+-- Locks at most $4 schedules that have a tick due up to $1, or whose ticked_until is after $2, because the clock was
+-- ahead. Skips the unreadable schedules $3 and schedules that another wake-up handles.
 select s.schedule_id, s.cron, s.timezone, s.ticked_until, s.pass_until, s.pass_job_id
 from kronos_internal.schedules s
 where (s.next_tick_at <= $1 or s.ticked_until > $2)

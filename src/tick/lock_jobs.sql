@@ -1,7 +1,7 @@
--- Locks at most $4 jobs of the schedules $1, of each those after job $2 and up to job $3, in the order of the lists and of
--- job_id. Jobs that another session holds are passed over. Pairs are compared so that only the index by schedule serves: by
--- single columns the planner takes the primary key's while there is one schedule, and keeps that plan when there are
--- thousands.
+-- Locks at most $4 jobs of the schedules $1: the jobs after job $2, up to and including job $3, in the order of the
+-- arrays and of job_id. Skips jobs that another session has locked. Pairs are compared so that only the index by
+-- schedule fits. With single columns the planner chooses the primary key while there is one schedule, and keeps that
+-- plan when there are thousands.
 select s.nth - 1 as place, j.job_id, j.workspace_id, j.active_since, j.starts_at, j.ends_at, j.ledger_from,
        j.catchup_policy, j.catchup_window::interval as catchup_window, j.overlap_policy
 from unnest($1::uuid[], $2::uuid[], $3::uuid[]) with ordinality s (schedule_id, after_job_id, up_to_job_id, nth)

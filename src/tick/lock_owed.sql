@@ -1,4 +1,4 @@
--- Locks at most $2 owed ticks whose next try has come by $1.
+-- Locks at most $2 owed ticks whose next try is due at $1.
 select o.job_id, o.tick_at, o.tries
 from kronos_internal.owed o
 where o.next_try_at <= $1

@@ -1,4 +1,4 @@
-//! Writing ticks, set-based: one statement for many jobs, and smaller ones only around a job that fails.
+//! Writes ticks, set-based: one statement for many jobs, and smaller statements only around a job that fails.
 
 use crate::calendar::Tick;
 use crate::error::{Result, concurrent_change, violates};
@@ -8,7 +8,7 @@ use pgrx::PgSqlErrorCode;
 use pgrx::datum::TimestampWithTimeZone;
 use std::collections::HashMap;
 
-/// What is to be written for one job.
+/// The ticks to write for one job.
 pub struct JobWork {
     pub job_id: JobId,
     pub workspace_id: WorkspaceId,
@@ -24,11 +24,11 @@ impl JobWork {
     }
 }
 
-/// What was written.
+/// How many ticks were written.
 #[derive(Clone, Copy, Default)]
 pub struct Written {
     pub executions: i64,
-    /// Ticks that their jobs' overlap_policy skipped.
+    /// Ticks that the overlap_policy of their jobs skipped.
     pub skipped: i64,
 }
 
@@ -41,15 +41,15 @@ impl std::ops::AddAssign for Written {
 
 const WRITE_TICKS: &str = include_str!("write_ticks.sql");
 
-/// Why an execution stands for a tick.
+/// Why a tick has an execution.
 #[derive(Clone, Copy)]
 pub enum Origin {
     Tick,
     Backfill,
 }
 
-/// Writes the ticks of jobs that the ledger does not have, and tells the workers of what is due. The caller holds the jobs'
-/// row locks.
+/// Writes the ticks of jobs that are not in the ledger, and notifies workers of the executions. The caller holds the
+/// jobs' row locks.
 fn write_ticks<'a>(
     of_jobs: impl Iterator<Item = (JobId, &'a [Tick])>,
     origin: Origin,
@@ -78,7 +78,7 @@ fn write_ticks<'a>(
         origin.into(),
     ];
     let mut written = Written::default();
-    // A caller's snapshot can be too old to show a row that another session has committed to the ledger.
+    // The caller's snapshot can be too old to show a ledger row that another session has committed.
     let workspaces = sql::convert_errors(
         || {
             sql::rows(WRITE_TICKS, &args, |row| {
@@ -123,23 +123,24 @@ fn write_dropped(works: &[JobWork]) -> Result<()> {
     sql::run(WRITE_DROPPED, &[jobs.into(), from.into(), to.into()]).map(|_| ())
 }
 
-/// Writes what jobs have, and what their catchup policies drop. The caller holds the jobs' row locks.
+/// Writes the ticks that jobs run, and the ticks that their catchup policies drop. The caller holds the jobs' row
+/// locks.
 pub fn write(works: &[JobWork]) -> Result<Written> {
     write_dropped(works)?;
     let of_jobs = works.iter().map(|work| (work.job_id, work.run.as_slice()));
     write_ticks(of_jobs, Origin::Tick)
 }
 
-/// How many failing jobs of a workspace one call isolates. Past it a group of the workspace that fails is owed as a whole:
-/// isolating a job costs up to fourteen failing statements.
+/// The most failing jobs of a workspace that one call isolates. After that, a failing group of the workspace becomes
+/// owed as a whole: isolating a job takes up to fourteen failing statements.
 const MAX_ISOLATED: u32 = 50;
 
 /// How many jobs of each workspace have failed in a call.
 #[derive(Default)]
 pub struct Failures(HashMap<WorkspaceId, u32>);
 
-/// Writes works in subtransactions: all in one, and if that fails in halves, until the failing jobs stand alone.
-/// `on_failure` gets those, with the error. An interruption ends the call.
+/// Writes works in subtransactions: first all works in one, and after a failure each half, until the failing jobs are
+/// alone. `on_failure` gets the failing works and the error. An interruption ends the call.
 pub fn write_isolated(
     works: &[JobWork],
     failures: &mut Failures,
@@ -167,8 +168,8 @@ pub fn write_isolated(
     Ok(written)
 }
 
-/// Where a group is halved: between two workspaces if it spans several, so that one workspace's failing jobs cost others
-/// little; otherwise in the middle. The works of a workspace stand together.
+/// Where to split a group: between two workspaces if it spans several, so that one workspace's failing jobs cost the
+/// others little; otherwise in the middle. The works of a workspace are adjacent.
 fn split_point(works: &[JobWork]) -> usize {
     let middle = works.len() / 2;
     let is_boundary = |place: &usize| works[place - 1].workspace_id != works[*place].workspace_id;
@@ -183,12 +184,12 @@ select tick_at, execution_id
 from kronos_internal.ticks
 where job_id = $1 and tick_at = any ($2::timestamptz[]) and execution_id is not null";
 
-/// Writes executions of origin BACKFILL for those ticks of a job that the ledger does not have, to run now, whatever the
-/// job's overlap_policy; returns the tick and the execution of each of the ticks that the ledger then runs. The caller
-/// holds the job's row lock.
+/// Writes executions of origin BACKFILL for the ticks of a job that are not in the ledger, to run now, whatever the
+/// job's overlap_policy. Returns each given tick that has an execution in the ledger afterwards, with the execution's
+/// id. The caller holds the job's row lock.
 ///
 /// # Errors
-/// `CONCURRENT_CHANGE` where a snapshot is too old to show the ledger as it is.
+/// `CONCURRENT_CHANGE` if the snapshot is too old to show the current ledger.
 pub fn backfill(
     job_id: JobId,
     ticks: Vec<TimestampWithTimeZone>,

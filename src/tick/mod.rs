@@ -1,8 +1,8 @@
 //! Ticks: from a schedule that is due to ledger rows and executions.
 //!
-//! A *pass* handles the ticks of one schedule that came due up to an instant, for all of its jobs in the order of their
-//! ids. It goes on in batches, each in a transaction of its own; the schedule's row says how far it has come. What a batch
-//! cannot write becomes a row of `owed`, which later batches retry.
+//! A *pass* handles the ticks of one schedule that came due up to an instant, for all jobs of the schedule in the order
+//! of their ids. It runs in batches, each in its own transaction; the schedule's row records the progress. A tick that
+//! a batch cannot write becomes a row of `owed`, which later batches retry.
 
 mod batch;
 mod busy;

@@ -1,6 +1,6 @@
 //! Ticks that could not be written with the others: their job was locked, or writing failed.
 
-use super::busy::set_busy_apart;
+use super::busy::split_off_busy;
 use super::call::Call;
 use super::jobs::{Job, lock_jobs_by_id};
 use super::materialise::{Failures, JobWork, write_isolated};
@@ -15,13 +15,14 @@ use std::collections::{HashMap, HashSet};
 /// The most owed ticks that one transaction retries.
 const BATCH: i64 = 1000;
 
-/// How often a failing tick is tried before it is given up. With pauses that double from 30 seconds this takes four hours.
+/// How many times a failing tick is tried before it is given up. With pauses that double from 30 seconds, this takes
+/// four hours.
 const MAX_TRIES: i32 = 10;
 
 const RECORD: &str = include_str!("record_owed.sql");
 
-/// Records that the ticks of works are owed: to be retried at once if their jobs were only locked, or after a pause if
-/// writing them failed. The failure of a single job counts as a try; that of a group may be another job's of it.
+/// Records the ticks of works as owed. They are retried at once if their jobs were only locked, and after a pause if
+/// writing them failed. A failure counts as a try only for a single job: in a group, another job may have caused it.
 pub fn record(works: &[JobWork], failure: Option<&sql::Failure>) -> Result<()> {
     let (mut jobs, mut ticks) = (vec![], vec![]);
     for work in works {
@@ -47,7 +48,7 @@ pub fn record(works: &[JobWork], failure: Option<&sql::Failure>) -> Result<()> {
 const FAILING: &str = "
 select distinct job_id from kronos_internal.owed where job_id = any ($1) and tries > 0";
 
-/// Of some jobs, those that have failed alone and owe the tick still. Tried together with others they would make all of
+/// Returns which jobs have failed alone and still owe the tick. Tried together with other jobs, they would make all of
 /// them fail.
 pub fn failing(jobs: Vec<JobId>) -> Result<HashSet<JobId>> {
     let failing = sql::rows(FAILING, &[jobs.into()], |row| sql::get(row, "job_id"))?;
@@ -62,7 +63,7 @@ struct Owed {
 
 const LOCK_OWED: &str = include_str!("lock_owed.sql");
 
-/// A locked job with what decides about its owed ticks.
+/// A locked job, with the columns that decide about its owed ticks.
 struct Debtor {
     job: Job,
     status: String,
@@ -71,18 +72,18 @@ struct Debtor {
     timezone: String,
 }
 
-/// What becomes of an owed tick.
+/// The decision about an owed tick.
 enum Verdict {
     Run,
-    /// It is written to the ledger as skipped, with the reason.
+    /// The ledger records the tick as skipped, with the reason.
     Skip(&'static str),
-    /// It is not a tick of the job.
+    /// The tick is not a tick of the job.
     Forget,
 }
 
 impl Debtor {
-    /// A tick that came due before the current version began is an older version's, and is written for the current one.
-    /// One that came due later must be a tick of the current version.
+    /// A tick that came due before the current version began belongs to an older version, and is written for the
+    /// current one. A later tick must be a tick of the current version.
     fn judge(&self, tick: Tick) -> Verdict {
         let is_of_version = || timing(&self.cron, &self.timezone).is_ok_and(|it| it.is_tick(tick));
         match self.status.as_str() {
@@ -100,8 +101,9 @@ impl Debtor {
     }
 }
 
-/// Retries owed ticks whose time had come at an instant, and says whether there may be more of them. What another session
-/// still holds comes due later than the instant, so that a caller who goes on until there are no more comes to an end.
+/// Retries owed ticks whose next try is due at an instant, and returns whether more may be due. A tick whose job
+/// another session still has locked is postponed past the instant, so that a caller that retries until no more are due
+/// terminates.
 pub fn retry(call: &mut Call, at: DateTime<Utc>) -> Result<bool> {
     let owed = sql::rows(LOCK_OWED, &[sql::to_pg(at).into(), BATCH.into()], |row| {
         Ok(Owed {
@@ -117,7 +119,7 @@ pub fn retry(call: &mut Call, at: DateTime<Utc>) -> Result<bool> {
     Ok(owed.len() as i64 == BATCH)
 }
 
-/// Retries the owed ticks of one job, whose row the caller has locked; those that fail stay owed.
+/// Retries the owed ticks of one job, whose row the caller has locked. Ticks that fail stay owed.
 pub fn retry_of(job_id: JobId, call: &mut Call) -> Result<()> {
     let owed = sql::rows(
         "select tick_at, tries from kronos_internal.owed where job_id = $1 order by tick_at for update skip locked",
@@ -178,14 +180,15 @@ fn settle_all(owed: &[Owed], call: &mut Call) -> Result<()> {
                 .is_some_and(|debtor| debtor.job.replaces)
         })
         .collect();
-    let (works, busy) = set_busy_apart(works, replacing)?;
-    let mut unsettled: HashSet<JobId> = busy.iter().map(|work| work.job_id).collect();
+    let (works, busy) = split_off_busy(works, replacing)?;
+    let mut unsettled: HashSet<Uuid> = busy.iter().map(|work| work.job_id).collect();
     waiting.extend(keys(&busy));
     let tries: HashMap<(JobId, Tick), i32> = owed
         .iter()
         .map(|tick| ((tick.job_id, tick.tick_at), tick.tries))
         .collect();
-    // Jobs that have failed alone are tried alone, after the others: they use up nothing of what a call may isolate.
+    // Jobs that have failed alone are tried alone, after the other jobs, and do not count against the jobs that a call
+    // may isolate.
     let known = failing(works.iter().map(|work| work.job_id).collect())?;
     let (failing, fresh): (Vec<JobWork>, Vec<JobWork>) = works
         .into_iter()
@@ -233,7 +236,7 @@ fn keys(works: &[JobWork]) -> impl Iterator<Item = (JobId, Tick)> {
         .flat_map(|work| work.run.iter().map(|tick| (work.job_id, *tick)))
 }
 
-/// Locks the jobs of owed ticks, and passes over those that another session holds. Retired jobs are locked too.
+/// Locks the jobs of owed ticks, retired jobs included, and skips jobs that another session has locked.
 fn lock_debtors(owed: &[Owed]) -> Result<HashMap<JobId, Debtor>> {
     let jobs: HashSet<JobId> = owed.iter().map(|tick| tick.job_id).collect();
     let jobs: Vec<JobId> = jobs.into_iter().collect();
@@ -305,7 +308,7 @@ fn settle(ticks: &[(JobId, Tick)]) -> Result<()> {
     sql::run(SETTLE, &[jobs.into(), instants.into()]).map(|_| ())
 }
 
-/// Ticks whose job another session holds go behind the others.
+/// Ticks whose job another session has locked are retried after the others.
 const POSTPONE: &str = "
 update kronos_internal.owed o
 set next_try_at = clock_timestamp() + interval '10 milliseconds'

@@ -1,4 +1,4 @@
-//! Passes: which schedules are due, and how far their passes have come.
+//! Passes: which schedules are due, and the progress of their passes.
 
 use super::due::DueTicks;
 use crate::calendar::{Timing, timing};
@@ -12,21 +12,21 @@ use std::rc::Rc;
 /// A schedule that is due.
 pub struct Due {
     pub schedule_id: ScheduleId,
-    /// The last job that the pass has handled, if it is under way.
+    /// The last job that the pass has handled, if the pass has begun.
     pub pass_job_id: Option<JobId>,
     timing: Rc<Timing>,
     pass_until: DateTime<Utc>,
-    /// Its ticks up to here are handled.
+    /// The schedule's ticks up to this instant have been handled.
     after: DateTime<Utc>,
 }
 
 const LOCK_DUE: &str = include_str!("lock_due.sql");
 
-/// A schedule handled up to a time that lies so far ahead was handled under a clock that was fast.
+/// If a schedule's ticked_until lies further ahead than this, the clock was ahead when it was written.
 const CLOCK_TOLERANCE: Duration = Duration::seconds(1);
 
-/// Locks schedules that are due at an instant, `limit` at most. Adds those that this server cannot read to the `unreadable` ones, which are
-/// passed over.
+/// Locks at most `limit` schedules that are due at an instant. Skips the `unreadable` schedules, and adds the schedules
+/// that this server cannot read to them.
 pub fn lock_due(
     until: DateTime<Utc>,
     limit: usize,
@@ -63,7 +63,7 @@ pub fn lock_due(
     Ok(due.into_iter().flatten().collect())
 }
 
-/// How far a batch has brought a schedule.
+/// The progress of a schedule after a batch.
 pub struct Progress {
     schedule_id: ScheduleId,
     next_tick_at: Option<DateTime<Utc>>,
@@ -84,7 +84,7 @@ impl Due {
         DueTicks::new(&self.timing, self.after, self.pass_until)
     }
 
-    /// Every job has its ticks of the pass.
+    /// The progress after the last job of the pass.
     pub fn finished(&self) -> Progress {
         let next_tick_at = self.timing.next_after(self.pass_until);
         Progress {
@@ -96,7 +96,7 @@ impl Due {
         }
     }
 
-    /// The jobs up to one have their ticks.
+    /// The progress after a job of the pass.
     fn reached(&self, job_id: JobId) -> Progress {
         Progress {
             schedule_id: self.schedule_id,
@@ -108,7 +108,7 @@ impl Due {
     }
 }
 
-/// The progress of a batch that has handled all jobs up to `end`, or all.
+/// The progress of a batch that has handled all jobs up to `end`, or all jobs if `end` is None.
 pub fn progress(due: &[(Due, DueTicks)], end: Option<(usize, JobId)>) -> Vec<Progress> {
     let reached = end.map_or(due.len(), |(place, _)| place);
     let finished = due[..reached].iter().map(|(due, _)| due.finished());
@@ -118,7 +118,7 @@ pub fn progress(due: &[(Due, DueTicks)], end: Option<(usize, JobId)>) -> Vec<Pro
 
 const RECORD_PROGRESS: &str = include_str!("record_progress.sql");
 
-/// Records how far passes have come.
+/// Records the progress of passes.
 pub fn record_progress(progress: &[Progress]) -> Result<()> {
     let times = |time: fn(&Progress) -> Option<DateTime<Utc>>| {
         progress

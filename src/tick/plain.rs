@@ -1,37 +1,37 @@
-//! The common case of a tick: one statement locks the jobs, decides, and writes, so that no row passes through Rust.
+//! The common case of a tick: one statement locks the jobs, decides and writes, so that no row passes through Rust.
 
-use super::jobs::{Stretch, columns};
+use super::jobs::{JobRange, columns};
 use crate::calendar::Tick;
 use crate::error::Result;
 use crate::execution::Startable;
 use crate::id::JobId;
 use crate::sql;
 
-/// What the statement has locked and written.
+/// The jobs that the statement has locked, and the executions that it has written.
 #[derive(Default)]
 pub struct Plain {
     pub locked: usize,
     pub executions: i64,
-    /// The last of the locked jobs, with the place of its stretch.
+    /// The last locked job, with the place of its range.
     pub last: Option<(usize, JobId)>,
-    /// The locked jobs that are not plain, each with the place of its stretch.
+    /// The locked jobs that are not plain, each with the place of its range.
     pub others: Vec<(usize, JobId)>,
 }
 
 const WRITE_PLAIN: &str = include_str!("write_plain.sql");
 
-/// Locks the jobs of the stretches, `limit` at most and in order, and writes the tick of each stretch for those that are
-/// plain. None if the statement fails, of which nothing then remains: for one of its jobs, or because the ledger has a tick.
-pub fn write_plain(stretches: &[Stretch], ticks: &[Tick], limit: usize) -> Result<Option<Plain>> {
-    match sql::in_subtransaction(|| write(stretches, ticks, limit)) {
+/// Locks at most `limit` jobs of the ranges, in order, and writes the tick of each range for the plain jobs. Returns
+/// None, with no effect, if the statement fails: for one of its jobs, or because a tick is in the ledger already.
+pub fn write_plain(ranges: &[JobRange], ticks: &[Tick], limit: usize) -> Result<Option<Plain>> {
+    match sql::in_subtransaction(|| write(ranges, ticks, limit)) {
         Ok(plain) => Ok(Some(plain)),
         Err(failure) if failure.is_interruption() => failure.rethrow(),
         Err(_) => Ok(None),
     }
 }
 
-fn write(stretches: &[Stretch], ticks: &[Tick], limit: usize) -> Result<Plain> {
-    let (schedules, after, up_to) = columns(stretches);
+fn write(ranges: &[JobRange], ticks: &[Tick], limit: usize) -> Result<Plain> {
+    let [schedules, after, up_to] = columns(ranges);
     let ticks: Vec<_> = ticks.iter().copied().map(sql::to_pg).collect();
     let args = [
         schedules.into(),

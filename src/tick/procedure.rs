@@ -1,4 +1,4 @@
-//! Work in batches that commit: what a procedure can do and a function cannot.
+//! Work in batches that commit. A procedure can commit; a function cannot.
 
 use super::batch::run_batch;
 use super::call::Call;
@@ -11,7 +11,7 @@ use pgrx::{PgMemoryContexts, pg_sys};
 use std::os::raw::c_int;
 use std::time::Duration;
 
-/// A procedure that is being called.
+/// A running procedure.
 pub struct Procedure {
     owner: pg_sys::Oid,
     /// Whether the call is inside a transaction block, and so cannot commit.
@@ -29,7 +29,7 @@ const STATEMENT_TIMEOUT: c_int = 3;
 const FIND_OWNER: &str = "select proowner from pg_catalog.pg_proc where oid = $1";
 
 impl Procedure {
-    /// The procedure of a call.
+    /// Reads the procedure from a call.
     ///
     /// # Safety
     /// `fcinfo` is that of a C function that CALL has invoked.
@@ -48,21 +48,22 @@ impl Procedure {
         Ok(Procedure { owner, is_atomic })
     }
 
-    /// Runs `work`, which may call [`Procedure::batch`] and [`Procedure::pause`]. Fails on a standby with SQLSTATE 25006, as
-    /// any write does.
+    /// Runs `work`, which may call [`Procedure::batch`] and [`Procedure::pause`]. Fails on a standby with SQLSTATE
+    /// 25006, like any write.
     pub fn run(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
         // SAFETY: raises an error during recovery, and does nothing otherwise.
         unsafe { pg_sys::PreventCommandDuringRecovery(c"CALL".as_ptr()) };
         if self.is_atomic {
             return work();
         }
-        // SAFETY: the connection of a procedure that commits; it ends below, or with the transaction if an error ends that.
-        // The statement's timer runs already: a role's statement_timeout must not end the ticks of everybody.
+        // SAFETY: the connection of a procedure that commits; it ends below, or with the transaction after an error.
+        // The statement's timer is running already: a role's statement_timeout must not stop the ticks of all
+        // workspaces.
         unsafe {
             pg_sys::SPI_connect_ext(pg_sys::SPI_OPT_NONATOMIC as c_int);
             pg_guard_ffi_boundary(|| disable_timeout(STATEMENT_TIMEOUT, false));
         }
-        // CALL has a snapshot already; the next transaction has none yet.
+        // CALL has taken a snapshot already. The next transaction begins without one.
         commit();
         work()?;
         // SAFETY: as above.
@@ -70,9 +71,9 @@ impl Procedure {
         Ok(())
     }
 
-    /// Runs `work` as the owner in a transaction of its own, and frees the memory that it took.
+    /// Runs `work` as the owner in its own transaction, and frees the memory that it allocated.
     ///
-    /// The owner's rights are taken anew for each batch and given back before the commit: an error in a later
+    /// The session becomes the owner for each batch, and its own role again before the commit: an error in a later
     /// transaction must not leave the session as the owner.
     pub fn batch<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         if self.is_atomic {
@@ -88,7 +89,8 @@ impl Procedure {
         Ok(value)
     }
 
-    /// Waits between batches; inside a transaction block it says false at once, since there is no next batch.
+    /// Sleeps between batches and returns true. Inside a transaction block there is no next batch: returns false at
+    /// once.
     pub fn pause(&self, pause: Duration) -> bool {
         if !self.is_atomic {
             std::thread::sleep(pause);
@@ -103,8 +105,7 @@ fn commit() {
     unsafe { pg_sys::SPI_commit() };
 }
 
-/// Whatever the defaults of role and database are, a batch sees what was committed before each of its statements, and
-/// may write.
+/// Makes the transaction READ COMMITTED and READ WRITE, whatever the defaults of the role and the database are.
 fn set_transaction() {
     // SAFETY: SPI_commit has begun a transaction that has no snapshot yet; SET TRANSACTION sets the same variables.
     unsafe {
@@ -123,14 +124,14 @@ fn set_settings() -> Result<()> {
     sql::run(SET_SETTINGS, &[]).map(|_| ())
 }
 
-/// How often one call retries the ticks of jobs that other sessions have locked, and how long it sleeps in between. Most
-/// locks are released within milliseconds; what is held longer is left to the next wake-up.
+/// How many times one call retries the ticks of jobs that other sessions have locked, and how long it sleeps in
+/// between. Most locks are released within milliseconds; ticks of jobs locked for longer are left to the next wake-up.
 const RETRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(20);
 
 const HAS_LOCKED: &str = "select from kronos_internal.owed where error is null limit 1";
 
-/// Materialises every tick that has come due, batch by batch, and retries those that are owed.
+/// Writes every due tick, batch by batch, and retries owed ticks.
 pub fn tick(procedure: &Procedure) -> Result<()> {
     let mut call = Call::begin();
     while procedure.batch(|| run_batch(&mut call))? && !procedure.is_atomic {}

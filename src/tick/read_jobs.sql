@@ -1,5 +1,5 @@
--- The jobs of the schedules $1 after job $2 and up to job $3, not locked; where a tick $4 is given, those
--- for which the ledger does not have it.
+-- Reads the jobs of the schedules $1 after job $2, up to and including job $3, without locking them. If a tick $4 is
+-- given, leaves out the jobs whose tick is in the ledger already.
 select s.nth - 1 as place, j.job_id, j.workspace_id, j.active_since, j.starts_at, j.ends_at, j.ledger_from,
        j.catchup_policy, j.catchup_window::interval as catchup_window, j.overlap_policy
 from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[]) with ordinality

@@ -1,5 +1,6 @@
--- Records that writing the ticks $2 of the jobs $1 failed with SQLSTATE $3 and error $4. $5 is 1 if the job was tried alone,
--- which counts as a try and doubles the pause, or 0 if it was one of a group, which may have failed for another's sake.
+-- Records that writing the ticks $2 of the jobs $1 failed with SQLSTATE $3 and error $4. $5 is 1 if the job was tried
+-- alone, which counts as a try and doubles the pause, or 0 if it was one of a group, in which another job may have
+-- failed.
 update kronos_internal.owed o
 set tries = o.tries + $5, sqlstate = $3, error = $4,
     next_try_at = clock_timestamp() + interval '30 seconds' * power(2, o.tries * $5)

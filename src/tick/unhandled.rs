@@ -1,4 +1,4 @@
-//! What an update owes its job's old version.
+//! Writes the ticks that an update leaves to the old version of its job.
 
 use super::call::Call;
 use super::due::DueTicks;
@@ -22,14 +22,15 @@ struct Unhandled {
     is_owed: bool,
 }
 
-/// Writes the ticks of an active job that came due up to an instant and that no wake-up has handled yet, for the current
-/// version. The caller holds the job's row lock.
+/// Writes, for the current version, the ticks of an active job that came due up to an instant and that no wake-up has
+/// handled yet. The caller holds the job's row lock.
 ///
-/// A tick that cannot be written never fails the call, so that an update can repair a failing job: `tick()` writes it for
-/// the next version, or, if the job `leaves_schedule`, the ledger says that it was skipped and why.
+/// A tick that cannot be written does not fail the call, so that an update can repair a failing job. `tick()` writes
+/// the tick for the next version; but if the job `leaves_schedule`, the ledger records the tick as skipped, with the
+/// reason.
 ///
 /// # Errors
-/// `CONCURRENT_CHANGE` where a snapshot is too old to show the ledger as it is.
+/// `CONCURRENT_CHANGE` if the snapshot is too old to show the current ledger.
 pub fn write_unhandled(job_id: JobId, until: DateTime<Utc>, leaves_schedule: bool) -> Result<()> {
     let args = [job_id.into(), sql::to_pg(until).into()];
     let read = |row: &sql::Row| {

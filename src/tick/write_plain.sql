@@ -1,8 +1,9 @@
--- Locks at most $5 jobs of the schedules $1, of each those after job $2 and up to job $3, in the order of the lists and of
--- job_id, and writes the tick $4 of the plain ones: those of overlap_policy 'allow' that have the tick, have been in one
--- version since before it, and owe nothing. The ledger has such a tick only after a backfill or under a clock that was set
--- back; its primary key then fails the statement. Jobs that another session holds are passed over. Returns a row per
--- schedule: how many jobs were locked, how many executions written, and which locked jobs are not plain.
+-- Locks at most $5 jobs of the schedules $1 (the jobs after job $2, up to and including job $3, in the order of the
+-- arrays and of job_id), and writes the tick $4 of the plain jobs. A job is plain if its overlap_policy is 'allow', it
+-- has the tick, its version began before the tick, and it owes no tick. Skips jobs that another session has locked. If
+-- a tick is in the ledger already, after a backfill or because the clock was set back, the ledger's primary key fails
+-- the statement. Returns one row per schedule: how many jobs were locked, how many executions were written, and which
+-- locked jobs are not plain.
 with locked as materialized (
     select s.nth, s.tick_at, j.job_id, j.workspace_id, j.endpoint_id, j.version, j.priority, j.endpoint_type,
            kronos.uuid_v7() as execution_id,

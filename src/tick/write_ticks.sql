@@ -1,8 +1,9 @@
--- Writes the ticks $2 of the jobs $1 that the ledger does not have: one ledger row each, and an execution unless the job's
--- overlap_policy skips the tick. $3 and $4 say of each whether it is the first and the last of its job here. $5 is the
--- origin: TICK, or BACKFILL, which runs at once and overlaps. The caller holds the jobs' row locks, so nobody else writes
--- their rows of the ledger; and those of the unfinished executions that a tick replaces. Each lookup is a subquery that the
--- planner cannot turn into a join (OFFSET 0, scalar): a generic plan made while a table is small would read all of it later.
+-- Writes the ticks $2 of the jobs $1 that are not in the ledger: one ledger row each, and an execution unless the job's
+-- overlap_policy skips the tick. $3 and $4 are whether the tick is the first and the last tick of its job in this call.
+-- $5 is the origin: TICK, or BACKFILL, which runs at once and may overlap. The caller holds the row locks of the jobs,
+-- so that no other session writes their ledger rows, and of the unfinished executions that a tick replaces. Each lookup
+-- is a subquery that the planner cannot turn into a join (OFFSET 0, scalar): a generic plan made while a table was
+-- small would later scan the whole table.
 with decided as materialized (
     select a.*, kronos.uuid_v7() as execution_id,
            case a.overlap_policy
