@@ -1,4 +1,4 @@
-//! `check`: the invariants of the design, each as a query for what violates it.
+//! `check`: the invariants of the design, each as a query for its violations.
 
 use crate::error::Result;
 use crate::id::ScheduleId;
@@ -31,7 +31,7 @@ impl Violation {
 
 const CHECK: &str = include_str!("check.sql");
 
-/// Every violation there is; none when all is well. It reads live rows, and the ledger of the last day.
+/// Finds every violation; none when all is well. Reads live rows, and the ledger of the last day.
 pub fn check() -> Result<Vec<Violation>> {
     let mut violations = sql::rows(CHECK, &[], |row| {
         Ok(Violation {
@@ -41,12 +41,12 @@ pub fn check() -> Result<Vec<Violation>> {
         })
     })?;
     violations.extend(check_entries()?);
-    violations.extend(schedule::find_faulty()?.into_iter().map(name_fault));
+    violations.extend(schedule::find_faulty()?.into_iter().map(describe_fault));
     violations.sort_by_key(|found| found.invariant);
     Ok(violations)
 }
 
-fn name_fault(faulty: Faulty) -> Violation {
+fn describe_fault(faulty: Faulty) -> Violation {
     let (schedule_id, cron) = (faulty.schedule_id.to_string(), faulty.cron);
     match faulty.problem {
         Problem::Uncovered { entry_cron } => Violation::new(
@@ -59,7 +59,7 @@ fn name_fault(faulty: Faulty) -> Violation {
             by_rule,
         } => Violation::new(
             4,
-            "the next tick of a schedule is not what its rule says: CALL kronos.upkeep() corrects it",
+            "the next tick of a schedule does not follow from its rule: CALL kronos.upkeep() corrects it",
             json!({
                 "schedule_id": schedule_id, "cron": cron, "tick_at": sql::iso(sql::to_pg(next_tick_at)),
                 "by_rule": sql::iso(sql::to_pg(by_rule)),
@@ -76,7 +76,7 @@ fn name_fault(faulty: Faulty) -> Violation {
 const ENTRIES_OF_SCHEDULES: &str = "
 select schedule_id, entry_cron from kronos_internal.schedules";
 
-/// Invariants 1 and 2 as far as cron.job goes.
+/// Checks invariants 1 and 2 against cron.job.
 fn check_entries() -> Result<Vec<Violation>> {
     let mut violations = vec![];
     if let Err(problem) = pg_cron::require() {
@@ -113,7 +113,7 @@ fn check_entries() -> Result<Vec<Violation>> {
             Some(cron) if entry.is_live && entry.schedule == cron => {}
             Some(_) => violations.push(Violation::new(
                 1,
-                "a pg_cron entry is altered or inactive: it would not wake its schedule",
+                "a pg_cron entry is altered or inactive, so it does not wake its schedule",
                 detail,
             )),
             None if entry.entry == Some(Entry::Upkeep) && entry.is_live => {}

@@ -1,10 +1,10 @@
--- One row per violation of an invariant, as far as Kronos's own tables show it.
+-- One row per violation of an invariant that Kronos's own tables show.
 select 1 as invariant, 'an active job has no schedule' as problem, jsonb_build_object('job_id', j.job_id, 'job_name', j.name) as detail
 from kronos_internal.jobs j left join kronos_internal.schedules s using (schedule_id)
 where j.status = 'ACTIVE' and s.schedule_id is null
 
 union all
-select 1, 'a schedule is not that of its job', jsonb_build_object('job_id', j.job_id, 'job_name', j.name, 'schedule_id', s.schedule_id)
+select 1, 'a job and its schedule differ in cron, timezone or workspace', jsonb_build_object('job_id', j.job_id, 'job_name', j.name, 'schedule_id', s.schedule_id)
 from kronos_internal.jobs j join kronos_internal.schedules s using (schedule_id)
 where (j.workspace_id, j.cron, j.timezone) <> (s.workspace_id, s.cron, s.timezone)
 
@@ -26,12 +26,12 @@ from kronos_internal.schedules s
 where s.ticked_until > clock_timestamp() + interval '1 second'
 
 union all
-select 4, 'a tick lies below the floor of its job''s ledger', jsonb_build_object('job_id', t.job_id, 'tick_at', t.tick_at)
+select 4, 'a tick is before the ledger_from of its job', jsonb_build_object('job_id', t.job_id, 'tick_at', t.tick_at)
 from kronos_internal.jobs j join kronos_internal.ticks t on t.job_id = j.job_id and t.tick_at < j.ledger_from
 where j.ledger_from > '-infinity'
 
 union all
-select 4, 'a tick that runs has no execution',
+select 4, 'a tick that was run has no execution',
        jsonb_build_object('job_id', t.job_id, 'tick_at', t.tick_at, 'execution_id', t.execution_id)
 from kronos_internal.ticks t
 where t.recorded_at > now() - interval '1 day' and t.execution_id is not null

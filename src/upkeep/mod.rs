@@ -1,4 +1,4 @@
-//! Watching over the invariants, and over what piles up.
+//! Keeps the invariants, checks them, and deletes old rows.
 
 mod check;
 mod prune;

@@ -1,4 +1,4 @@
-//! `prune`: rows that their workspace no longer keeps.
+//! `prune`: deletes rows that are older than their workspace's retention.
 
 use crate::error::Result;
 use crate::{args, pg_cron, sql};
@@ -65,17 +65,18 @@ where (workspace_id, scope, key) in (select k.workspace_id, k.scope, k.key
                                      limit $1
                                      for update skip locked)";
 
-/// In how many slices upkeep looks through the jobs: one a minute, so that each job has its turn once an hour.
+/// Upkeep prunes the ledgers of the jobs in this many slices, one slice a minute, so that it prunes each job once an
+/// hour.
 const SLICES: i64 = 60;
 
-/// The slice of the minute of an instant.
+/// The slice of an instant's minute.
 pub fn slice_of(instant: DateTime<Utc>) -> i32 {
     (instant.timestamp() / 60).rem_euclid(SLICES) as i32
 }
 
-/// Deletes finished executions, ledger rows, retired jobs, deleted endpoints and idempotency keys that are older than their
-/// workspace keeps them, and Kronos's rows of cron.job_run_details that are older than a week: `max` of each at most. With
-/// a slice it looks at the ledgers of one sixtieth of the jobs only.
+/// Deletes finished executions, ledger rows, retired jobs, deleted endpoints and idempotency keys that are older than
+/// their workspace's retention, and Kronos's rows of cron.job_run_details that are older than a week: at most `max` of
+/// each. With a slice, prunes only the ledgers of one sixtieth of the jobs.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`.

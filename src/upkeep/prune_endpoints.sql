@@ -1,5 +1,5 @@
--- Deletes at most $1 endpoints that were deleted longer ago than their workspaces keep jobs and executions, and that no job
--- and no unfinished execution refers to.
+-- Removes at most $1 deleted endpoints whose retention is over (the longer one of jobs and executions), unless a job or
+-- an unfinished execution refers to them.
 with doomed as materialized (
     select e.endpoint_id
     from kronos_internal.endpoints e

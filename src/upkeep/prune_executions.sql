@@ -1,5 +1,5 @@
--- Deletes at most $1 finished executions that their workspaces no longer keep, with their attempts and logs. An execution
--- cannot have finished before it was made, so its id bounds what is read.
+-- Deletes at most $1 finished executions that are older than their workspace's retention, with their attempts and logs.
+-- An execution cannot finish before it is created, so a bound on the id limits the rows that are read.
 with doomed as materialized (
     select x.workspace_id, x.execution_id
     from kronos_internal.workspaces w

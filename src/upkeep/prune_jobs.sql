@@ -1,5 +1,5 @@
--- Deletes at most $1 retired jobs that their workspaces no longer keep, once no execution of theirs is left; with them
--- their versions, their ledger, what they owe, and the idempotency keys that created them.
+-- Deletes at most $1 retired jobs that are older than their workspace's retention and have no executions left, with
+-- their versions, ledger rows, owed ticks and idempotency keys.
 with doomed as materialized (
     select j.job_id, j.workspace_id
     from kronos_internal.jobs j

@@ -1,6 +1,7 @@
--- Deletes ledger rows that their workspaces no longer keep, of at most $1 jobs (all: $2 null; else those of one slice of
--- sixty) whose rows nobody else holds. The floor of each job's ledger is raised first: no tick below it ever runs again.
--- A job's rows go up to the first that was recorded within the retention, so that a backfill of old ticks keeps its rows.
+-- Deletes ledger rows that are older than their workspace's retention, for at most $1 jobs that no other session has
+-- locked. $2 is one slice of sixty; null means all jobs. Each job's ledger_from is raised first: no tick before it ever
+-- runs again. Deletion stops at the first tick that was recorded within the retention, so that a backfill of old ticks
+-- keeps its rows.
 with candidates as materialized (
     select j.job_id, now() - w.execution_retention as kept_from
     from kronos_internal.jobs j

@@ -1,4 +1,4 @@
-//! `upkeep`: what pg_cron runs every minute.
+//! `upkeep`: the procedure that pg_cron runs every minute.
 
 use super::prune::{self, Pruned};
 use crate::error::Result;
@@ -7,18 +7,18 @@ use crate::{execution, schedule, sql};
 use chrono::{DateTime, Duration, Utc};
 use pgrx::datum::TimestampWithTimeZone;
 
-/// The most leases that one transaction expires, and the most rows of each table that it prunes.
+/// The most leases that one transaction expires, and the most rows that it prunes from each table.
 const BATCH: i64 = 1000;
 
-/// The most batches of pruning in a run; the next run goes on.
+/// The most batches that a run prunes; the next run continues.
 const MAX_PRUNING: u32 = 20;
 
-/// How far the clock may have moved since the last run. Beyond it a run prunes nothing: a clock that is wrong by years
+/// If the clock has moved further than this since the last run, the run prunes nothing: a clock that is wrong by years
 /// must not delete history.
 const CLOCK_TOLERANCE: Duration = Duration::hours(1);
 
-/// Ticks whatever is due, expires leases, sets schedules and entries right, and prunes: each step in transactions of its
-/// own, in batches.
+/// Writes due ticks, expires leases, corrects schedules and entries, and prunes. Each step runs in its own
+/// transactions, in batches.
 pub fn upkeep(procedure: &Procedure) -> Result<()> {
     tick::tick(procedure)?;
     let started_at = sql::now();
@@ -71,7 +71,7 @@ update kronos_internal.upkeep_runs
 set finished_at = clock_timestamp(), expired_leases = $2, renewed_entries = $3, corrected_ticks = $4, pruned_rows = $5
 where started_at = $1";
 
-/// Records that a run begins, and returns when the last one did.
+/// Records the start of a run, and returns the start of the last run.
 fn begin_run(started_at: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
     let last_run = sql::row(LAST_RUN, &[], |row| {
         sql::get_opt::<TimestampWithTimeZone>(row, "started_at")

@@ -1,4 +1,4 @@
-//! The first call after CREATE EXTENSION, which itself writes no row: what it wrote would make a restore fail.
+//! The first call after CREATE EXTENSION. CREATE EXTENSION itself writes no row, because a restore would then fail.
 
 use crate::error::Result;
 use crate::{pg_cron, schedule, workspace};
@@ -6,7 +6,7 @@ use crate::{pg_cron, schedule, workspace};
 /// Creates the workspace `default` and upkeep's pg_cron entry, unless they exist.
 ///
 /// # Errors
-/// `PG_CRON_UNAVAILABLE`, and what pg_cron raises.
+/// `PG_CRON_UNAVAILABLE`, and any error of pg_cron.
 pub fn start() -> Result<()> {
     pg_cron::require()?;
     workspace::create_default()?;
