@@ -1,5 +1,5 @@
-//! jsonb that passes through Kronos untouched. pgrx's own type parses each value into serde_json and writes it anew, which
-//! fails for JSON nested deeper than 127 levels and changes some values on the way.
+//! jsonb that passes through Kronos untouched. pgrx's own type parses each value into serde_json and serialises it
+//! again, which fails for JSON nested deeper than 127 levels and changes some values.
 
 use crate::error::{self, Result};
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
@@ -12,8 +12,8 @@ use pgrx::{FromDatum, IntoDatum, PgMemoryContexts, pg_sys};
 use serde_json::Value;
 use std::ffi::CStr;
 
-/// A jsonb value of PostgreSQL's, not toasted. An argument lives as long as the call, a value that was read from a row as
-/// long as the transaction.
+/// A detoasted jsonb value of PostgreSQL. An argument lives as long as the call; a value read from a row lives as long
+/// as the transaction.
 #[derive(Clone, Copy)]
 pub struct Jsonb(pg_sys::Datum);
 
@@ -32,7 +32,7 @@ impl Jsonb {
         }
     }
 
-    /// How many elements a JSON array has; None for what is no array.
+    /// The number of elements of a JSON array; None if the value is not an array.
     pub fn array_length(self) -> Option<usize> {
         const ARRAY: u32 = 0x4000_0000;
         const SCALAR: u32 = 0x1000_0000;
@@ -43,7 +43,7 @@ impl Jsonb {
         (header & ARRAY != 0 && header & SCALAR == 0).then_some((header & COUNT) as usize)
     }
 
-    /// The value as serde_json reads it.
+    /// Parses the value with serde_json.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` for JSON nested deeper than 127 levels.
@@ -64,7 +64,7 @@ impl FromDatum for Jsonb {
         (!is_null).then(|| Jsonb(unsafe { pg_sys::pg_detoast_datum(datum.cast_mut_ptr()) }.into()))
     }
 
-    /// Rows of a statement are freed with its connection to SPI, so a value that outlives it is copied.
+    /// The rows of a statement are freed with its connection to SPI, so a value that outlives the connection is copied.
     unsafe fn from_datum_in_memory_context(
         mut memory_context: PgMemoryContexts,
         datum: pg_sys::Datum,

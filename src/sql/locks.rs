@@ -1,7 +1,7 @@
-//! Locks on things that have no row, held until the transaction ends.
+//! Locks on things without a row, held until the transaction ends.
 //!
-//! They are heavyweight locks on a sub-object of a table of Kronos. No SQL function takes such a lock, so no role can block
-//! Kronos with it, as any role can with an advisory lock.
+//! They are heavyweight locks on sub-objects of a table of Kronos. Any role can take an advisory lock and block Kronos
+//! with it; no SQL function takes these locks.
 
 use super::statement::{get, row};
 use crate::error::{KronosError, Result};
@@ -12,7 +12,7 @@ thread_local! {
     static RELATION: Cell<Option<pg_sys::Oid>> = const { Cell::new(None) };
 }
 
-/// The object id under which Kronos locks: that of its table of schedules.
+/// The relation of Kronos's locks: its table of schedules.
 fn relation() -> Result<pg_sys::Oid> {
     if let Some(relation) = RELATION.get() {
         return Ok(relation);
@@ -28,7 +28,7 @@ fn relation() -> Result<pg_sys::Oid> {
     Ok(relation)
 }
 
-/// Waits for the lock on a thing and takes it.
+/// Takes the lock on a thing, and waits for it if necessary.
 pub fn lock_named_thing(thing: u32) -> Result<()> {
     let relation = relation()?;
     // SAFETY: LockDatabaseObject takes any object address; the lock manager releases it with the transaction.
@@ -38,7 +38,7 @@ pub fn lock_named_thing(thing: u32) -> Result<()> {
     Ok(())
 }
 
-/// Takes the lock on a thing if nobody else holds it, and says whether it did.
+/// Takes the lock on a thing unless another session holds it, and returns whether it did.
 pub fn try_lock_named_thing(thing: u32) -> Result<bool> {
     let relation = relation()?;
     // SAFETY: as above.

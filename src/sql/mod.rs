@@ -1,5 +1,5 @@
-//! PostgreSQL as Rust sees it: kept statements and their rows, time, jsonb, subtransactions, locks. The one place for what
-//! its C interface demands.
+//! PostgreSQL's interface for the domain: prepared statements and their rows, time, jsonb, subtransactions, locks.
+//! Calls to PostgreSQL's C functions belong here.
 
 mod jsonb;
 mod locks;
@@ -24,7 +24,8 @@ pub use time::{FIRST_TIMESTAMP, from_pg, is_finite, iso, now, now_pg, snapshot_l
 
 use pgrx::prelude::*;
 
-/// A new UUIDv7 (RFC 9562). It sorts by the time at which it was made, so that neighbours in time share index pages.
+/// A new UUIDv7 (RFC 9562). UUIDv7s sort by the time at which they were created, so that neighbours in time share index
+/// pages.
 #[pg_extern(schema = "kronos", volatile, parallel_safe)]
 pub fn uuid_v7() -> pgrx::Uuid {
     pgrx::Uuid::from_bytes(*uuid::Uuid::now_v7().as_bytes())
@@ -38,13 +39,13 @@ pub fn sqlstate_text(code: PgSqlErrorCode) -> String {
         .collect()
 }
 
-/// Ends the call if the session was told to: a cancel, a timeout, a shutdown. Loops in Rust call it.
+/// Raises an error if the call must end: a cancel, a timeout, a shutdown. Loops in Rust call it.
 pub fn check_for_interrupts() {
     pgrx::check_for_interrupts!();
 }
 
-/// Whether the session was told to end the call. Unlike [`check_for_interrupts`] it never raises, so code that PostgreSQL
-/// must not unwind through can ask, and end by itself.
+/// Whether the call must end. Unlike [`check_for_interrupts`] it never raises an error, so code that PostgreSQL must
+/// not unwind can check it and return.
 pub fn is_interrupted() -> bool {
     // SAFETY: signal handlers write the flag; reading it has no effect.
     unsafe { std::ptr::read_volatile(&raw const pg_sys::InterruptPending) != 0 }

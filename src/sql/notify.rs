@@ -1,4 +1,4 @@
-//! NOTIFY, without the detour over SQL.
+//! NOTIFY without a SQL statement.
 
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use std::ffi::{CStr, CString};
@@ -9,7 +9,7 @@ unsafe extern "C-unwind" {
     fn Async_Notify(channel: *const c_char, payload: *const c_char);
 }
 
-/// Notifies a channel when the transaction commits. PostgreSQL drops repetitions within one transaction.
+/// Notifies a channel when the transaction commits. PostgreSQL drops duplicates within one transaction.
 pub fn notify(channel: &CStr, payload: &str) {
     let payload = CString::new(payload).unwrap_or_default();
     // SAFETY: both are NUL-terminated strings, which PostgreSQL copies.

@@ -1,16 +1,16 @@
-//! Plans that read by index whatever the tables' sizes are when the plan is made.
+//! Plans that read by index, whatever size the tables have when the plan is made.
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::cell::Cell;
 
 thread_local! {
-    /// Whether a statement of [`by_index`] may be planned now.
+    /// Whether the current statements run within [`by_index`].
     static BY_INDEX: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The planner's settings as a session has them: enable_seqscan, enable_bitmapscan, enable_hashjoin, enable_mergejoin,
-/// enable_sort, enable_memoize.
+/// The session's settings of the planner: enable_seqscan, enable_bitmapscan, enable_hashjoin, enable_mergejoin,
+/// enable_sort.
 struct Saved {
     settings: [bool; 6],
     by_index: bool,
@@ -33,7 +33,7 @@ impl Drop for Saved {
     }
 }
 
-/// Puts back whether PostgreSQL compiles plans.
+/// Restores the setting jit_enabled.
 struct SavedJit(bool);
 
 impl Drop for SavedJit {
@@ -43,8 +43,8 @@ impl Drop for SavedJit {
     }
 }
 
-/// Runs `work`, whose statements are planned without JIT: compiling a claim takes seconds and saves nothing. A generic
-/// plan is compiled by its estimated cost, which says little of the rows that a call reads.
+/// Runs `work` without JIT: compiling a claim takes seconds and saves nothing. PostgreSQL compiles a generic plan by
+/// its estimated cost, which says little about the rows that a call reads.
 pub fn without_jit<T>(work: impl FnOnce() -> T) -> T {
     // SAFETY: a backend has one thread, and the variable is a plain boolean. An error unwinds, which restores it.
     let _saved = unsafe {
@@ -55,12 +55,13 @@ pub fn without_jit<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Runs `work`, whose statements are planned to read tables by index, as if all tables were large.
+/// Runs `work` with statements that are planned to read by index, as if every table were large.
 ///
-/// A generic plan knows neither the length of an array nor the number behind LIMIT, and reads or sorts a whole table (30 to
-/// 200 ms with 400,000 rows) where a few steps in an index would do. On an empty table every plan costs the same, and the
-/// plan that was made then would be used on a full one. PostgreSQL plans a kept statement anew after changes of what it
-/// reads, so the settings must hold at each call; writing the variables costs nothing, other than a SET clause.
+/// A generic plan knows neither the length of an array nor the value of LIMIT, and scans or sorts a whole table (30 to
+/// 200 ms with 400,000 rows) where a few index lookups would do. On an empty table every plan costs the same, and a
+/// plan made then would still be used when the table is full. PostgreSQL replans a prepared statement when the tables
+/// that it reads change, so the settings must hold at each call. Unlike a SET clause, writing the variables costs
+/// nothing.
 pub fn by_index<T>(work: impl FnOnce() -> T) -> T {
     // SAFETY: a backend has one thread, and the variables are plain booleans. An error unwinds, which restores them.
     let _saved = unsafe {
@@ -88,7 +89,7 @@ pub fn by_index<T>(work: impl FnOnce() -> T) -> T {
 
 static mut NEXT_HOOK: pg_sys::get_relation_info_hook_type = None;
 
-/// Lets the planner see large tables in statements of [`by_index`]. Runs once in each backend.
+/// Makes tables look large to the planner within [`by_index`]. Runs once in each backend.
 pub fn install_hook() {
     // SAFETY: a backend has one thread; the hook that was there before is called first.
     unsafe {
@@ -97,7 +98,7 @@ pub fn install_hook() {
     }
 }
 
-/// The least size that a table has for the planner: about a million rows.
+/// The smallest size that the planner sees: about a million rows.
 const LARGE_PAGES: u32 = 20_000;
 const LARGE_TUPLES: f64 = 1_000_000.0;
 

@@ -1,4 +1,4 @@
-//! Plans that a backend keeps: each statement is parsed, analysed and planned once.
+//! The prepared plans of a backend: each statement is parsed, analysed and planned once.
 
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
@@ -12,10 +12,11 @@ thread_local! {
     static PLANS: RefCell<HashMap<usize, pg_sys::SPIPlanPtr>> = RefCell::default();
 }
 
-/// The plan of a statement, prepared by its first call in this backend. It is a generic plan: planning each call for its
-/// own parameters took 61 % of the time of a claim. PostgreSQL itself plans it anew after a change of what it reads.
+/// The plan of a statement, prepared by its first call in this backend. It is a generic plan: planning each call for
+/// its own parameters took 61 % of the time of a claim. PostgreSQL itself replans the statement when the tables that it
+/// reads change.
 ///
-/// The caller is connected to SPI. The types of `args` are those of every call.
+/// The caller is connected to SPI. Every call of a statement has the same types of `args`.
 pub fn kept_plan(sql: &'static str, args: &[DatumWithOid]) -> pg_sys::SPIPlanPtr {
     let key = sql.as_ptr() as usize;
     if let Some(plan) = PLANS.with_borrow(|plans| plans.get(&key).copied()) {

@@ -3,7 +3,7 @@
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
-/// The value of a setting, or None if the server knows none of that name.
+/// The value of a setting, or None if the server does not know the setting.
 pub fn setting(name: &CStr) -> Option<String> {
     // SAFETY: GetConfigOption reads a NUL-terminated name and returns null or a NUL-terminated string.
     unsafe {

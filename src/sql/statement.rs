@@ -1,6 +1,6 @@
 //! Running statements and reading their rows.
 //!
-//! Every statement sees what was committed before it began (in READ COMMITTED), which the lock protocols rely on.
+//! In READ COMMITTED every statement sees the rows committed before it began. The lock protocols rely on this.
 
 use super::planning::without_jit;
 use super::plans::kept_plan;
@@ -15,10 +15,10 @@ use std::os::raw::c_char;
 /// A row of a result.
 pub type Row<'a> = SpiHeapTupleData<'a>;
 
-/// A composite value, as a function returns it.
+/// A composite value that a function returns.
 pub type Composite = PgHeapTuple<'static, AllocatedByRust>;
 
-/// Runs a statement by its kept plan, and hands `read` each row of its result.
+/// Runs a statement by its prepared plan, and calls `read` for each row of its result.
 fn execute(
     sql: &'static str,
     args: &[DatumWithOid],
@@ -86,12 +86,12 @@ pub fn row<T>(
     Ok(rows(sql, args, read)?.into_iter().next())
 }
 
-/// Runs a statement and says whether it returned a row.
+/// Runs a statement and returns whether its result has a row.
 pub fn exists(sql: &'static str, args: &[DatumWithOid]) -> Result<bool> {
     Ok(execute(sql, args, |_| Ok(()))? > 0)
 }
 
-/// Runs a statement and says how many rows it touched.
+/// Runs a statement and returns how many rows it changed.
 pub fn run(sql: &'static str, args: &[DatumWithOid]) -> Result<u64> {
     execute(sql, args, |_| Ok(()))
 }
@@ -113,7 +113,7 @@ pub fn first(row: &Row) -> Result<Composite> {
         .ok_or_else(|| KronosError::internal("a composite is null"))
 }
 
-/// Composite results, by a statement whose first column is one.
+/// The composite results of a statement whose first column is a composite.
 pub fn composites(sql: &'static str, args: &[DatumWithOid]) -> Result<Vec<Composite>> {
     rows(sql, args, first)
 }

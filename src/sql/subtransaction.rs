@@ -1,4 +1,4 @@
-//! Subtransactions, and what goes wrong in them.
+//! Subtransactions, and their failures.
 
 use super::sqlstate_text;
 use crate::error::{KronosError, Result};
@@ -6,7 +6,7 @@ use pgrx::pg_sys::panic::{CaughtError, ErrorReportWithLevel};
 use pgrx::prelude::*;
 use std::panic::AssertUnwindSafe;
 
-/// What went wrong in a subtransaction.
+/// The error that ended a subtransaction.
 pub struct Failure {
     pub report: Box<ErrorReportWithLevel>,
 }
@@ -17,29 +17,30 @@ impl Failure {
         sqlstate_text(self.report.sql_error_code())
     }
 
-    /// Whether another transaction was in the way (a deadlock, a stale snapshot, a lock timeout): a retry is all it needs.
+    /// Whether another transaction caused the failure (a deadlock, an old snapshot, a lock timeout), so that a retry is
+    /// enough.
     pub fn is_contention(&self) -> bool {
         let sqlstate = self.sqlstate();
         sqlstate.starts_with("40") || sqlstate == "55P03"
     }
 
-    /// Raises it again.
+    /// Raises the error again.
     pub fn rethrow(self) -> ! {
         CaughtError::PostgresError(*self.report).rethrow()
     }
 
-    /// Whether the statement was stopped from outside: it was cancelled, or the server shuts down.
+    /// Whether the statement was interrupted: it was cancelled, or the server is shutting down.
     pub fn is_interruption(&self) -> bool {
         self.sqlstate().starts_with("57")
     }
 }
 
-/// Runs `work` in a subtransaction: it has all of its effects, or none and the failure is returned.
+/// Runs `work` in a subtransaction. If `work` fails, rolls it back and returns the failure.
 pub fn in_subtransaction<T>(work: impl FnOnce() -> Result<T>) -> std::result::Result<T, Failure> {
     run_and_end(work, End::Commit)
 }
 
-/// Runs `work` in a subtransaction, rolls its effects back, and returns what it returned.
+/// Runs `work` in a subtransaction, rolls it back, and returns the result of `work`.
 pub fn dry_run<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     match run_and_end(work, End::RollBack) {
         Ok(value) => Ok(value),
@@ -47,17 +48,17 @@ pub fn dry_run<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     }
 }
 
-/// How a subtransaction ends that has not failed.
+/// How a successful subtransaction ends.
 #[derive(Clone, Copy)]
 enum End {
     Commit,
     RollBack,
 }
 
-/// The protocol is that of PL/pgSQL's exception blocks (`exec_stmt_block` in pl_exec.c).
+/// Follows the protocol of PL/pgSQL's exception blocks (`exec_stmt_block` in pl_exec.c).
 fn run_and_end<T>(work: impl FnOnce() -> Result<T>, end: End) -> std::result::Result<T, Failure> {
-    // SAFETY: the subtransaction begins and ends in this frame, on either way out; memory context and resource owner
-    // are put back as PL/pgSQL does.
+    // SAFETY: the subtransaction begins and ends in this frame, also after an error; the memory context and the
+    // resource owner are restored as in PL/pgSQL.
     unsafe {
         let context = pg_sys::CurrentMemoryContext;
         let owner = pg_sys::CurrentResourceOwner;
@@ -91,8 +92,8 @@ fn run_and_end<T>(work: impl FnOnce() -> Result<T>, end: End) -> std::result::Re
     }
 }
 
-/// Runs `work`, and lets `convert` turn an error that PostgreSQL raises in it into one of Kronos's. The transaction is
-/// aborted either way: the error must reach the caller.
+/// Runs `work`, and lets `convert` replace an error of PostgreSQL by one of Kronos. The transaction is aborted in
+/// either case, so the error must reach the caller.
 pub fn convert_errors<T>(
     work: impl FnOnce() -> Result<T>,
     convert: impl Fn(&ErrorReportWithLevel) -> Option<KronosError>,

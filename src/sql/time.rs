@@ -1,4 +1,4 @@
-//! PostgreSQL's timestamps and chrono's.
+//! Converts between PostgreSQL's timestamps and chrono's.
 
 use chrono::{DateTime, Utc};
 use pgrx::datum::TimestampWithTimeZone;
@@ -10,13 +10,13 @@ pub const FIRST_TIMESTAMP: DateTime<Utc> =
 
 const POSTGRES_EPOCH_IN_UNIX_MICROS: i64 = 946_684_800_000_000;
 
-/// The clock, now (not the transaction's start).
+/// The current time of the clock, not the transaction's start.
 pub fn now() -> DateTime<Utc> {
     // SAFETY: GetCurrentTimestamp reads the system clock and nothing else.
     from_micros(unsafe { pg_sys::GetCurrentTimestamp() })
 }
 
-/// The clock, now, as PostgreSQL's timestamp.
+/// The current time of the clock, as PostgreSQL's timestamp.
 pub fn now_pg() -> TimestampWithTimeZone {
     to_pg(now())
 }
@@ -25,7 +25,8 @@ fn from_micros(postgres: i64) -> DateTime<Utc> {
     match postgres {
         i64::MAX => DateTime::<Utc>::MAX_UTC,
         i64::MIN => DateTime::<Utc>::MIN_UTC,
-        // PostgreSQL's timestamps end in the year 294276, chrono's in 262142; those between are as good as never.
+        // PostgreSQL's timestamps end in the year 294276, chrono's in 262142. A timestamp between the two counts as
+        // infinity.
         finite => finite
             .checked_add(POSTGRES_EPOCH_IN_UNIX_MICROS)
             .and_then(DateTime::from_timestamp_micros)
@@ -33,12 +34,13 @@ fn from_micros(postgres: i64) -> DateTime<Utc> {
     }
 }
 
-/// PostgreSQL's timestamp as chrono's; infinity is chrono's utmost.
+/// Converts PostgreSQL's timestamp to chrono's. Infinity becomes chrono's maximum.
 pub fn from_pg(timestamp: TimestampWithTimeZone) -> DateTime<Utc> {
     from_micros(timestamp.into_inner())
 }
 
-/// chrono's timestamp as PostgreSQL's; chrono's utmost, and what lies beyond PostgreSQL's own years, is infinity.
+/// Converts chrono's timestamp to PostgreSQL's. chrono's maximum becomes infinity, and a time before PostgreSQL's first
+/// timestamp becomes -infinity.
 pub fn to_pg(timestamp: DateTime<Utc>) -> TimestampWithTimeZone {
     let micros = if timestamp == DateTime::<Utc>::MAX_UTC {
         i64::MAX
@@ -47,7 +49,8 @@ pub fn to_pg(timestamp: DateTime<Utc>) -> TimestampWithTimeZone {
     } else {
         timestamp.timestamp_micros() - POSTGRES_EPOCH_IN_UNIX_MICROS
     };
-    // SAFETY: any i64 between the infinities is a timestamp to PostgreSQL; ours lie in the years that both know.
+    // SAFETY: every i64 between the infinities is a valid timestamp of PostgreSQL, and these lie in the years that both
+    // support.
     unsafe { TimestampWithTimeZone::from_datum(micros.into(), false) }.expect("not null")
 }
 
@@ -56,8 +59,8 @@ pub fn is_finite(timestamp: TimestampWithTimeZone) -> bool {
     ![i64::MIN, i64::MAX].contains(&timestamp.into_inner())
 }
 
-/// The latest instant of which the transaction's snapshot can show everything: when the transaction began, if one
-/// snapshot serves all its statements; otherwise none.
+/// Up to which instant the transaction's snapshots show every committed row: the transaction's start if all its
+/// statements share one snapshot; otherwise without limit.
 pub fn snapshot_limit() -> DateTime<Utc> {
     // SAFETY: both read variables of the transaction.
     unsafe {

@@ -86,7 +86,7 @@ const LOCK_JOBS: &str = include_str!("lock_jobs.sql");
 /// Locks at most `limit` jobs of the ranges, in order, and skips jobs that another session has locked. Returns each job
 /// with the place of its range.
 pub fn lock_jobs(ranges: &[JobRange], limit: usize) -> Result<Vec<(usize, Job)>> {
-    let [schedules, after, up_to] = columns(ranges);
+    let (schedules, after, up_to) = columns(ranges);
     let args = [
         schedules.into(),
         after.into(),
@@ -113,7 +113,7 @@ const READ_JOBS: &str = include_str!("read_jobs.sql");
 
 /// Counts the jobs of the ranges.
 pub fn count_jobs(ranges: &[JobRange]) -> Result<usize> {
-    let [schedules, after, up_to] = columns(ranges);
+    let (schedules, after, up_to) = columns(ranges);
     let args = [schedules.into(), after.into(), up_to.into()];
     let count = sql::row(COUNT_JOBS, &args, |row| sql::get::<i64>(row, "jobs"))?;
     Ok(count.unwrap_or_default() as usize)
@@ -122,7 +122,7 @@ pub fn count_jobs(ranges: &[JobRange]) -> Result<usize> {
 /// Reads the jobs of the ranges without locking them, each with the place of its range. If `ticks` has a tick for a
 /// range, leaves out the jobs whose tick is in the ledger already.
 pub fn read_jobs(ranges: &[JobRange], ticks: &[Option<Tick>]) -> Result<Vec<(usize, Job)>> {
-    let [schedules, after, up_to] = columns(ranges);
+    let (schedules, after, up_to) = columns(ranges);
     let ticks: Vec<_> = ticks.iter().map(|tick| tick.map(sql::to_pg)).collect();
     sql::rows(
         READ_JOBS,

@@ -31,7 +31,7 @@ pub fn write_plain(ranges: &[JobRange], ticks: &[Tick], limit: usize) -> Result<
 }
 
 fn write(ranges: &[JobRange], ticks: &[Tick], limit: usize) -> Result<Plain> {
-    let [schedules, after, up_to] = columns(ranges);
+    let (schedules, after, up_to) = columns(ranges);
     let ticks: Vec<_> = ticks.iter().copied().map(sql::to_pg).collect();
     let args = [
         schedules.into(),
