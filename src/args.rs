@@ -1,4 +1,4 @@
-//! What an argument must satisfy, whatever it is for: presence, length, range, size.
+//! Checks of arguments that apply in every module: presence, length, range, size.
 
 use crate::error::{Result, invalid_argument, null_argument, value_too_large};
 use crate::sql::{self, Jsonb};
@@ -7,13 +7,13 @@ use pgrx::datum::{Interval, TimestampWithTimeZone};
 use serde_json::Value;
 use std::ops::RangeInclusive;
 
-/// The longest input of an execution and output of an attempt, in bytes of their JSON text.
+/// The largest input of an execution and the largest output of an attempt, in bytes of JSON text.
 pub const MAX_INPUT_BYTES: usize = 256 * 1024;
-/// The longest spec of an endpoint, schema of a payload spec, and data of a log line.
+/// The largest spec of an endpoint, schema of a payload spec, or data of a log line.
 pub const MAX_SPEC_BYTES: usize = 64 * 1024;
-/// The priority of what says none.
+/// The priority of a job or execution for which the caller gives none.
 pub const DEFAULT_PRIORITY: i32 = 5;
-/// The longest metadata of a job or an execution.
+/// The largest metadata of a job or an execution.
 pub const MAX_METADATA_BYTES: usize = 8 * 1024;
 
 pub const SECOND: i64 = 1_000_000;
@@ -22,7 +22,7 @@ pub const DAY: i64 = 24 * HOUR;
 /// A leap year, the longest that "1 year" can mean.
 pub const YEAR: i64 = 366 * DAY;
 
-/// An argument that must not be NULL.
+/// The value of an argument that must not be NULL.
 ///
 /// # Errors
 /// `NULL_ARGUMENT`.
@@ -63,7 +63,7 @@ pub fn range(argument: &str, value: i64, range: RangeInclusive<i64>) -> Result<(
     .with("value", value))
 }
 
-/// Fails unless a text is one of those allowed.
+/// Fails unless a text is one of the allowed values.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`.
@@ -78,14 +78,14 @@ pub fn one_of(argument: &str, value: &str, allowed: &[&str]) -> Result<()> {
     )
 }
 
-/// A length of time in microseconds. A month counts 30 days and a day 24 hours, as in PostgreSQL's comparisons.
+/// An interval in microseconds. A month counts as 30 days and a day as 24 hours, as in PostgreSQL's comparisons.
 pub fn micros(interval: &Interval) -> i128 {
     i128::from(interval.micros())
         + i128::from(DAY) * (i128::from(interval.days()) + 30 * i128::from(interval.months()))
 }
 
-/// An interval in a range (in microseconds) as a canonical duration: without months and days, so that PostgreSQL compares
-/// and adds it alike. Intervals with parts of different signs are refused.
+/// Converts an interval within a range (in microseconds) to a duration without months and days, so that comparing it
+/// and adding it in PostgreSQL agree. Refuses an interval with parts of different signs.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` with `rule`, which names the range: `must be from 1 second to 1 day`.
@@ -112,7 +112,7 @@ pub fn duration(
     }
 }
 
-/// 1970-01-01 and 2200-01-01: the instants that Kronos stores lie between.
+/// 1970-01-01 and 2200-01-01: Kronos stores only instants from the first until before the second.
 const FIRST_INSTANT: i64 = 0;
 const END_OF_INSTANTS: i64 = 7_258_118_400;
 
@@ -131,7 +131,7 @@ pub fn instant(argument: &str, timestamp: TimestampWithTimeZone) -> Result<Times
     ))
 }
 
-/// The same where infinity and -infinity mean something.
+/// Like [`instant`], but accepts infinity and -infinity.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`.
@@ -146,8 +146,8 @@ pub fn instant_or_infinity(
     }
 }
 
-/// A timestamp in a JSON argument: ISO 8601 with an offset (RFC 3339), so that it means the same whatever the session's
-/// TimeZone and DateStyle are; `infinity` and `-infinity` too.
+/// Parses a timestamp in a JSON argument: ISO 8601 with an offset (RFC 3339), so that its meaning does not depend on
+/// the session's TimeZone and DateStyle; or `infinity` or `-infinity`.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`.

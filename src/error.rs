@@ -1,8 +1,8 @@
-//! Every error of Kronos, once: its code, SQLSTATE, HTTP status and meaning, and the constructors of those that several
-//! modules raise.
+//! Declares every error of Kronos once, with its code, SQLSTATE, HTTP status and meaning, and has the constructors of
+//! the errors that several modules raise.
 //!
-//! pgrx can raise only the SQLSTATEs that PostgreSQL defines. So an error carries the standard one that fits best, and
-//! Kronos's own code in a JSON object in DETAIL.
+//! pgrx can raise only the SQLSTATEs that PostgreSQL defines. So an error has the standard SQLSTATE that fits best, and
+//! carries Kronos's own code in a JSON object in DETAIL.
 
 use crate::id::ExecutionId;
 use pgrx::pg_sys::panic::{ErrorReport, ErrorReportWithLevel};
@@ -13,15 +13,15 @@ use std::fmt;
 /// The result of every function of the domain.
 pub type Result<T> = std::result::Result<T, KronosError>;
 
-/// One kind of error, as an API layer needs to know it.
+/// A kind of error, with everything that an API layer needs.
 pub struct ErrorKind {
-    /// Kronos's code, in DETAIL.
+    /// Kronos's code in DETAIL.
     pub code: &'static str,
-    /// The SQLSTATE that it is raised with.
+    /// The SQLSTATE of the error.
     pub sqlstate: PgSqlErrorCode,
-    /// The status that fits it in an HTTP API.
+    /// A suitable status for an HTTP API.
     pub http_status: i32,
-    /// What it tells the caller.
+    /// What the error means to the caller.
     pub meaning: &'static str,
 }
 
@@ -37,12 +37,12 @@ macro_rules! error_kinds {
 
 error_kinds! {
     NULL_ARGUMENT ERRCODE_NULL_VALUE_NOT_ALLOWED 400 "An argument that needs a value is NULL or was left out."
-    INVALID_ARGUMENT ERRCODE_INVALID_PARAMETER_VALUE 400 "The value of an argument is out of its range."
+    INVALID_ARGUMENT ERRCODE_INVALID_PARAMETER_VALUE 400 "The value of an argument is out of range."
     INVALID_CRON ERRCODE_INVALID_PARAMETER_VALUE 400 "The cron expression cannot be read; DETAIL names the field and the text."
     CRON_NOT_SUPPORTED ERRCODE_FEATURE_NOT_SUPPORTED 400 "Kronos does not run this kind of cron expression (@reboot), or it needs a later pg_cron (seconds)."
     NEVER_FIRES ERRCODE_INVALID_PARAMETER_VALUE 400 "The schedule has no tick, ever or between starts_at and ends_at."
-    INVALID_TIMEZONE ERRCODE_INVALID_PARAMETER_VALUE 400 "PostgreSQL knows no time zone of that name. POSIX rules and UTC offsets are not accepted; use an IANA name."
-    INVALID_WINDOW ERRCODE_INVALID_PARAMETER_VALUE 400 "ends_at is not after starts_at, or is past."
+    INVALID_TIMEZONE ERRCODE_INVALID_PARAMETER_VALUE 400 "The server does not know a time zone of that name. POSIX rules and UTC offsets are not accepted; use an IANA name."
+    INVALID_WINDOW ERRCODE_INVALID_PARAMETER_VALUE 400 "ends_at is not after starts_at, or is in the past."
     INVALID_INPUT ERRCODE_INVALID_PARAMETER_VALUE 422 "The input does not satisfy the endpoint's payload spec; DETAIL lists the violations by JSON path."
     INVALID_PAYLOAD_SPEC ERRCODE_INVALID_PARAMETER_VALUE 400 "The schema is not a valid JSON Schema, or Kronos cannot evaluate it within bounds; DETAIL lists the violations by JSON path."
     VALUE_TOO_LARGE ERRCODE_PROGRAM_LIMIT_EXCEEDED 413 "A value is larger than Kronos stores; DETAIL names the argument and the limit."
@@ -53,25 +53,25 @@ error_kinds! {
     PAYLOAD_SPEC_NOT_FOUND ERRCODE_NO_DATA_FOUND 404 "The workspace has no payload spec of that name."
     JOB_NOT_FOUND ERRCODE_NO_DATA_FOUND 404 "The workspace has no job of that id or name."
     EXECUTION_NOT_FOUND ERRCODE_NO_DATA_FOUND 404 "There is no execution of that id (in the workspace)."
-    WORKSPACE_EXISTS ERRCODE_UNIQUE_VIOLATION 409 "A workspace of that name exists already."
-    ENDPOINT_EXISTS ERRCODE_UNIQUE_VIOLATION 409 "The workspace has an endpoint of that name already."
+    WORKSPACE_EXISTS ERRCODE_UNIQUE_VIOLATION 409 "A workspace of that name already exists."
+    ENDPOINT_EXISTS ERRCODE_UNIQUE_VIOLATION 409 "The workspace already has an endpoint of that name."
     ENDPOINT_IN_USE ERRCODE_FOREIGN_KEY_VIOLATION 409 "Live jobs use the endpoint."
-    PAYLOAD_SPEC_EXISTS ERRCODE_UNIQUE_VIOLATION 409 "The workspace has a payload spec of that name already."
+    PAYLOAD_SPEC_EXISTS ERRCODE_UNIQUE_VIOLATION 409 "The workspace already has a payload spec of that name."
     PAYLOAD_SPEC_IN_USE ERRCODE_FOREIGN_KEY_VIOLATION 409 "Endpoints use the payload spec."
-    JOB_EXISTS ERRCODE_UNIQUE_VIOLATION 409 "The workspace has a live job of that name already."
+    JOB_EXISTS ERRCODE_UNIQUE_VIOLATION 409 "The workspace already has a live job of that name."
     IDEMPOTENCY_CONFLICT ERRCODE_UNIQUE_VIOLATION 409 "The idempotency key was used for a request with other arguments; DETAIL lists them."
     JOB_RETIRED ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The job is retired; DETAIL says since when and why."
-    JOB_PAUSED ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The job is paused already; DETAIL says since when."
+    JOB_PAUSED ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The job is already paused; DETAIL says since when."
     JOB_NOT_PAUSED ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The job is not paused."
     VERSION_CONFLICT ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The job does not have the expected version; DETAIL has the current one."
-    EXECUTION_RUNNING ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "A worker runs the execution; request_stop => true asks it to stop."
+    EXECUTION_RUNNING ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "A worker is running the execution; request_stop => true asks it to stop."
     EXECUTION_FINISHED ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The execution has finished; DETAIL says how and when."
     LEASE_LOST ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The worker does not hold the execution; DETAIL says who does, and its status. Nothing was changed."
-    INVALID_TRANSITION ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "An execution cannot go from the one status to the other."
+    INVALID_TRANSITION ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "An execution cannot change from its status to the requested one."
     CONCURRENT_CHANGE ERRCODE_T_R_SERIALIZATION_FAILURE 503 "Another transaction changed the same rows; retry the transaction."
     PG_CRON_UNAVAILABLE ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 503 "pg_cron is not loaded, runs in another database, or starts no jobs."
-    PG_CRON_FAILED ERRCODE_INTERNAL_ERROR 503 "pg_cron raised an error: its own SQLSTATE (this one if it has none) and message, and in DETAIL the step that failed."
-    INTERNAL_ERROR ERRCODE_INTERNAL_ERROR 500 "Kronos and its own tables disagree: a defect of Kronos."
+    PG_CRON_FAILED ERRCODE_INTERNAL_ERROR 503 "pg_cron raised an error. The error has pg_cron's message and SQLSTATE (this one if pg_cron gave none); DETAIL names the failed step."
+    INTERNAL_ERROR ERRCODE_INTERNAL_ERROR 500 "Kronos and its own tables disagree: a bug in Kronos."
 }
 
 /// The longest DETAIL of an error, in bytes.
@@ -88,7 +88,7 @@ pub struct KronosError {
 }
 
 impl KronosError {
-    /// An error of a kind; `detail` is a JSON object to which the code is added.
+    /// Creates an error of a kind. `detail` is a JSON object; the code is added to it.
     pub fn new(kind: &'static ErrorKind, message: impl Into<String>, detail: Value) -> Self {
         KronosError {
             code: kind.code,
@@ -99,7 +99,7 @@ impl KronosError {
         }
     }
 
-    /// A defect of Kronos: its code and its own tables disagree.
+    /// A bug in Kronos: its code and its own tables disagree.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(&INTERNAL_ERROR, message, json!({}))
     }
@@ -109,19 +109,19 @@ impl KronosError {
         self
     }
 
-    /// The same error with the SQLSTATE of another, for errors that pass through Kronos.
+    /// The same error with another SQLSTATE, for an error of pg_cron that passes through Kronos.
     pub fn with_sqlstate(mut self, sqlstate: PgSqlErrorCode) -> Self {
         self.sqlstate = sqlstate;
         self
     }
 
-    /// The same error with one more fact in DETAIL.
+    /// The same error with one more field in DETAIL.
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.detail[key] = value.into();
         self
     }
 
-    /// The error as PostgreSQL's.
+    /// Converts the error to one of PostgreSQL.
     pub fn into_report(self) -> ErrorReport {
         let mut detail = self.detail;
         detail["code"] = json!(self.code);
@@ -138,7 +138,7 @@ impl KronosError {
     }
 }
 
-/// A text of at most 2000 characters: what a caller passed must not flood the server's log.
+/// Shortens a text to 2000 characters: a caller's argument must not flood the server's log.
 fn shorten(text: &str) -> String {
     match text.char_indices().nth(2000) {
         Some((end, _)) => format!("{} …", &text[..end]),
@@ -158,14 +158,14 @@ impl From<KronosError> for ErrorReport {
     }
 }
 
-/// SPI fails as a value only where Kronos and its own SQL disagree, about a column's type for example.
+/// SPI returns an error only if Kronos and its own SQL disagree, for example about a column's type.
 impl From<spi::Error> for KronosError {
     fn from(error: spi::Error) -> Self {
         KronosError::internal(format!("Kronos failed to run its own SQL: {error}"))
     }
 }
 
-/// Raises an error of the domain as PostgreSQL's own.
+/// Raises an error of the domain as an error of PostgreSQL.
 pub fn or_raise<T>(result: Result<T>) -> T {
     match result {
         Ok(value) => value,
@@ -176,7 +176,7 @@ pub fn or_raise<T>(result: Result<T>) -> T {
     }
 }
 
-/// An argument that must not be NULL is.
+/// The error for an argument that must not be NULL.
 pub fn null_argument(argument: &str) -> KronosError {
     KronosError::new(
         &NULL_ARGUMENT,
@@ -185,7 +185,7 @@ pub fn null_argument(argument: &str) -> KronosError {
     )
 }
 
-/// The value of an argument breaks a rule: `max must be from 1 to 10000`.
+/// The error for an argument that breaks a rule: `max must be from 1 to 10000`.
 pub fn invalid_argument(argument: &str, rule: &str) -> KronosError {
     KronosError::new(
         &INVALID_ARGUMENT,
@@ -228,7 +228,7 @@ pub fn execution_not_found(execution_id: ExecutionId) -> KronosError {
     )
 }
 
-/// An idempotency key was used for a request that differs in some arguments.
+/// The error for an idempotency key that was used for a request with other arguments.
 pub fn idempotency_conflict(
     key: &str,
     made_id: impl fmt::Display,
@@ -237,14 +237,14 @@ pub fn idempotency_conflict(
     KronosError::new(
         &IDEMPOTENCY_CONFLICT,
         format!(
-            "idempotency key {key:?} was used for {made_id} with another {}",
+            "idempotency key {key:?} was used for {made_id} with a different {}",
             differing.join(", ")
         ),
         json!({ "idempotency_key": key, "made_id": made_id.to_string(), "differing": differing }),
     )
 }
 
-/// The error of a session whose snapshot is older than what it would have to see.
+/// The error of a session whose snapshot is too old to show the rows that it needs.
 pub fn concurrent_change() -> KronosError {
     KronosError::new(
         &CONCURRENT_CHANGE,
@@ -254,8 +254,8 @@ pub fn concurrent_change() -> KronosError {
     .with_hint("Retry the transaction.")
 }
 
-/// Whether an error of PostgreSQL is the violation of one of Kronos's constraints or unique indexes. The SQLSTATE is part of
-/// the answer, since a message can hold a user's text.
+/// Whether an error of PostgreSQL is a violation of one of Kronos's constraints or unique indexes. It compares the
+/// SQLSTATE as well, because a message can contain a user's text.
 pub fn violates(report: &ErrorReportWithLevel, sqlstate: PgSqlErrorCode, constraint: &str) -> bool {
     report.sql_error_code() == sqlstate && report.message().contains(constraint)
 }

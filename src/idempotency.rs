@@ -1,4 +1,4 @@
-//! Idempotency keys: the same request again finds what the first one made.
+//! Idempotency keys: a repeated request finds the job or execution that the first request created.
 
 use crate::args;
 use crate::error::{self, Result};
@@ -7,8 +7,8 @@ use crate::sql;
 use chrono::{DateTime, Utc};
 use pgrx::datum::TimestampWithTimeZone;
 
-/// Takes a key that is free, or whose time is over. A session that asks for a key which another transaction is taking
-/// waits for it: the primary key decides.
+/// Reserves a key that is free or has expired. If another transaction is reserving the key, the session waits for it at
+/// the primary key.
 const RESERVE: &str = "
 insert into kronos_internal.idempotency_keys as k (workspace_id, scope, key, made_id, expires_at)
 select w.workspace_id, $2, $3, $4, greatest(clock_timestamp(), $5) + w.execution_retention
@@ -25,17 +25,18 @@ select made_id from kronos_internal.idempotency_keys where workspace_id = $1 and
 /// When a key may be used again.
 #[derive(Clone, Copy)]
 pub enum Expiry {
-    /// When what it made is pruned.
+    /// When the created job is pruned.
     Never,
-    /// One retention after now, or after an instant if that is later: the run_at of a delayed execution.
+    /// One retention after now, or after an instant if it is later: the run_at of a delayed execution.
     After(Option<TimestampWithTimeZone>),
 }
 
-/// Reserves a key for what a request is about to make, or returns what an earlier request with the key made.
+/// Reserves a key for the job or execution that a request is about to create, or returns the id that an earlier request
+/// with the key created.
 ///
 /// # Errors
-/// `INVALID_ARGUMENT`; `CONCURRENT_CHANGE` where a snapshot is too old to show what another session made.
-pub fn reserve<Table>(
+/// `INVALID_ARGUMENT`; `CONCURRENT_CHANGE` if the snapshot is too old to show what another session created.
+pub fn reserve(
     workspace_id: WorkspaceId,
     scope: &str,
     key: &str,

@@ -1,9 +1,9 @@
 //! Kronos: job scheduling that commits with your data.
 //!
-//! The plan of the house. A SQL call enters at [`api`], passes the domain ([`job`], [`endpoint`], [`schedule`], [`tick`],
-//! [`execution`], [`workspace`]), and reaches the tables through [`sql`] and pg_cron through [`pg_cron`], the one module
-//! that knows it. [`calendar`] is pure; [`args`] has the rules of arguments, [`error`] every error; [`upkeep`] watches over
-//! the invariants.
+//! The plan of the house. A SQL call enters at [`api`], passes the domain ([`job`], [`endpoint`], [`schedule`],
+//! [`tick`], [`execution`], [`workspace`]), and reaches the tables through [`sql`] and pg_cron through [`pg_cron`], the
+//! one module that knows it. [`calendar`] is pure; [`args`] has the rules of arguments, [`error`] has every error, and
+//! [`upkeep`] keeps the invariants.
 
 use pgrx::prelude::*;
 
@@ -28,7 +28,7 @@ mod workspace;
 
 ::pgrx::pg_module_magic!(name, version);
 
-/// The schema of what SQL sees, by which pgrx qualifies functions.
+/// The schema of the SQL interface. pgrx qualifies functions with it.
 #[pg_schema]
 mod kronos {}
 
@@ -65,8 +65,8 @@ extension_sql_file!(
 pub extern "C-unwind" fn _PG_init() {
     settings::define();
     sql::install_hook();
-    // With a server's RUST_BACKTRACE pgrx would append a backtrace to DETAIL, which would be JSON no longer.
-    // SAFETY: a backend has one thread.
+    // If the server has RUST_BACKTRACE set, pgrx appends a backtrace to DETAIL, and DETAIL is no longer JSON. SAFETY: a
+    // backend has one thread.
     unsafe { std::env::set_var("RUST_LIB_BACKTRACE", "0") };
 }
 
@@ -74,7 +74,7 @@ pub extern "C-unwind" fn _PG_init() {
 #[path = "../pgrx-tests/in_server/mod.rs"]
 mod in_server;
 
-/// What `cargo pgrx test` asks of a crate: how its server is set up.
+/// The setup of the server that `cargo pgrx test` starts.
 #[cfg(test)]
 pub mod pg_test {
     pub fn setup(_options: Vec<&str>) {}

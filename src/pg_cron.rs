@@ -1,7 +1,7 @@
 //! The one module that knows pg_cron: its tables, functions and settings, and how its versions differ.
 //!
 //! Supported: 1.4 (Debian 12) to 1.6. Kronos finds its entries by their names. An entry runs as the role that called
-//! cron.schedule: Kronos's owner, as which all that reaches here acts.
+//! cron.schedule. All code that reaches this module runs as Kronos's owner.
 
 use crate::error::{self, KronosError, Result};
 use crate::id::ScheduleId;
@@ -10,7 +10,7 @@ use pgrx::Uuid;
 use serde_json::json;
 use std::cell::Cell;
 
-/// What an entry of Kronos's is for.
+/// The purpose of one of Kronos's entries.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
     /// Wakes one schedule.
@@ -19,11 +19,11 @@ pub enum Entry {
     Upkeep,
 }
 
-/// When upkeep's entry fires: it wakes every schedule of minutes that has no entry of its own.
+/// When upkeep's entry fires. It wakes every schedule of minutes that has no entry of its own.
 pub const EVERY_MINUTE: &str = "* * * * *";
 
-/// What the entries run. Each acts only if the extension is there: an entry that outlives it must not call a stranger's
-/// function of the same name.
+/// The commands of the entries. Each acts only if the extension exists: an entry that outlives the extension must not
+/// call somebody else's function of the same name.
 const TICK_COMMAND: &str = "DO $$BEGIN IF EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'kronos') \
                             THEN CALL kronos.tick(); END IF; END$$";
 const UPKEEP_COMMAND: &str = "DO $$BEGIN IF EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'kronos') \
@@ -33,7 +33,7 @@ const UPKEEP_NAME: &str = "kronos upkeep";
 const SCHEDULE_PREFIX: &str = "kronos schedule ";
 
 impl Entry {
-    /// Its name in cron.job.
+    /// The entry's name in cron.job.
     pub fn name(self) -> String {
         match self {
             Entry::Schedule(schedule_id) => format!("{SCHEDULE_PREFIX}{schedule_id}"),
@@ -48,7 +48,7 @@ impl Entry {
         }
     }
 
-    /// The entry of a name in cron.job.
+    /// The entry with a name in cron.job.
     fn named(name: &str) -> Option<Entry> {
         if name == UPKEEP_NAME {
             return Some(Entry::Upkeep);
@@ -58,11 +58,11 @@ impl Entry {
     }
 }
 
-/// An entry as it stands in cron.job.
+/// A row of cron.job.
 pub struct Found {
     pub jobid: i64,
     pub name: String,
-    /// None for a name that Kronos does not give.
+    /// None if the name is not one that Kronos gives.
     pub entry: Option<Entry>,
     pub schedule: String,
     /// Whether pg_cron fires it, in this database, with Kronos's command.
@@ -86,12 +86,12 @@ fn read(row: &sql::Row) -> Result<Found> {
     })
 }
 
-/// Every entry that bears a name of Kronos's.
+/// Every entry with one of Kronos's names.
 pub fn all() -> Result<Vec<Found>> {
     sql::rows(FIND_ALL, &[], read)
 }
 
-/// Of the entries with their expressions, those that pg_cron would not fire as they should: missing, altered or inactive.
+/// Returns the wanted entries that pg_cron would not fire as wanted: they are missing, altered or inactive.
 pub fn out_of_order<'a>(wanted: &[(Entry, &'a str)]) -> Result<Vec<(Entry, &'a str)>> {
     let names: Vec<String> = wanted.iter().map(|(entry, _)| entry.name()).collect();
     let found = sql::rows(FIND, &[names.into()], read)?;
@@ -104,7 +104,7 @@ pub fn out_of_order<'a>(wanted: &[(Entry, &'a str)]) -> Result<Vec<(Entry, &'a s
 }
 
 thread_local! {
-    /// Whether this server has been found to run pg_cron in this database. Neither changes while a backend lives.
+    /// Whether this server is known to run pg_cron in this database. This does not change while a backend lives.
     static IS_LOADED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -131,12 +131,12 @@ pub fn require() -> Result<()> {
     ))
 }
 
-/// Whether the server's pg_cron has setting cron.timezone, which came with 1.5 as entries of seconds did. PostgreSQL
-/// keeps a line in postgresql.conf that no library has claimed as a setting without a description.
+/// Whether the server's pg_cron has the setting cron.timezone. pg_cron 1.5 added it together with entries of seconds. A
+/// line in postgresql.conf that no library has claimed is a setting without a description.
 const HAS_TIMEZONE: &str = "
 select from pg_catalog.pg_settings where name = 'cron.timezone' and short_desc is not null";
 
-/// Fails unless the server's pg_cron has entries of seconds.
+/// Fails unless the server's pg_cron supports entries of seconds.
 ///
 /// # Errors
 /// `CRON_NOT_SUPPORTED`, `PG_CRON_UNAVAILABLE`.
@@ -156,7 +156,7 @@ pub fn require_seconds(cron: &str) -> Result<()> {
         format!("{cron:?} needs pg_cron 1.5 or later; this server has {version}"),
         json!({ "cron": cron, "pg_cron": version, "needed": "1.5" }),
     )
-    .with_hint("The shortest interval that this server has is * * * * *, every minute."))
+    .with_hint("The shortest schedule on this server is * * * * *, every minute."))
 }
 
 /// The time zone in which pg_cron reads its entries: cron.timezone from 1.5 on, otherwise GMT.
@@ -167,7 +167,7 @@ pub fn timezone() -> Result<String> {
     }
 }
 
-/// Creates an entry, or replaces what an entry of its name does.
+/// Creates an entry, or changes the existing entry of its name.
 ///
 /// # Errors
 /// `PG_CRON_FAILED` with pg_cron's SQLSTATE; `PG_CRON_UNAVAILABLE` if pg_cron would not fire the entry.
@@ -183,7 +183,7 @@ pub fn register(entry: Entry, cron: &str) -> Result<()> {
     }
     Err(KronosError::new(
         &error::PG_CRON_UNAVAILABLE,
-        "cron.schedule made no entry that pg_cron would fire",
+        "cron.schedule did not create an entry that pg_cron would fire",
         json!({ "entry": entry.name(), "entry_cron": cron }),
     ))
 }
@@ -192,7 +192,7 @@ const UNREGISTER: &str = "
 select cron.unschedule(e.jobid)
 from (select jobid from cron.job where jobname = $1 and username = current_user for update) as e";
 
-/// Removes an entry. An entry that is gone already is no error: that is the state wanted.
+/// Removes an entry. It is not an error if the entry does not exist.
 ///
 /// # Errors
 /// `PG_CRON_FAILED` with pg_cron's SQLSTATE.
@@ -204,7 +204,7 @@ pub fn unregister(entry: Entry) -> Result<()> {
     .map(|_| ())
 }
 
-/// Deletes at most $1 rows of pg_cron's history that are Kronos's own and older than a week.
+/// Deletes at most $1 of Kronos's rows from pg_cron's history that are older than a week.
 const PRUNE_RUNS: &str = include_str!("pg_cron_prune_runs.sql");
 
 /// Deletes old rows of Kronos's entries from pg_cron's history, `max` at most, and returns how many.
@@ -213,7 +213,7 @@ pub fn prune_runs(max: i64) -> Result<u64> {
     sql::run(PRUNE_RUNS, &[max.into(), commands.into()])
 }
 
-/// Hands pg_cron's errors to the caller as pg_cron raised them, with the step that failed.
+/// Passes an error of pg_cron to the caller as pg_cron raised it, with the step that failed.
 fn step<T>(step: &'static str, subject: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     sql::convert_errors(work, |report| {
         let detail = json!({ "step": step, "subject": subject, "pg_cron_detail": report.detail() });

@@ -1,6 +1,6 @@
--- Every entry with a name of Kronos, and whether pg_cron would fire them for this role in this database.
+-- Every entry with one of Kronos's names, and whether pg_cron would fire them for this role in this database.
 select e.jobid, e.jobname::text as name, e.schedule, e.command,
-       -- Without pg_cron in the server its settings are null.
+       -- Without pg_cron in the server, its settings are null.
        coalesce(
            e.active
            and e.database = current_database()

@@ -12,8 +12,8 @@ static WORKSPACE: GucSetting<Option<CString>> =
 pub fn define() {
     GucRegistry::define_int_guc(
         c"kronos.max_entries",
-        c"How many schedules of minutes have a pg_cron entry of their own.",
-        c"Upkeep's entry of every minute wakes the others.",
+        c"How many schedules of minutes may have a pg_cron entry of their own.",
+        c"Upkeep's entry wakes the other schedules every minute.",
         &MAX_ENTRIES,
         0,
         1000,
@@ -23,15 +23,15 @@ pub fn define() {
     GucRegistry::define_bool_guc(
         c"kronos.notify_workers",
         c"Whether NOTIFY tells workers that executions are due.",
-        c"Transactions that notify commit one after the other. Workers that are not notified have to poll.",
+        c"Transactions that notify commit one after the other. Without notifications, workers must poll.",
         &NOTIFY_WORKERS,
         GucContext::Userset,
         GucFlags::default(),
     );
     GucRegistry::define_string_guc(
         c"kronos.workspace",
-        c"The workspace of calls that name none.",
-        c"It narrows what a call concerns; it authorises nothing.",
+        c"The workspace of calls without a workspace argument.",
+        c"It is a default, not an access control.",
         &WORKSPACE,
         GucContext::Userset,
         GucFlags::default(),
@@ -48,7 +48,7 @@ pub fn notify_workers() -> bool {
     NOTIFY_WORKERS.get()
 }
 
-/// The workspace of calls that name none.
+/// The workspace of calls without a workspace argument.
 pub fn workspace() -> String {
     WORKSPACE
         .get()

@@ -1,4 +1,4 @@
-//! Executions, as callers and operators see them.
+//! Executions as callers and operators see them.
 
 use super::Result;
 use super::listing::{Page, numbered_page, page};
@@ -89,7 +89,7 @@ fn list_attempts(
     Ok(SetOfIterator::new(listed))
 }
 
-/// What workers have logged about an execution, first to last.
+/// The log lines of an execution, first to last.
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn list_logs(

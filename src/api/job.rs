@@ -69,7 +69,7 @@ fn create_cron_jobs(
     Ok(SetOfIterator::new(job::create_many(&workspace, jobs)?))
 }
 
-/// Gives a cron job its next version; see [`job::update`].
+/// Begins the next version of a cron job; see [`job::update`].
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 #[expect(clippy::too_many_arguments, reason = "SQL passes them by name")]
@@ -199,7 +199,7 @@ fn backfill_cron_job(
     Ok(TableIterator::new(rows))
 }
 
-/// Makes the cron jobs of a declared set exactly those of an array; see [`job::apply`].
+/// Makes the cron jobs of a declared set match an array; see [`job::apply`].
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn apply_crontab(
@@ -275,7 +275,7 @@ fn list_job_versions(
     Ok(SetOfIterator::new(listed))
 }
 
-/// What became of the ticks of a cron job, newest first.
+/// The ticks of a cron job and their outcomes, newest first.
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 #[expect(clippy::too_many_arguments, reason = "SQL passes them by name")]
@@ -301,7 +301,7 @@ fn list_ticks(
     Ok(SetOfIterator::new(listed))
 }
 
-/// How a cron job fares.
+/// The health and recent results of a cron job.
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn job_status(

@@ -1,5 +1,5 @@
-//! Lists by pages. A page follows a cursor, which stands for the key of a row: rows inserted or deleted meanwhile
-//! neither repeat nor hide others.
+//! Lists in pages. A page begins after a cursor, the key of a row, so that rows inserted or deleted meanwhile neither
+//! repeat nor hide other rows.
 
 use crate::args::{needed, range};
 use crate::error::{Result, invalid_argument};
@@ -7,7 +7,7 @@ use crate::sql;
 use chrono::{DateTime, Utc};
 use pgrx::Uuid;
 
-/// What a list returns of all its rows: at most `max`, after the one with the key `after`.
+/// A page of a list: at most `max` rows, after the row with the key `after`.
 pub struct Page<K> {
     pub max: i64,
     pub after: Option<K>,
@@ -61,7 +61,7 @@ fn page_by<K>(
     Ok(Page { max, after })
 }
 
-/// The bytes of a cursor, which PostgreSQL has written as base64.
+/// Decodes a cursor, which PostgreSQL has encoded as base64.
 fn decode(cursor: &str) -> Option<Vec<u8>> {
     let decode = || {
         sql::row(

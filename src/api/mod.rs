@@ -1,4 +1,4 @@
-//! What SQL sees: one file per noun. Each function reads its arguments, calls the domain, and returns the row.
+//! The SQL interface: one file per noun. Each function reads its arguments, calls the domain, and returns the row.
 
 #![allow(
     clippy::result_large_err,
@@ -19,5 +19,5 @@ mod workspace;
 
 use pgrx::pg_sys::panic::ErrorReport;
 
-/// The result of a function that SQL calls. pgrx raises the error as PostgreSQL's own.
+/// The result of a function that SQL calls. pgrx raises the error as an error of PostgreSQL.
 type Result<T> = std::result::Result<T, ErrorReport>;

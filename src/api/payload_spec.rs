@@ -25,7 +25,7 @@ fn create_payload_spec(
     Ok(endpoint::payload_spec_row(created)?)
 }
 
-/// Gives a payload spec another schema; see [`endpoint::update_payload_spec`].
+/// Replaces the schema of a payload spec; see [`endpoint::update_payload_spec`].
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn update_payload_spec(

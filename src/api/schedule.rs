@@ -7,7 +7,7 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::SetOfIterator;
 use pgrx::prelude::*;
 
-/// A schedule in plain English.
+/// Describes a schedule in plain English.
 #[pg_extern(schema = "kronos", stable)]
 fn describe_schedule(
     cron: Option<&str>,
@@ -19,8 +19,8 @@ fn describe_schedule(
     )?)
 }
 
-/// The next tick of a stored schedule, or null if this server no longer knows its time zone: a view of many jobs must not
-/// fail for one of them.
+/// The next tick of a stored schedule, or null if this server no longer knows its time zone: one such job must not fail
+/// a view of many jobs.
 #[pg_extern(
     requires = ["tenants"],
     sql = "
@@ -36,7 +36,7 @@ pub fn next_tick(
     timing.next_after(sql::from_pg(after)).map(sql::to_pg)
 }
 
-/// The most ticks that one call computes.
+/// The most ticks that one call returns.
 const MAX_TICKS: i64 = 10_000;
 
 /// The next ticks of a schedule.

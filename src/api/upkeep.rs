@@ -1,4 +1,4 @@
-//! What pg_cron and operators call.
+//! Functions for pg_cron and operators.
 
 use super::Result;
 use crate::args::{needed, range};
@@ -8,37 +8,37 @@ use pgrx::JsonB;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
 
-/// Creates what CREATE EXTENSION cannot; see [`upkeep::start`].
+/// Creates the rows that CREATE EXTENSION cannot create; see [`upkeep::start`].
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn start() -> Result<()> {
     Ok(upkeep::start()?)
 }
 
-/// Materialises every tick that has come due; see [`tick::tick`].
+/// Writes every due tick; see [`tick::tick`].
 #[pg_extern(
     requires = ["views"],
     sql = "create procedure kronos.tick() language c as 'MODULE_PATHNAME', 'tick_wrapper';"
 )]
 fn tick(fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
-    // SAFETY: this is what CALL has invoked.
+    // SAFETY: CALL has invoked this function.
     let procedure = unsafe { Procedure::of_call(fcinfo) }?;
     Ok(procedure.run(|| tick::tick(&procedure))?)
 }
 
-/// Keeps Kronos in order; see [`upkeep::upkeep`].
+/// Maintains Kronos; see [`upkeep::upkeep`].
 #[pg_extern(
     name = "upkeep",
     requires = ["views"],
     sql = "create procedure kronos.upkeep() language c as 'MODULE_PATHNAME', 'run_upkeep_wrapper';"
 )]
 fn run_upkeep(fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
-    // SAFETY: this is what CALL has invoked.
+    // SAFETY: CALL has invoked this function.
     let procedure = unsafe { Procedure::of_call(fcinfo) }?;
     Ok(procedure.run(|| upkeep::upkeep(&procedure))?)
 }
 
-/// One batch of what is due; see [`tick::run_due`].
+/// Runs one batch of due ticks; see [`tick::run_due`].
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn run_due() -> Result<
@@ -69,7 +69,7 @@ fn expire_leases(max: default!(Option<i64>, "1000")) -> Result<i64> {
     Ok(execution::expire_leases(max)?)
 }
 
-/// Deletes what is no longer kept; see [`upkeep::prune`].
+/// Deletes rows past their retention; see [`upkeep::prune`].
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn prune(

@@ -41,7 +41,7 @@ fn list_workspaces(
     Ok(SetOfIterator::new(workspace::list(max, after)?))
 }
 
-/// Sets for how long a workspace keeps its history; see [`workspace::set_retention`].
+/// Sets how long a workspace keeps its history; see [`workspace::set_retention`].
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn set_retention(
