@@ -1,6 +1,6 @@
-# What scripts/bench, scripts/demo, scripts/generate and scripts/test share: saying what is done, installing what is
-# missing, and private servers.
-# Debian 12 with Rust (rustup) is what is expected to be there; installing packages needs root (or sudo).
+# Shared by scripts/bench, scripts/demo, scripts/generate and scripts/test: progress messages, installing missing
+# packages, and private servers.
+# The scripts expect Debian 12 with Rust (rustup). Installing packages needs root (or sudo).
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -38,7 +38,7 @@ need_cargo_pgrx() {
     fi
 }
 
-# need_postgres MAJOR: all that building for and running a PostgreSQL takes; sets PG_CONFIG.
+# need_postgres MAJOR: installs everything needed to build for and run PostgreSQL MAJOR; sets PG_CONFIG.
 need_postgres() {
     local major=$1
     need_packages "postgresql-$major" "postgresql-server-dev-$major" "postgresql-$major-cron" \
@@ -46,7 +46,7 @@ need_postgres() {
     need_cargo_pgrx
     PG_CONFIG=/usr/lib/postgresql/$major/bin/pg_config
     if ! cargo pgrx info pg-config "pg$major" >/dev/null 2>&1; then
-        say "Telling cargo-pgrx of PostgreSQL $major"
+        say "Registering PostgreSQL $major with cargo-pgrx"
         cargo pgrx init "--pg$major" "$PG_CONFIG"
     fi
 }
@@ -62,7 +62,7 @@ install_extension() {
 }
 
 # start_server: starts a private PostgreSQL of PG_CONFIG with pg_cron, listening only on a socket in its own directory.
-# Sets SERVER to that directory and PSQL to a psql line; the server and its files go when the script ends, unless KEEP is set.
+# Sets SERVER to that directory and PSQL to a psql line; the server and its files are removed when the script ends, unless KEEP is set.
 start_server() {
     BIN=$($PG_CONFIG --bindir)
     SERVER=$(mktemp -d /tmp/kronos-server.XXXXXX)
@@ -92,5 +92,5 @@ stop_server() {
     rm -rf "$SERVER"
 }
 
-# value SQL: what a query answers.
+# value SQL: prints the result of a query.
 value() { "${PSQL[@]}" -Atqc "$1"; }

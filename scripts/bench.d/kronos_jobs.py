@@ -21,7 +21,7 @@ def create(amount, cron):
 
 
 def copy(amount):
-    """Adds jobs as copies of one that exists: by the interface a million would take longer than what is measured."""
+    """Adds jobs as copies of one that exists: creating a million through the interface would take longer than the measurement."""
     with connect() as connection:
         columns = insertable(connection, "jobs", "job_id", "name")
         statement = sql.SQL(

@@ -9,7 +9,7 @@ from server import Failed
 
 KRONOS = "Kronos"
 
-# What ends one contender's measurements, and not the run.
+# Errors that end one contender's measurements, but not the run.
 FAILURES = (Failed, OSError, psycopg.Error)
 
 

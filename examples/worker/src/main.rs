@@ -56,8 +56,8 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Works until it is told to stop. A connection that breaks is made anew, after pauses that grow; requests go on meanwhile,
-/// and are reported if their leases still hold by then.
+/// Works until it is told to stop. Reconnects a broken connection after growing pauses. Requests continue meanwhile,
+/// and are reported if their leases have not expired by then.
 async fn run(settings: Settings) -> Result<(), Error> {
     let mut stop = stop_on_signal(Duration::from_secs(settings.grace.into()))?;
     let mut worker = Worker::new(settings.clone())?;

@@ -29,7 +29,8 @@ pub struct Worker {
     ended: Vec<(Held, Outcome)>,
 }
 
-/// No claim follows on one that found nothing sooner: what other sessions have in hand counts as claimable meanwhile.
+/// The shortest pause after a claim that found nothing. Executions that other sessions have locked still count as
+/// claimable.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(100);
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
