@@ -36,7 +36,7 @@ pub enum Expiry {
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`; `CONCURRENT_CHANGE` if the snapshot is too old to show what another session created.
-pub fn reserve(
+pub fn reserve<Table>(
     workspace_id: WorkspaceId,
     scope: &str,
     key: &str,

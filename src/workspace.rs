@@ -96,7 +96,7 @@ pub fn create(name: &str, if_not_exists: bool) -> Result<WorkspaceId> {
         None if if_not_exists => find_id(name)?.ok_or_else(error::concurrent_change),
         None => Err(KronosError::new(
             &error::WORKSPACE_EXISTS,
-            format!("workspace {name:?} exists already"),
+            format!("workspace {name:?} already exists"),
             json!({ "workspace": name }),
         )),
     }

@@ -589,7 +589,7 @@ mod tests {
             (
                 "0 0 30 2 *",
                 "UTC",
-                "At 00:00, on day 30, in February (time zone UTC). It never comes.",
+                "At 00:00, on day 30, in February (time zone UTC). It never fires.",
             ),
         ] {
             assert_eq!(

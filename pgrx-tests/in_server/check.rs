@@ -37,7 +37,7 @@ mod tests {
         ),
         (
             1,
-            "a schedule is not that of its job",
+            "a job and its schedule differ in cron, timezone or workspace",
             "update kronos_internal.jobs set cron = '1 * * * *'",
         ),
         (
@@ -52,27 +52,27 @@ mod tests {
         ),
         (
             1,
-            "a pg_cron entry is altered or inactive: it would not wake its schedule",
+            "a pg_cron entry is altered or inactive, so it does not wake its schedule",
             "select cron.alter_job(jobid, active => false) from cron.job where jobname like 'kronos schedule %'",
         ),
         (
             1,
-            "a pg_cron entry is altered or inactive: it would not wake its schedule",
+            "a pg_cron entry is altered or inactive, so it does not wake its schedule",
             "select cron.alter_job(jobid, active => false) from cron.job where jobname = 'kronos upkeep'",
         ),
         (
             1,
-            "a pg_cron entry is altered or inactive: it would not wake its schedule",
+            "a pg_cron entry is altered or inactive, so it does not wake its schedule",
             "select cron.alter_job(jobid, schedule => '7 7 7 7 *') from cron.job",
         ),
         (
             1,
-            "a pg_cron entry is altered or inactive: it would not wake its schedule",
+            "a pg_cron entry is altered or inactive, so it does not wake its schedule",
             "select cron.alter_job(jobid, command => 'select 1') from cron.job",
         ),
         (
             1,
-            "a pg_cron entry is altered or inactive: it would not wake its schedule",
+            "a pg_cron entry is altered or inactive, so it does not wake its schedule",
             "update cron.job set database = 'template1'",
         ),
         (
@@ -123,17 +123,17 @@ mod tests {
         ),
         (
             4,
-            "the next tick of a schedule is not what its rule says: CALL kronos.upkeep() corrects it",
+            "the next tick of a schedule does not follow from its rule: CALL kronos.upkeep() corrects it",
             "update kronos_internal.schedules set next_tick_at = next_tick_at + interval '1 minute'",
         ),
         (
             4,
-            "a tick lies below the floor of its job''s ledger",
+            "a tick is before the ledger_from of its job",
             "update kronos_internal.jobs set ledger_from = now()",
         ),
         (
             4,
-            "a tick that runs has no execution",
+            "a tick that was run has no execution",
             "delete from kronos_internal.live_executions",
         ),
         (

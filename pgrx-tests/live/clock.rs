@@ -143,7 +143,7 @@ fn next_tick_that_new_zone_rules_have_moved_is_seen_by_check_and_corrected_by_up
         .unwrap();
     let seen = problems(&mut session);
     assert_eq!(seen.len(), 1, "{seen:?}");
-    assert!(seen[0].starts_with("the next tick of a schedule is not what its rule says"));
+    assert!(seen[0].starts_with("the next tick of a schedule does not follow from its rule"));
     tick(&mut session);
     assert_eq!(
         problems(&mut session).len(),

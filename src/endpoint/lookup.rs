@@ -93,7 +93,7 @@ pub fn find_many(workspace: &Workspace, names: &[&str]) -> Result<Vec<Endpoint>>
 pub(super) fn endpoint_exists(workspace: &str, endpoint: &str) -> KronosError {
     KronosError::new(
         &error::ENDPOINT_EXISTS,
-        format!("endpoint {endpoint:?} exists already in workspace {workspace:?}"),
+        format!("endpoint {endpoint:?} already exists in workspace {workspace:?}"),
         serde_json::json!({ "workspace": workspace, "endpoint": endpoint }),
     )
 }

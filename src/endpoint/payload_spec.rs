@@ -33,7 +33,7 @@ pub fn create(
         None => Err(KronosError::new(
             &error::PAYLOAD_SPEC_EXISTS,
             format!(
-                "payload spec {name:?} exists already in workspace {:?}",
+                "payload spec {name:?} already exists in workspace {:?}",
                 workspace.name
             ),
             json!({ "workspace": workspace.name, "payload_spec": name }),

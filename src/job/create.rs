@@ -150,7 +150,7 @@ select row(j.job_id, j.job_name, j.version, j.status, j.cron, j.timezone, j.next
 from kronos.jobs j
 where j.job_id = $1";
 
-/// The row of a job that exists already.
+/// The row of a job that already exists.
 fn existing(job_id: JobId) -> Result<Composite> {
     sql::by_index(|| sql::composite(EXISTING, &[job_id.into()]))?.ok_or_else(concurrent_change)
 }

@@ -60,14 +60,14 @@ struct Requested<'a> {
     job: &'a Listed,
     endpoint: &'a Endpoint,
     terms: Terms<'a>,
-    /// The id of the new job, or of the job that exists already.
+    /// The id of the new job, or of the job that already exists.
     job_id: JobId,
     plan: Plan,
 }
 
 enum Plan {
     Undecided,
-    /// The job exists already.
+    /// The job already exists.
     Keep,
     /// Create the job, with this first tick.
     Create(Tick),
@@ -190,7 +190,7 @@ fn insert(workspace: &Workspace, requested: &mut [Requested], schedules: &Schedu
 /// # Errors
 /// `JOB_EXISTS` unless the request has `if_not_exists`; `CONCURRENT_CHANGE` if the snapshot does not show the job, or
 /// if an idempotency key was reserved for the requested job.
-fn find_concurrent(workspace: &Workspace, requested: &Requested) -> Result<Uuid> {
+fn find_concurrent(workspace: &Workspace, requested: &Requested) -> Result<JobId> {
     let new = requested.job.as_new();
     let name = requested.terms.name.unwrap_or_default();
     if !new.if_not_exists {
@@ -216,8 +216,8 @@ fn result_rows(requested: &[Requested]) -> Result<Vec<Composite>> {
     let kept = requested
         .iter()
         .filter(|requested| matches!(requested.plan, Plan::Keep));
-    let kept: Vec<Uuid> = kept.map(|requested| requested.job_id).collect();
-    let mut stored: HashMap<Uuid, Stored> = HashMap::new();
+    let kept: Vec<JobId> = kept.map(|requested| requested.job_id).collect();
+    let mut stored: HashMap<JobId, Stored> = HashMap::new();
     if !kept.is_empty() {
         let found = sql::by_index(|| {
             sql::rows(include_str!("find_created.sql"), &[kept.into()], |row| {
@@ -258,7 +258,7 @@ fn result_rows(requested: &[Requested]) -> Result<Vec<Composite>> {
     fn column<T>(rows: &[&Stored], value: impl Fn(&Stored) -> T) -> Vec<T> {
         rows.iter().map(|row| value(row)).collect()
     }
-    let job_ids: Vec<Uuid> = requested.iter().map(|requested| requested.job_id).collect();
+    let job_ids: Vec<JobId> = requested.iter().map(|requested| requested.job_id).collect();
     let created: Vec<bool> = requested
         .iter()
         .map(|requested| matches!(requested.plan, Plan::Create(_)))

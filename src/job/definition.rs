@@ -87,12 +87,10 @@ pub struct Request<'a> {
     pub timezone: &'a str,
     pub starts_at: Option<TimestampWithTimeZone>,
     pub ends_at: Option<TimestampWithTimeZone>,
-    /// Which missed ticks are caught up: `none`, `last` or `all`.
-    pub catchup_policy: &'a str,
+    pub catchup_policy: CatchupPolicy,
     /// How far back missed ticks are caught up: 0 to 1 year.
     pub catchup_window: Interval,
-    /// What happens to a tick while an execution of the job is unfinished: `allow`, `skip`, `queue_one` or `replace`.
-    pub overlap_policy: &'a str,
+    pub overlap_policy: OverlapPolicy,
     /// The longest time between a tick and its execution's run_at: 0 to 1 day.
     pub jitter: Interval,
     /// 0 (most urgent) to 9.

@@ -73,7 +73,7 @@ pub fn insert_jobs(
 #[derive(Default)]
 pub struct Schedules {
     added: BTreeMap<(String, String), Rc<Timing>>,
-    joined: BTreeMap<(String, String), Uuid>,
+    joined: BTreeMap<(String, String), ScheduleId>,
 }
 
 impl Schedules {
@@ -100,7 +100,7 @@ impl Schedules {
     ///
     /// # Errors
     /// `INTERNAL_ERROR` if the schedule of the terms was not added.
-    pub fn id_for(&self, terms: &Terms) -> Result<Uuid> {
+    pub fn id_for(&self, terms: &Terms) -> Result<ScheduleId> {
         let joined = self.joined.get(&key(terms)).copied();
         joined.ok_or_else(|| KronosError::internal("a schedule was not joined"))
     }
@@ -114,9 +114,9 @@ fn key(terms: &Terms) -> (String, String) {
 ///
 /// # Errors
 /// The errors of [`schedule::release`].
-pub fn release_all(schedule_ids: impl IntoIterator<Item = Uuid>) -> Result<()> {
-    let mut schedule_ids: Vec<Uuid> = schedule_ids.into_iter().collect();
-    schedule_ids.sort_unstable_by_key(|id| *id.as_bytes());
+pub fn release_all(schedule_ids: impl IntoIterator<Item = ScheduleId>) -> Result<()> {
+    let mut schedule_ids: Vec<ScheduleId> = schedule_ids.into_iter().collect();
+    schedule_ids.sort_unstable();
     schedule_ids.dedup();
     schedule_ids.into_iter().try_for_each(|schedule_id| {
         sql::check_for_interrupts();

@@ -84,7 +84,7 @@ fn handle_others(
     call.outcome.written.executions += plain.executions;
     let end = plain.last.filter(|_| plain.locked == MAX_ROWS);
     end_at(ranges, end);
-    let places: HashMap<Uuid, usize> = plain.others.iter().map(|(p, job)| (*job, *p)).collect();
+    let places: HashMap<JobId, usize> = plain.others.iter().map(|(p, job)| (*job, *p)).collect();
     let locked_elsewhere = if count_jobs(ranges)? == plain.locked {
         vec![]
     } else {
@@ -142,7 +142,7 @@ fn handle_each(
     let locked_elsewhere = if count_jobs(ranges)? == held.len() {
         vec![]
     } else {
-        let ids: HashSet<Uuid> = held.iter().map(|(_, job)| job.job_id).collect();
+        let ids: HashSet<JobId> = held.iter().map(|(_, job)| job.job_id).collect();
         let mut all = read_jobs(ranges, &vec![None; ranges.len()])?;
         all.retain(|(_, job)| !ids.contains(&job.job_id));
         all
@@ -152,7 +152,7 @@ fn handle_each(
 }
 
 /// Ends the ranges at the last job of a batch that has not reached the end of all ranges.
-fn end_at(ranges: &mut Vec<JobRange>, end: Option<(usize, Uuid)>) {
+fn end_at(ranges: &mut Vec<JobRange>, end: Option<(usize, JobId)>) {
     if let Some((place, job_id)) = end {
         ranges.truncate(place + 1);
         ranges[place].up_to = job_id;

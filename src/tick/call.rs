@@ -1,6 +1,5 @@
 //! The state of one call of tick(), and the limits of a batch.
 
-
 use super::materialise::{Failures, Written};
 use crate::id::ScheduleId;
 use crate::sql;

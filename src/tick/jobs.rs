@@ -56,13 +56,13 @@ impl Job {
 /// A range of the jobs of one schedule, in the order of job_id: the jobs after one id, up to and including another.
 pub struct JobRange {
     pub schedule_id: ScheduleId,
-    pub after: Uuid,
-    pub up_to: Uuid,
+    pub after: JobId,
+    pub up_to: JobId,
 }
 
 impl JobRange {
     /// The jobs after a job, or all jobs.
-    pub fn new(schedule_id: ScheduleId, after: Option<Uuid>) -> JobRange {
+    pub fn new(schedule_id: ScheduleId, after: Option<JobId>) -> JobRange {
         JobRange {
             schedule_id,
             after: after.unwrap_or(JobId::least()),
@@ -72,13 +72,13 @@ impl JobRange {
 }
 
 /// The schedules and bounds of ranges as columns, for the arguments of a statement.
-pub fn columns(ranges: &[JobRange]) -> [Vec<Uuid>; 3] {
-    let column = |read: fn(&JobRange) -> Uuid| ranges.iter().map(read).collect();
-    [
-        column(|it| it.schedule_id),
-        column(|it| it.after),
-        column(|it| it.up_to),
-    ]
+pub fn columns(ranges: &[JobRange]) -> (Vec<ScheduleId>, Vec<JobId>, Vec<JobId>) {
+    let job_ids = |read: fn(&JobRange) -> JobId| ranges.iter().map(read).collect();
+    (
+        ranges.iter().map(|it| it.schedule_id).collect(),
+        job_ids(|it| it.after),
+        job_ids(|it| it.up_to),
+    )
 }
 
 const LOCK_JOBS: &str = include_str!("lock_jobs.sql");

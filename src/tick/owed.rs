@@ -181,7 +181,7 @@ fn settle_all(owed: &[Owed], call: &mut Call) -> Result<()> {
         })
         .collect();
     let (works, busy) = split_off_busy(works, replacing)?;
-    let mut unsettled: HashSet<Uuid> = busy.iter().map(|work| work.job_id).collect();
+    let mut unsettled: HashSet<JobId> = busy.iter().map(|work| work.job_id).collect();
     waiting.extend(keys(&busy));
     let tries: HashMap<(JobId, Tick), i32> = owed
         .iter()
