@@ -181,7 +181,7 @@ fn report(row: &Row) -> Result<Report, Error> {
     })
 }
 
-/// Seconds as a span: what is past is none at all, what is too far ahead to be told is no bound.
+/// Seconds as a span: zero for the past, and no bound for a time too far ahead to represent.
 fn span(seconds: Option<f64>) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds?.max(0.0)).ok()
 }

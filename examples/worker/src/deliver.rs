@@ -62,7 +62,7 @@ pub async fn deliver(http: Client, execution: Execution) -> Outcome {
 /// What the spec asks for; an error says what is wrong with it.
 fn request(execution: &Execution) -> Result<Request, String> {
     let spec: Value = serde_json::from_str(&execution.spec).map_err(|error| error.to_string())?;
-    let url = spec["url"].as_str().ok_or("url is missing, or no text")?;
+    let url = spec["url"].as_str().ok_or("url is missing or is not a string")?;
     let url = Url::parse(url).map_err(|error| format!("url: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!("url: {} is not http or https", url.scheme()));
@@ -93,7 +93,7 @@ fn headers(spec: &Value, execution: &Execution) -> Result<HeaderMap, String> {
         Value::Object(given) => {
             for (name, value) in given {
                 let value = value.as_str();
-                insert(name, value.ok_or(format!("headers: {name:?} is no text"))?)?;
+                insert(name, value.ok_or(format!("headers: {name:?} is not a string"))?)?;
             }
         }
         _ => return Err("headers must be an object".into()),
@@ -109,7 +109,7 @@ async fn answer(http: &Client, request: Request) -> Result<Outcome, reqwest::Err
     let status = response.status();
     let retry_after = response.headers().get(RETRY_AFTER);
     let retry_after = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    // It is read to its end: an answer that breaks off is none.
+    // It is read to its end: a truncated answer is a failure.
     let mut body = vec![];
     while let Some(chunk) = response.chunk().await? {
         let room = KEPT - body.len();
