@@ -21,11 +21,11 @@ update kronos_internal.live_executions
 set stop_requested_at = coalesce(stop_requested_at, clock_timestamp()), status_reason = 'cancelled'
 where execution_id = $1";
 
-/// Cancels an execution that waits. One that runs is asked to stop, with `request_stop`: its worker hears of it at its next
-/// heartbeat, and unless it completes, it ends as CANCELLED.
+/// Cancels a waiting execution. With `request_stop`, asks the worker of a running execution to stop: the worker learns of
+/// it at its next heartbeat, and the execution ends as CANCELLED unless the worker completes it.
 ///
 /// # Errors
-/// `EXECUTION_NOT_FOUND`, `EXECUTION_FINISHED`; `EXECUTION_RUNNING` for one that runs, without `request_stop`.
+/// `EXECUTION_NOT_FOUND`, `EXECUTION_FINISHED`; `EXECUTION_RUNNING` for a running execution without `request_stop`.
 pub fn cancel(
     workspace_id: WorkspaceId,
     execution_id: ExecutionId,
@@ -69,7 +69,7 @@ pub fn cancel(
     }
 }
 
-/// The error for an execution that neither waits nor runs.
+/// The error for an execution that is not live.
 fn not_live(workspace_id: WorkspaceId, execution_id: ExecutionId) -> KronosError {
     let args = [workspace_id.into(), execution_id.into()];
     let finished = sql::row(FINISHED, &args, |row| {

@@ -10,13 +10,13 @@ use chrono::{DateTime, Utc};
 use pgrx::datum::{DatumWithOid, Interval, TimestampWithTimeZone};
 use std::collections::HashMap;
 
-/// What a worker asks for.
+/// A worker's request.
 pub struct Wanted<'a> {
     pub worker_id: &'a str,
     pub max: usize,
-    /// How long it holds the executions without a heartbeat.
+    /// How long the worker holds the executions without a heartbeat.
     pub lease: Interval,
-    /// Sorted and distinct; None is any.
+    /// Sorted and distinct; None for any type.
     pub endpoint_types: Option<Vec<String>>,
 }
 
@@ -24,7 +24,7 @@ pub struct Wanted<'a> {
 /// however large.
 const MAX_BYTES: i64 = 16 * 1024 * 1024;
 
-/// How a claim reads.
+/// Where a claim starts to read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
     /// From where the session's last claim ended.
@@ -37,20 +37,20 @@ pub enum Reading {
 pub struct Claim<'a> {
     pub wanted: &'a Wanted<'a>,
     pub now: DateTime<Utc>,
-    /// The workspace that it claims of; None is any.
+    /// The workspace to claim from; None for all.
     pub workspace: Option<&'a Workspace>,
     pub claimed: Vec<Composite>,
-    /// The executions that are locked and not started yet.
+    /// The locked executions that have not started yet.
     chosen: Vec<ExecutionId>,
-    /// Whether one of them is an execution of a job.
+    /// Whether a chosen execution belongs to a job.
     has_jobs: bool,
-    /// The bytes of the executions that it starts, as far as they are counted.
+    /// The bytes of the started executions, as far as they are counted.
     bytes: i64,
-    /// What the bytes of all chosen executions cannot exceed, which is known without reading specs or jobs.
+    /// An upper bound of the bytes of all chosen executions, known without reading specs or jobs.
     bytes_at_most: i64,
-    /// Whether an execution was left because the claim would become too large.
+    /// Whether the claim left an execution because it would become too large.
     is_full: bool,
-    /// Whether the claim has not read all there is, so that it may miss executions.
+    /// Whether the claim has read only a part, so that it may have missed executions.
     pub skipped: bool,
 }
 
@@ -79,8 +79,8 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// Chooses up to `max` executions of a workspace, and returns how many it has found. Chosen executions must start before
-    /// the same workspace is read again.
+    /// Locks up to `max` executions of a workspace, and returns how many it found. They must start before the claim reads
+    /// the same workspace again.
     ///
     /// # Errors
     /// Fails only if SQL does.
@@ -140,7 +140,7 @@ impl<'a> Claim<'a> {
         } else {
             self.cut(&mut chosen)?;
         }
-        // Read after the rows are locked: an attempt does not start before the one before it has ended.
+        // The clock is read after the rows are locked, so that an attempt starts after the previous one has ended.
         let now = sql::now_pg();
         let mut args = vec![
             chosen.into(),
@@ -159,7 +159,7 @@ impl<'a> Claim<'a> {
         Ok(())
     }
 
-    /// Leaves the executions by which the claim would become too large. They stay locked until the transaction ends.
+    /// Drops the executions that would make the claim too large. They stay locked until the transaction ends.
     fn cut(&mut self, chosen: &mut Vec<ExecutionId>) -> Result<()> {
         let args = [chosen.clone().into()];
         let bytes: HashMap<ExecutionId, i32> = sql::by_index(|| {

@@ -8,20 +8,20 @@ use crate::workspace::Workspace;
 use chrono::{DateTime, Duration, Utc};
 use std::cell::Cell;
 
-/// The most expired leases that one claim ends.
+/// How many expired leases one claim ends at most.
 const EXPIRE_AT_CLAIM: i64 = 100;
 
-/// How often a session that finds less than it asks for looks for expired leases.
+/// How often a session looks for expired leases when its claims come up short.
 const EXPIRE_EVERY: Duration = Duration::seconds(1);
 
 thread_local! {
     static EXPIRED_AT: Cell<DateTime<Utc>> = const { Cell::new(DateTime::<Utc>::UNIX_EPOCH) };
 }
 
-/// Claims up to `max` executions that may start now: of a workspace, by priority, then run_at; or of all workspaces in turn,
-/// an equal share of `max` of each that has something waiting, continuing after the last one that this session served.
+/// Claims up to `max` executions that may start now. From one workspace it takes them by priority, then run_at. From all
+/// workspaces it takes equal shares in turn, continuing after the workspace that this session served last.
 ///
-/// A claim that finds less than it asks for reads from the beginning, if it has not done so, and ends expired leases.
+/// A claim that comes up short reads again from the beginning, unless it has done so, and ends expired leases.
 ///
 /// # Errors
 /// Fails only if SQL does.
@@ -45,7 +45,7 @@ fn choose_all(claim: &mut Claim, reading: Reading) -> Result<()> {
     }
 }
 
-/// Ends expired leases unless this session has just looked for them, and says whether there were any.
+/// Ends expired leases unless this session has just done so. Returns whether there were any.
 fn expire_if_due(now: DateTime<Utc>) -> Result<bool> {
     if (Duration::zero()..EXPIRE_EVERY).contains(&(now - EXPIRED_AT.get())) {
         return Ok(false);

@@ -1,4 +1,5 @@
-//! How attempts that did not succeed end, by a worker's report or with their lease, and what becomes of their executions.
+//! The end of attempts that did not succeed, by a worker's report or by an expired lease, and the next state of their
+//! executions.
 
 use super::held::Report;
 use super::wakeup::Startable;
@@ -14,12 +15,12 @@ pub struct Ended {
     pub outcome: String,
     pub error: Option<String>,
     pub is_retryable: bool,
-    /// None is what the endpoint's retry policy says.
+    /// None to follow the endpoint's retry policy.
     pub retry_at: Option<TimestampWithTimeZone>,
 }
 
-/// Ends attempts, and reports what became of their executions: RETRYING, QUEUED (released), FAILED, or CANCELLED if they
-/// were asked to stop.
+/// Ends attempts, and returns a report about each execution: RETRYING, QUEUED (released), FAILED, or CANCELLED if its
+/// worker was asked to stop.
 ///
 /// # Errors
 /// Fails only if SQL does.

@@ -15,18 +15,18 @@ pub const SCOPE: &str = "enqueue";
 pub struct OneShot<'a> {
     pub endpoint: &'a str,
     pub input: Jsonb,
-    /// None is at once.
+    /// None for now.
     pub run_at: Option<TimestampWithTimeZone>,
     pub priority: i32,
     pub idempotency_key: Option<&'a str>,
     pub metadata: Jsonb,
 }
 
-/// Enqueues a one-shot and returns its row of type kronos.enqueued_execution. One statement does it, unless there is an
-/// idempotency key or a payload spec.
+/// Enqueues a one-shot and returns its row of type kronos.enqueued_execution. It runs a single statement unless there is
+/// an idempotency key or a payload spec.
 ///
 /// # Errors
-/// `WORKSPACE_NOT_FOUND`, `ENDPOINT_NOT_FOUND`, `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`, `INPUT_INVALID`,
+/// `WORKSPACE_NOT_FOUND`, `ENDPOINT_NOT_FOUND`, `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`, `INVALID_INPUT`,
 /// `IDEMPOTENCY_CONFLICT`, `CONCURRENT_CHANGE`.
 pub fn enqueue(workspace: Option<&str>, new: &OneShot) -> Result<Composite> {
     args::json_size("input", new.input, MAX_INPUT_BYTES)?;
@@ -73,7 +73,7 @@ pub fn enqueue(workspace: Option<&str>, new: &OneShot) -> Result<Composite> {
 
 const ENQUEUE: &str = include_str!("enqueue.sql");
 
-/// Writes a one-shot unless its workspace or endpoint is missing, or its input must be checked first.
+/// Inserts a one-shot, unless its workspace or endpoint is missing or its input must be checked first.
 fn insert(
     execution_id: ExecutionId,
     workspace: &str,
@@ -106,7 +106,7 @@ fn insert(
     }))
 }
 
-/// The arguments of a request that is compared with what an earlier one made.
+/// The arguments of a request that is compared with an earlier one.
 pub struct Request {
     pub endpoint_id: EndpointId,
     pub run_at: Option<TimestampWithTimeZone>,

@@ -142,7 +142,7 @@ fn check(fields: Fields) -> Result<Listed> {
     })
 }
 
-/// What writing an execution needs to know of its endpoint.
+/// The facts about an endpoint that writing an execution needs.
 struct Found {
     endpoint_id: EndpointId,
     endpoint_type: String,
@@ -213,7 +213,7 @@ fn check_inputs(
     Ok(())
 }
 
-/// The new executions' ids by place (None: a repeated request), and what earlier requests made, by place.
+/// The ids of the new executions by place (None for a repeated request), and the executions of earlier requests by place.
 type Reserved = (Vec<Option<ExecutionId>>, Vec<(usize, ExecutionId)>);
 
 /// Reserves the keys of a list, in the order of the keys: two sessions that reserve the same keys in different orders
@@ -311,7 +311,7 @@ fn insert(
     Ok(enqueued)
 }
 
-/// What an earlier request (or an earlier element of the list) made with the key of an execution of the list.
+/// The execution that an earlier request, or an earlier element of the list, created with the key of a listed execution.
 fn compare(
     workspace: &Workspace,
     executions: Jsonb,

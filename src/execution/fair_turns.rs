@@ -7,7 +7,7 @@ use crate::sql;
 use chrono::{DateTime, Duration, Utc};
 use std::cell::{Cell, RefCell};
 
-/// The workspaces that had something waiting when the session last looked, in the order of their ids.
+/// The workspaces that had waiting executions when the session last looked, in the order of their ids.
 struct Ring {
     workspaces: Vec<WorkspaceId>,
     seen_at: DateTime<Utc>,
@@ -24,11 +24,11 @@ thread_local! {
 /// How long a ring is used.
 const RING_LASTS: Duration = Duration::seconds(1);
 
-/// The most workspaces of a ring. What waits beyond is found by the next ring, which begins after the last one served.
+/// The most workspaces in a ring. The next ring begins after the last one served, and so reaches the others.
 const MOST_WORKSPACES: i64 = 100_000;
 
-/// Goes round the workspaces until there is enough: once round all of them, each with an equal share, then on among those
-/// that had their share.
+/// Takes equal shares of every workspace in turn. Then it continues with the workspaces that had enough for their share,
+/// until the claim is full.
 ///
 /// # Errors
 /// Fails only if SQL does.
@@ -59,8 +59,8 @@ pub fn choose(claim: &mut Claim, reading: Reading) -> Result<()> {
     Ok(())
 }
 
-/// The ring, turned so that it begins after the workspace that was served last. A session that has served none begins
-/// anywhere, so that sessions which claim only once are fair too.
+/// The ring, starting after the workspace that was served last. A session that has served none starts at a random place,
+/// so that sessions which claim only once are fair too.
 fn ring(claim: &mut Claim, reading: Reading) -> Result<Vec<WorkspaceId>> {
     let age = claim.now - RING.with_borrow(|ring| ring.seen_at.max(DateTime::<Utc>::UNIX_EPOCH));
     if reading == Reading::Whole || age >= RING_LASTS || age < Duration::zero() {

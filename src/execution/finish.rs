@@ -1,4 +1,4 @@
-//! Workers' reports: how they end the attempts that they hold.
+//! Workers' reports, which end the attempts that they hold.
 
 use super::ending::{Ended, end};
 use super::held::{AttemptKey, Report, list_length, not_held, reading_list, report_all};
@@ -9,7 +9,7 @@ use crate::id::ExecutionId;
 use crate::sql::{self, Composite, Jsonb, Row};
 use pgrx::datum::TimestampWithTimeZone;
 
-/// How a worker ends an attempt that did not succeed.
+/// The ways in which a worker ends an attempt that did not succeed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     Fail,
@@ -25,7 +25,7 @@ impl Ending {
     }
 }
 
-/// Ends an attempt in success, and reports on its execution.
+/// Completes an attempt, and returns the report about its execution.
 ///
 /// # Errors
 /// `LEASE_LOST`, `EXECUTION_NOT_FOUND`, `VALUE_TOO_LARGE`.
@@ -59,7 +59,7 @@ fn read_completed(row: &Row, startable: &mut Startable) -> Result<Report> {
     Report::read(row)
 }
 
-/// Ends the attempts of a list in success as far as the worker holds them, and reports on each of the list.
+/// Completes the listed attempts that the worker holds, and returns a report about each listed attempt.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`.
@@ -108,7 +108,7 @@ pub fn lock_held(worker_id: &str, key: AttemptKey) -> Result<()> {
     }
 }
 
-/// Ends an attempt in failure, and reports on its execution.
+/// Fails an attempt, and returns the report about its execution.
 ///
 /// # Errors
 /// `LEASE_LOST`, `EXECUTION_NOT_FOUND`, `INVALID_ARGUMENT`.
@@ -132,7 +132,7 @@ pub fn fail(
     })
 }
 
-/// Gives an attempt back, which does not count against max_attempts, and reports on its execution.
+/// Releases an attempt, which then does not count against max_attempts, and returns the report about its execution.
 ///
 /// # Errors
 /// `LEASE_LOST`, `EXECUTION_NOT_FOUND`.
@@ -154,7 +154,7 @@ fn end_one(ended: Ended) -> Result<Composite> {
     }
 }
 
-/// Fails or releases the attempts of a list as far as the worker holds them, and reports on each of the list.
+/// Fails or releases the listed attempts that the worker holds, and returns a report about each listed attempt.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`.

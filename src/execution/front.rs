@@ -1,7 +1,7 @@
-//! Where a session's claims begin to read.
+//! Where a session's claims start to read.
 //!
-//! Without a vacuum, the dead index entries of what was claimed pile up in front of what waits: 500,000 of them cost 28 ms a
-//! claim. So a session starts where its last claim ended, and from the very beginning once a second.
+//! Until VACUUM, claimed executions leave dead index entries in front of the waiting ones: 500,000 of them cost 28 ms a
+//! claim. So a session starts where its last claim ended, and once a second from the very beginning.
 
 use crate::error::Result;
 use crate::id::WorkspaceId;
@@ -11,29 +11,29 @@ use pgrx::datum::TimestampWithTimeZone;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-/// Executions that come late (a tick is written after its time, a transaction commits after others) lie at most so far
-/// behind the front.
+/// How far behind the front a claim reads, for executions that arrive late: a tick that was written after its time, or a
+/// transaction that committed after others.
 const SLACK: Duration = Duration::seconds(10);
 
-/// Executions that come later still (a released one, say) are found by a claim that reads from the beginning.
+/// How often a session reads from the beginning, for executions further behind, such as a released one.
 const WHOLE_EVERY: Duration = Duration::seconds(1);
 
-/// The most fronts that a session keeps.
+/// How many fronts a session keeps at most.
 const MOST_FRONTS: usize = 10_000;
 
-/// A workspace, and the endpoint types that are claimed of it; None is any.
+/// A workspace, and the endpoint types to claim from it; None for any.
 type Key = (WorkspaceId, Option<Vec<String>>);
 
-/// How far the claims of a session have come in a workspace.
+/// The place that a session's claims have reached in a workspace.
 #[derive(Clone)]
 pub struct Front {
     /// When a claim last read from the beginning.
     read_whole_at: DateTime<Utc>,
-    /// The types that the workspace's endpoints had then.
+    /// The types of the workspace's endpoints at that time.
     pub endpoint_types: Vec<String>,
     /// The last run_at that was claimed, by priority.
     claimed: [Option<DateTime<Utc>>; 10],
-    /// Whether the front was there before this claim, so that the claim may miss executions.
+    /// Whether the front is older than this claim, so that the claim may miss executions.
     pub is_old: bool,
 }
 
@@ -42,8 +42,8 @@ thread_local! {
 }
 
 impl Front {
-    /// The front of the session's claims in a workspace; a new one, at the beginning, if there is none, if it is a second
-    /// old, or with `whole`.
+    /// The front of the session's claims in a workspace. It is a new one at the beginning if the session has none, if that
+    /// one is a second old, or with `whole`.
     ///
     /// # Errors
     /// Fails only if SQL does.
@@ -82,7 +82,7 @@ impl Front {
         })
     }
 
-    /// From which run_at on a claim reads, by priority; -infinity is the beginning.
+    /// The run_at from which a claim reads, by priority; -infinity for the beginning.
     pub fn run_ats(&self) -> Vec<TimestampWithTimeZone> {
         let from = |claimed: &Option<DateTime<Utc>>| {
             let from = claimed.and_then(|claimed| claimed.checked_sub_signed(SLACK));
@@ -91,15 +91,15 @@ impl Front {
         self.claimed.iter().map(from).collect()
     }
 
-    /// Notes an execution that was claimed.
+    /// Moves the front past a claimed execution.
     pub fn advance(&mut self, priority: i32, run_at: DateTime<Utc>) {
         if let Some(claimed) = self.claimed.get_mut(priority as usize) {
             *claimed = (*claimed).max(Some(run_at));
         }
     }
 
-    /// Keeps the front for the session's next claim. A claim that found less than it asked for does not: the next one
-    /// reads from the beginning at once, rather than twice.
+    /// Keeps the front for the session's next claim. A claim that came up short does not keep it, so that the next claim
+    /// reads from the beginning once instead of twice.
     pub fn keep(self, workspace_id: WorkspaceId, endpoint_types: &Option<Vec<String>>) {
         FRONTS.with_borrow_mut(|fronts| {
             if fronts.len() >= MOST_FRONTS {
@@ -110,7 +110,7 @@ impl Front {
     }
 }
 
-/// Forgets all fronts: the session's next claims read from the beginning. For a claim that leaves what it has passed.
+/// Forgets all fronts, after a claim that passed executions without taking them. The next claims read from the beginning.
 pub fn forget() {
     FRONTS.with_borrow_mut(HashMap::clear);
 }

@@ -1,4 +1,4 @@
-//! Heartbeats: a worker keeps its leases, and hears which executions it is asked to stop.
+//! Heartbeats: a worker extends its leases, and learns which executions it is asked to stop.
 
 use super::held::{Report, list_length, reading_list, report_all};
 use crate::args;
@@ -15,7 +15,7 @@ pub fn lease(lease: &Interval) -> Result<Interval> {
     args::duration("lease", lease, args::SECOND..=args::DAY, rule)
 }
 
-/// Extends the leases of a list as far as the worker holds them, and reports on each of the list.
+/// Extends the leases of the listed attempts that the worker holds, and returns a report about each listed attempt.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`.

@@ -1,4 +1,4 @@
-//! What a worker holds of the executions that it names, and how the others stand.
+//! The attempts that a worker holds, and reports about the ones that it names.
 
 use crate::error::{self, KronosError, Result};
 use crate::id::ExecutionId;
@@ -6,7 +6,7 @@ use crate::sql::{self, Composite, Jsonb, Row};
 use serde_json::json;
 use std::collections::HashSet;
 
-/// What became of one execution that a worker reports: a row of type kronos.execution_report and its key.
+/// The result of a worker's report about one execution: a row of type kronos.execution_report and its key.
 pub struct Report {
     pub row: Composite,
     pub key: AttemptKey,
@@ -63,7 +63,8 @@ pub fn reading_list<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     })
 }
 
-/// The reports on a whole list: of what was held and changed, and how the rest stands, which is asked only if there is any.
+/// The reports about a whole list: the attempts that were held and changed, and the current state of the others, which is
+/// read only if there are any.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` for an element without execution_id or attempt.
@@ -105,7 +106,7 @@ pub fn report_all(executions: Jsonb, length: usize, held: Vec<Report>) -> Result
     Ok(rows)
 }
 
-/// The error of a worker that does not hold an execution: how it stands.
+/// The error of a worker that does not hold an execution, with the execution's current state.
 pub fn not_held(key: AttemptKey, worker_id: &str) -> KronosError {
     let AttemptKey {
         execution_id,

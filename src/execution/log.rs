@@ -1,4 +1,4 @@
-//! What workers log about the executions that they hold.
+//! The log lines that workers append to the executions that they hold.
 
 use super::finish::lock_held;
 use super::held::AttemptKey;
