@@ -62,7 +62,9 @@ pub async fn deliver(http: Client, execution: Execution) -> Outcome {
 /// What the spec asks for; an error says what is wrong with it.
 fn request(execution: &Execution) -> Result<Request, String> {
     let spec: Value = serde_json::from_str(&execution.spec).map_err(|error| error.to_string())?;
-    let url = spec["url"].as_str().ok_or("url is missing or is not a string")?;
+    let url = spec["url"]
+        .as_str()
+        .ok_or("url is missing or is not a string")?;
     let url = Url::parse(url).map_err(|error| format!("url: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!("url: {} is not http or https", url.scheme()));
@@ -93,7 +95,10 @@ fn headers(spec: &Value, execution: &Execution) -> Result<HeaderMap, String> {
         Value::Object(given) => {
             for (name, value) in given {
                 let value = value.as_str();
-                insert(name, value.ok_or(format!("headers: {name:?} is not a string"))?)?;
+                insert(
+                    name,
+                    value.ok_or(format!("headers: {name:?} is not a string"))?,
+                )?;
             }
         }
         _ => return Err("headers must be an object".into()),
