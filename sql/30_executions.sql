@@ -145,8 +145,8 @@ comment on type kronos.enqueued_execution is
     'The execution of a request. created is false if an earlier request with the same idempotency key created the execution.';
 
 create type kronos.created_job as (
+    job_name text,
     job_id uuid,
-    name text,
     version integer,
     status text,
     cron text,
@@ -178,6 +178,15 @@ create type kronos.claimed_execution as (
     deadline_at timestamptz
 );
 comment on type kronos.claimed_execution is 'Everything that a worker needs to run an execution.';
+comment on column kronos.claimed_execution.attempt is 'The number of this attempt. Reports must repeat it.';
+comment on column kronos.claimed_execution.input is
+    'The input of the one-shot, or of the job in the version that the execution belongs to.';
+comment on column kronos.claimed_execution.endpoint_spec is 'The spec of the endpoint at the time of the claim.';
+comment on column kronos.claimed_execution.failed_attempts is 'The failed attempts before this one.';
+comment on column kronos.claimed_execution.lease_expires_at is
+    'When the worker loses the execution unless it sends a heartbeat.';
+comment on column kronos.claimed_execution.deadline_at is
+    'When the attempt times out; null if the endpoint has no attempt_timeout.';
 
 create type kronos.execution_report as (
     execution_id uuid,
@@ -192,6 +201,11 @@ create type kronos.execution_report as (
 );
 comment on type kronos.execution_report is
     'The result of a worker''s report about one execution. accepted is false if the worker does not hold the execution. Then nothing was changed, and status, held_by and held_attempt show its current state (all null: the execution does not exist).';
+comment on column kronos.execution_report.status is 'The status of the execution after the report.';
+comment on column kronos.execution_report.run_at is 'When the execution starts again, if it is RETRYING.';
+comment on column kronos.execution_report.stop_requested is 'Whether the worker should stop.';
+comment on column kronos.execution_report.held_by is
+    'The worker that holds the execution, if the report was not accepted.';
 
 select pg_catalog.pg_extension_config_dump('kronos_internal.live_executions', '');
 select pg_catalog.pg_extension_config_dump('kronos_internal.history', '');

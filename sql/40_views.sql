@@ -4,36 +4,43 @@ set local search_path = pg_catalog, pg_temp;
 
 create view kronos.workspaces as
 select w.name as workspace, pg_catalog.justify_hours(w.execution_retention) as execution_retention,
-       pg_catalog.justify_hours(w.job_retention) as job_retention, w.created_at, w.workspace_id,
-       pg_catalog.encode(pg_catalog.uuid_send(w.workspace_id), 'base64') as cursor
+       pg_catalog.justify_hours(w.job_retention) as job_retention, w.created_at, w.workspace_id
 from kronos_internal.workspaces w;
 comment on view kronos.workspaces is 'The workspaces, with how long they keep history.';
-comment on column kronos.workspaces.cursor is 'Pass it as after_cursor to list the rows that follow.';
+comment on column kronos.workspaces.execution_retention is 'How long finished executions are kept.';
+comment on column kronos.workspaces.job_retention is 'How long retired jobs are kept.';
 
 create view kronos.payload_specs as
-select w.name as workspace, p.name as payload_spec, p.schema, p.created_at, p.updated_at, p.payload_spec_id,
-       pg_catalog.encode(pg_catalog.uuid_send(p.payload_spec_id), 'base64') as cursor
+select w.name as workspace, p.name as payload_spec, p.schema, p.created_at, p.updated_at, p.payload_spec_id
 from kronos_internal.payload_specs p join kronos_internal.workspaces w using (workspace_id);
 comment on view kronos.payload_specs is 'The JSON Schemas that inputs must satisfy.';
 
 create view kronos.endpoints as
 select w.name as workspace, e.name as endpoint, e.endpoint_type, e.spec, e.max_attempts, e.backoff, e.initial_delay_ms,
        e.max_delay_ms, e.retry_jitter, e.attempt_timeout, p.name as payload_spec, e.created_at, e.updated_at,
-       e.deleted_at, e.endpoint_id,
-       pg_catalog.encode(pg_catalog.uuid_send(e.endpoint_id), 'base64') as cursor
+       e.deleted_at, e.endpoint_id
 from kronos_internal.endpoints e
 join kronos_internal.workspaces w using (workspace_id)
 left join kronos_internal.payload_specs p using (payload_spec_id);
 comment on view kronos.endpoints is 'The endpoints, including deleted endpoints that executions or jobs still refer to.';
+comment on column kronos.endpoints.endpoint_type is
+    'The kind of worker that runs executions of this endpoint, such as HTTP.';
+comment on column kronos.endpoints.spec is 'What a worker needs to reach the endpoint. Kronos does not interpret it.';
+comment on column kronos.endpoints.max_attempts is 'How many failed attempts end an execution as FAILED.';
+comment on column kronos.endpoints.backoff is 'How the pause between attempts grows: exponential, linear or fixed.';
+comment on column kronos.endpoints.initial_delay_ms is 'The pause after the first failed attempt.';
+comment on column kronos.endpoints.max_delay_ms is 'The longest pause.';
+comment on column kronos.endpoints.retry_jitter is 'The share of a pause that chance may take off, 0 to 1.';
+comment on column kronos.endpoints.attempt_timeout is 'How long an attempt may run; null for no limit.';
+comment on column kronos.endpoints.deleted_at is 'When the endpoint was deleted; null for a live endpoint.';
 
-create view kronos.jobs as
+create view kronos.job_details as
 select w.name as workspace, j.name as job_name, j.job_id, j.version, j.status, j.cron, j.timezone, e.name as endpoint,
        case when n.tick_at < coalesce(j.ends_at, 'infinity') then n.tick_at end as next_tick_at,
        (select max(t.tick_at) from kronos_internal.ticks t where t.job_id = j.job_id) as last_tick_at,
        j.priority, j.overlap_policy, j.catchup_policy, j.catchup_window, j.jitter, j.starts_at, j.ends_at, j.input,
        j.metadata, j.declared_by, j.created_at, j.version_since, j.paused_at, j.paused_reason, j.retired_at,
-       j.retired_reason,
-       pg_catalog.encode(pg_catalog.uuid_send(j.job_id), 'base64') as cursor
+       j.retired_reason
 from kronos_internal.jobs j
 join kronos_internal.workspaces w using (workspace_id)
 join kronos_internal.endpoints e using (endpoint_id)
@@ -42,16 +49,31 @@ left join lateral (
     select kronos_internal.next_tick(
         j.cron, j.timezone, greatest(s.ticked_until, j.active_since, j.starts_at - interval '1 microsecond')) as tick_at
 ) n on s.schedule_id is not null;
-comment on view kronos.jobs is 'The cron jobs, each in its current version.';
-comment on column kronos.jobs.next_tick_at is 'The next tick; null if there is none or the job is not active.';
-comment on column kronos.jobs.last_tick_at is 'The last tick of the job in the ledger.';
-comment on column kronos.jobs.declared_by is 'The apply_crontab() set that declares the job.';
+comment on view kronos.job_details is 'The cron jobs with all their settings, each in its current version.';
+comment on column kronos.job_details.next_tick_at is 'The next tick; null if there is none or the job is not active.';
+comment on column kronos.job_details.last_tick_at is 'The last tick of the job in the ledger.';
+comment on column kronos.job_details.declared_by is 'The apply_crontab() set that declares the job.';
+comment on column kronos.job_details.priority is '0 (most urgent) to 9.';
+comment on column kronos.job_details.overlap_policy is
+    'What happens to a tick while an execution of the job is unfinished: allow, skip, queue_one or replace.';
+comment on column kronos.job_details.catchup_policy is 'Which missed ticks the job catches up: none, last or all.';
+comment on column kronos.job_details.catchup_window is 'Ticks missed longer ago are dropped.';
+comment on column kronos.job_details.jitter is 'The longest random delay of an execution after its tick.';
+comment on column kronos.job_details.starts_at is 'The job has no ticks before this time.';
+comment on column kronos.job_details.ends_at is 'The job has no ticks at or after this time.';
+comment on column kronos.job_details.version_since is 'When the current version began.';
+comment on column kronos.job_details.retired_reason is
+    'CANCELLED, UNDECLARED (no longer in its set) or ENDED (ends_at is past).';
+
+create view kronos.jobs as
+select j.workspace, j.job_name, j.status, j.cron, j.timezone, j.endpoint, j.next_tick_at, j.version, j.job_id
+from kronos.job_details j;
+comment on view kronos.jobs is 'The cron jobs, in few columns. kronos.job_details has the others.';
 
 create view kronos.job_versions as
 select w.name as workspace, j.name as job_name, v.job_id, v.version, v.name, v.cron, v.timezone, e.name as endpoint,
        v.priority, v.overlap_policy, v.catchup_policy, v.catchup_window, v.jitter, v.starts_at, v.ends_at, v.input,
-       v.metadata, v.began_at, v.ended_at,
-       pg_catalog.encode(pg_catalog.int4send(v.version), 'base64') as cursor
+       v.metadata, v.began_at, v.ended_at
 from (select o.job_id, o.version, o.name, o.endpoint_id, o.cron, o.timezone, o.input, o.metadata, o.starts_at, o.ends_at,
              o.catchup_policy, o.catchup_window, o.overlap_policy, o.jitter, o.priority, o.began_at, o.ended_at
       from kronos_internal.job_versions o
@@ -66,11 +88,12 @@ comment on view kronos.job_versions is 'Every version of every cron job, the cur
 comment on column kronos.job_versions.endpoint is 'Null if the endpoint was deleted and has been pruned.';
 comment on column kronos.job_versions.job_name is 'The current name of the job.';
 comment on column kronos.job_versions.name is 'The name of the job in this version.';
+comment on column kronos.job_versions.ended_at is
+    'When the next version began or the job was retired; null for the current version of a live job.';
 
 create view kronos.ticks as
 select w.name as workspace, j.name as job_name, t.tick_at, t.outcome, t.reason, t.job_id, t.version, t.execution_id,
-       t.recorded_at, t.from_tick_at,
-       pg_catalog.encode(pg_catalog.timestamptz_send(t.tick_at), 'base64') as cursor
+       t.recorded_at, t.from_tick_at
 from (select l.workspace_id, l.job_id, l.version, l.tick_at, l.tick_at as from_tick_at,
              case when l.execution_id is null then 'SKIPPED' else 'RUN' end as outcome, l.reason, l.execution_id, l.recorded_at
       from kronos_internal.ticks l
@@ -86,14 +109,13 @@ left join kronos_internal.jobs j on j.job_id = t.job_id;
 comment on view kronos.ticks is
     'The outcome of each tick of a job: RUN, SKIPPED (see reason), OWED (a later wake-up writes it), or DROPPED by the job''s catchup_policy (one row for all missed ticks from from_tick_at to tick_at).';
 
-create view kronos.executions as
+create view kronos.execution_details as
 select w.name as workspace, j.name as job_name, x.execution_id, x.status, x.tick_at, x.run_at, e.name as endpoint,
        x.attempt, x.worker_id, x.started_at, x.finished_at, x.finished_at - x.started_at as duration,
        x.output, x.error, x.status_reason, x.origin, x.endpoint_type, x.priority, x.job_id, x.version,
        x.failed_attempts, x.lease_expires_at, x.deadline_at, x.stop_requested_at, x.created_at,
        coalesce(x.input, case when x.version = j.version then j.input else v.input end) as input,
-       coalesce(x.metadata, case when x.version = j.version then j.metadata else v.metadata end) as metadata,
-       pg_catalog.encode(pg_catalog.uuid_send(x.execution_id), 'base64') as cursor
+       coalesce(x.metadata, case when x.version = j.version then j.metadata else v.metadata end) as metadata
 from (select l.workspace_id, l.execution_id, l.endpoint_id, l.job_id, l.version, l.tick_at, l.run_at, l.status,
              l.status_reason, l.origin, l.endpoint_type, l.priority, l.attempt, l.failed_attempts, l.worker_id,
              l.started_at, null::timestamptz as finished_at, l.lease_expires_at, l.deadline_at, l.stop_requested_at,
@@ -109,15 +131,37 @@ join kronos_internal.workspaces w using (workspace_id)
 left join kronos_internal.endpoints e on e.endpoint_id = x.endpoint_id
 left join kronos_internal.jobs j on j.job_id = x.job_id
 left join kronos_internal.job_versions v on v.job_id = x.job_id and v.version = x.version;
-comment on view kronos.executions is
+comment on view kronos.execution_details is
     'Every execution, live or finished, with its last attempt: worker_id, started_at, duration, and output or error.';
-comment on column kronos.executions.origin is
+comment on column kronos.execution_details.origin is
     'Why the execution was created: TICK of a schedule, TRIGGER by hand, BACKFILL of a past tick, ENQUEUE of a one-shot.';
+comment on column kronos.execution_details.status is
+    'PENDING (run_at is in the future), QUEUED, RUNNING, RETRYING, SUCCEEDED, FAILED or CANCELLED.';
+comment on column kronos.execution_details.status_reason is
+    'Why the execution has this status, if its attempts do not say so.';
+comment on column kronos.execution_details.tick_at is
+    'The tick of the job that the execution belongs to; null for a one-shot and a trigger.';
+comment on column kronos.execution_details.run_at is 'No worker starts the execution before this time.';
+comment on column kronos.execution_details.attempt is
+    'The number of the last attempt; 0 before the first. It also grows when a worker releases the execution.';
+comment on column kronos.execution_details.failed_attempts is
+    'The attempts that count against max_attempts of the endpoint.';
+comment on column kronos.execution_details.lease_expires_at is
+    'When the worker loses the execution unless it sends a heartbeat.';
+comment on column kronos.execution_details.deadline_at is
+    'When the attempt times out; null if the endpoint has no attempt_timeout.';
+comment on column kronos.execution_details.stop_requested_at is 'When the worker was asked to stop.';
+comment on column kronos.execution_details.version is 'The version of the job that the execution was created for.';
+
+create view kronos.executions as
+select x.workspace, x.job_name, x.endpoint, x.status, x.run_at, x.attempt, x.worker_id, x.duration, x.execution_id
+from kronos.execution_details x;
+comment on view kronos.executions is
+    'Every execution, live or finished, in few columns. kronos.execution_details has the others.';
 
 create view kronos.attempts as
 select a.execution_id, a.attempt, a.outcome, a.worker_id, a.started_at, a.finished_at,
-       a.finished_at - a.started_at as duration, a.error, a.output, a.workspace_id,
-       pg_catalog.encode(pg_catalog.int4send(a.attempt), 'base64') as cursor
+       a.finished_at - a.started_at as duration, a.error, a.output, a.workspace_id
 from (select p.workspace_id, p.execution_id, p.attempt, p.outcome, p.worker_id, p.started_at, p.finished_at, p.error,
              null::jsonb as output
       from kronos_internal.attempts p
@@ -130,11 +174,12 @@ from (select p.workspace_id, p.execution_id, p.attempt, p.outcome, p.worker_id, 
              h.output
       from kronos_internal.history h
       where h.outcome is not null) a;
-comment on view kronos.attempts is 'Every attempt: RUNNING, SUCCEEDED, FAILED, RELEASED, LOST or TIMED_OUT.';
+comment on view kronos.attempts is 'Every attempt of every execution.';
+comment on column kronos.attempts.outcome is
+    'RUNNING, SUCCEEDED, FAILED, RELEASED (given back by the worker), LOST (the lease expired) or TIMED_OUT (the lease expired at the deadline).';
 
 create view kronos.execution_logs as
-select l.execution_id, l.line, l.logged_at, l.level, l.message, l.data, l.attempt,
-       pg_catalog.encode(pg_catalog.int4send(l.line), 'base64') as cursor
+select l.execution_id, l.line, l.logged_at, l.level, l.message, l.data, l.attempt
 from kronos_internal.execution_logs l;
 comment on view kronos.execution_logs is 'The last 1000 lines that workers logged about each execution.';
 
@@ -162,10 +207,11 @@ join kronos_internal.workspaces w using (workspace_id)
 left join kronos_internal.jobs j on j.job_id = o.job_id
 where o.error is not null;
 comment on view kronos.failing_jobs is 'Ticks whose execution could not be written, with the error and the next retry.';
+comment on column kronos.failing_jobs.since is 'When the tick was first found to be owed.';
 
 create type kronos.job_status as (
-    job_id uuid,
     job_name text,
+    job_id uuid,
     status text,
     health text,
     waiting bigint,

@@ -20,7 +20,7 @@ Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND (P0002).';
 
 comment on function kronos.list_workspaces is
 'Returns the workspaces, newest first.
-max: the most rows to return, 1 to 10000. after_cursor: the cursor of the last row seen.
+max: the most rows to return, 1 to 10000. after: the workspace_id of the last row seen, to read the next page.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023).';
 
 comment on function kronos.set_retention is
@@ -56,7 +56,7 @@ Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002).'
 
 comment on function kronos.list_endpoints is
 'Returns the endpoints of a workspace, newest first.
-endpoint_type: only endpoints of this type. max: the most rows to return, 1 to 10000. after_cursor: the cursor of the last row seen.
+endpoint_type: only endpoints of this type. max: the most rows to return, 1 to 10000. after: the endpoint_id of the last row seen, to read the next page.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND (P0002).';
 
 comment on function kronos.create_payload_spec is
@@ -81,7 +81,7 @@ Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND, PAYLOAD_SPEC_NOT_FOUND (P000
 
 comment on function kronos.list_payload_specs is
 'Returns the payload specs of a workspace, newest first.
-max: the most rows to return, 1 to 10000. after_cursor: the cursor of the last row seen.
+max: the most rows to return, 1 to 10000. after: the payload_spec_id of the last row seen, to read the next page.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND (P0002).';
 
 -- Cron jobs
@@ -113,7 +113,7 @@ Errors: as create_cron_job, with the place in the array (from 0) in DETAIL.';
 comment on function kronos.update_cron_job is
 'Ends the current version of a live cron job and begins the next one, at the same instant, and returns the job. The job_id does not change. A paused job stays paused.
 job_id, or job_name: the job.
-The other arguments are as in create_cron_job; NULL keeps the old value, -infinity clears starts_at, infinity clears ends_at. name is the new name.
+The other arguments are as in create_cron_job; NULL keeps the old value, -infinity clears starts_at, infinity clears ends_at. new_name: the new name.
 expected_version: the call fails unless this is the job''s current version.
 Ticks that came due before the update belong to the old version. A job whose schedule changes does not catch up on earlier ticks.
 Errors: as create_cron_job for its arguments, and JOB_NOT_FOUND (P0002), JOB_RETIRED, VERSION_CONFLICT (55000).';
@@ -158,17 +158,17 @@ Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND, JO
 
 comment on function kronos.list_jobs is
 'Returns the cron jobs of a workspace, newest first.
-status (ACTIVE, PAUSED, RETIRED), endpoint (a name): only jobs that match. max: the most rows to return, 1 to 10000. after_cursor: the cursor of the last row seen.
+status (ACTIVE, PAUSED, RETIRED), endpoint (a name): only jobs that match. max: the most rows to return, 1 to 10000. after: the job_id of the last row seen, to read the next page.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002).';
 
 comment on function kronos.list_job_versions is
 'Returns the versions of a cron job, newest first, the current one included.
-job_id, also of a retired job, or job_name, of a live one. max: the most rows to return, 1 to 10000. after_cursor: the cursor of the last row seen.
+job_id, also of a retired job, or job_name, of a live one. max: the most rows to return, 1 to 10000. after: the version of the last row seen, to read the next page.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND, JOB_NOT_FOUND (P0002).';
 
 comment on function kronos.list_ticks is
 'Returns the ticks of a cron job and their outcomes, newest first.
-job_id, also of a retired job, or job_name, of a live one. outcome (RUN, SKIPPED, OWED, DROPPED), tick_from, tick_before: only ticks with this outcome and with tick_from <= tick < tick_before. max: the most rows to return, 1 to 10000. after_cursor: the cursor of the last row seen.
+job_id, also of a retired job, or job_name, of a live one. outcome (RUN, SKIPPED, OWED, DROPPED), tick_from, tick_before: only ticks with this outcome and with tick_from <= tick < tick_before. max: the most rows to return, 1 to 10000. after: the tick_at of the last row seen, to read the next page.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND, JOB_NOT_FOUND (P0002).';
 
 comment on function kronos.job_status is
@@ -257,17 +257,17 @@ Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND, EXECUTION_NOT_FOUND (P0002).
 
 comment on function kronos.list_executions is
 'Returns the executions of a workspace, or of one job in all its versions, newest first.
-job_id or job_name: only executions of this job. status (PENDING, QUEUED, RUNNING, RETRYING, SUCCEEDED, FAILED, CANCELLED), origin (TICK, TRIGGER, BACKFILL, ENQUEUE), endpoint_type, created_from, created_before: only executions that match. max: the most rows to return, 1 to 10000. after_cursor: the cursor of the last row seen.
+job_id or job_name: only executions of this job. status (PENDING, QUEUED, RUNNING, RETRYING, SUCCEEDED, FAILED, CANCELLED), origin (TICK, TRIGGER, BACKFILL, ENQUEUE), endpoint_type, created_from, created_before: only executions that match. max: the most rows to return, 1 to 10000. after: the execution_id of the last row seen, to read the next page.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND, JOB_NOT_FOUND (P0002).';
 
 comment on function kronos.list_attempts is
 'Returns the attempts of an execution, oldest first.
-outcome (RUNNING, SUCCEEDED, FAILED, RELEASED, LOST, TIMED_OUT): only attempts that match. max: the most rows to return, 1 to 10000. after_cursor: the cursor of the last row seen.
+outcome (RUNNING, SUCCEEDED, FAILED, RELEASED, LOST, TIMED_OUT): only attempts that match. max: the most rows to return, 1 to 10000. after: the attempt of the last row seen, to read the next page.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND, EXECUTION_NOT_FOUND (P0002).';
 
 comment on function kronos.list_logs is
 'Returns the log of an execution, oldest line first.
-attempt, level (DEBUG, INFO, WARNING, ERROR): only lines that match. max: the most rows to return, 1 to 10000. after_cursor: the cursor of the last row seen.
+attempt, level (DEBUG, INFO, WARNING, ERROR): only lines that match. max: the most rows to return, 1 to 10000. after: the line of the last row seen, to read the next page.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND, EXECUTION_NOT_FOUND (P0002).';
 
 comment on function kronos.cancel_execution is

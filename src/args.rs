@@ -63,19 +63,27 @@ pub fn range(argument: &str, value: i64, range: RangeInclusive<i64>) -> Result<(
     .with("value", value))
 }
 
-/// Fails unless a text is one of the allowed values.
+/// The number of rows that a page of a list has at most.
+///
+/// # Errors
+/// `NULL_ARGUMENT`; `INVALID_ARGUMENT` for a number that is not from 1 to 10,000.
+pub fn page_size(max: Option<i32>) -> Result<i64> {
+    let max = i64::from(needed("max", max)?);
+    range("max", max, 1..=10_000)?;
+    Ok(max)
+}
+
+/// The index of a text among the allowed values.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`.
-pub fn one_of(argument: &str, value: &str, allowed: &[&str]) -> Result<()> {
-    if allowed.contains(&value) {
-        return Ok(());
-    }
-    Err(
+pub fn one_of(argument: &str, value: &str, allowed: &[&str]) -> Result<usize> {
+    let index = allowed.iter().position(|allowed| *allowed == value);
+    index.ok_or_else(|| {
         invalid_argument(argument, &format!("must be one of {}", allowed.join(", ")))
             .with("value", value)
-            .with("allowed", Value::from(allowed.to_vec())),
-    )
+            .with("allowed", Value::from(allowed.to_vec()))
+    })
 }
 
 /// An interval in microseconds. A month counts as 30 days and a day as 24 hours, as in PostgreSQL's comparisons.

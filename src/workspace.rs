@@ -5,7 +5,6 @@ use crate::error::{self, KronosError, Result, workspace_not_found};
 use crate::id::WorkspaceId;
 use crate::settings;
 use crate::sql::{self, Composite};
-use pgrx::Uuid;
 use pgrx::datum::Interval;
 use serde_json::json;
 use std::cell::RefCell;
@@ -125,7 +124,7 @@ limit $2";
 ///
 /// # Errors
 /// Fails only if SQL does.
-pub fn list(max: i64, after: Option<Uuid>) -> Result<Vec<Composite>> {
+pub fn list(max: i64, after: Option<WorkspaceId>) -> Result<Vec<Composite>> {
     sql::composites(LIST, &[after.into(), max.into()])
 }
 

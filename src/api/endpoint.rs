@@ -1,9 +1,9 @@
 //! Endpoints.
 
 use super::Result;
-use super::listing::{Page, page};
-use crate::args::{length, needed};
+use crate::args::{length, needed, page_size};
 use crate::endpoint::{self, Changes, NewEndpoint};
+use crate::id::EndpointId;
 use crate::sql::Jsonb;
 use crate::workspace;
 use pgrx::datum::Interval;
@@ -97,14 +97,14 @@ fn get_endpoint(
 fn list_endpoints(
     endpoint_type: default!(Option<&str>, "NULL"),
     max: default!(Option<i32>, "100"),
-    after_cursor: default!(Option<&str>, "NULL"),
+    after: default!(Option<EndpointId>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.endpoints")>> {
     if let Some(endpoint_type) = endpoint_type {
         length("endpoint_type", endpoint_type, 100)?;
     }
     let workspace = workspace::find(workspace)?;
-    let Page { max, after } = page(max, after_cursor)?;
+    let max = page_size(max)?;
     let listed = endpoint::list(&workspace, endpoint_type, max, after)?;
     Ok(SetOfIterator::new(listed))
 }

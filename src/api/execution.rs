@@ -1,11 +1,12 @@
 //! Executions as callers and operators see them.
 
 use super::Result;
-use super::listing::{Page, numbered_page, page};
-use crate::args::needed;
+use crate::args::{needed, page_size};
 use crate::execution::{self, Filter};
 use crate::id::{ExecutionId, JobId};
 use crate::job::{self, JobRef};
+use crate::named::Named;
+use crate::status::{Outcome, Status};
 use crate::workspace;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::SetOfIterator;
@@ -17,7 +18,7 @@ use pgrx::prelude::*;
 fn get_execution(
     execution_id: Option<ExecutionId>,
     workspace: default!(Option<&str>, "NULL"),
-) -> Result<pgrx::composite_type!('static, "kronos.executions")> {
+) -> Result<pgrx::composite_type!('static, "kronos.execution_details")> {
     let execution_id = needed("execution_id", execution_id)?;
     let workspace = workspace::find(workspace)?;
     Ok(execution::get(&workspace, execution_id)?)
@@ -30,7 +31,7 @@ fn cancel_execution(
     execution_id: Option<ExecutionId>,
     request_stop: default!(Option<bool>, "false"),
     workspace: default!(Option<&str>, "NULL"),
-) -> Result<pgrx::composite_type!('static, "kronos.executions")> {
+) -> Result<pgrx::composite_type!('static, "kronos.execution_details")> {
     let execution_id = needed("execution_id", execution_id)?;
     let request_stop = needed("request_stop", request_stop)?;
     let workspace = workspace::find(workspace)?;
@@ -51,9 +52,9 @@ fn list_executions(
     created_from: default!(Option<TimestampWithTimeZone>, "NULL"),
     created_before: default!(Option<TimestampWithTimeZone>, "NULL"),
     max: default!(Option<i32>, "100"),
-    after_cursor: default!(Option<&str>, "NULL"),
+    after: default!(Option<ExecutionId>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
-) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.executions")>> {
+) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.execution_details")>> {
     let workspace = workspace::find(workspace)?;
     let job_id = match (job_id, job_name) {
         (None, None) => None,
@@ -61,13 +62,13 @@ fn list_executions(
     };
     let filter = Filter {
         job_id,
-        status,
+        status: status.map(Status::parse).transpose()?,
         origin,
         endpoint_type,
         created_from,
         created_before,
     };
-    let Page { max, after } = page(max, after_cursor)?;
+    let max = page_size(max)?;
     let listed = execution::list(&workspace, &filter, max, after)?;
     Ok(SetOfIterator::new(listed))
 }
@@ -79,12 +80,13 @@ fn list_attempts(
     execution_id: Option<ExecutionId>,
     outcome: default!(Option<&str>, "NULL"),
     max: default!(Option<i32>, "100"),
-    after_cursor: default!(Option<&str>, "NULL"),
+    after: default!(Option<i32>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.attempts")>> {
     let execution_id = needed("execution_id", execution_id)?;
     let workspace = workspace::find(workspace)?;
-    let Page { max, after } = numbered_page(max, after_cursor)?;
+    let max = page_size(max)?;
+    let outcome = outcome.map(Outcome::parse).transpose()?;
     let listed = execution::list_attempts(&workspace, execution_id, outcome, max, after)?;
     Ok(SetOfIterator::new(listed))
 }
@@ -97,12 +99,12 @@ fn list_logs(
     attempt: default!(Option<i32>, "NULL"),
     level: default!(Option<&str>, "NULL"),
     max: default!(Option<i32>, "100"),
-    after_cursor: default!(Option<&str>, "NULL"),
+    after: default!(Option<i32>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.execution_logs")>> {
     let execution_id = needed("execution_id", execution_id)?;
     let workspace = workspace::find(workspace)?;
-    let Page { max, after } = numbered_page(max, after_cursor)?;
+    let max = page_size(max)?;
     let listed = execution::list_logs(&workspace, execution_id, attempt, level, max, after)?;
     Ok(SetOfIterator::new(listed))
 }

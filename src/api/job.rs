@@ -1,12 +1,13 @@
 //! Cron jobs.
 
 use super::Result;
-use super::listing::{Page, numbered_page, page, timed_page};
-use crate::args::needed;
+use crate::args::{needed, page_size};
 use crate::id::{ExecutionId, JobId};
 use crate::job::{self, Changes, JobRef, NewJob, Request, TickFilter};
+use crate::named::Named;
 use crate::policy::{CatchupPolicy, OverlapPolicy};
-use crate::sql::{self, Jsonb};
+use crate::sql::Jsonb;
+use crate::status::JobStatus;
 use crate::workspace;
 use pgrx::datum::{Interval, TimestampWithTimeZone};
 use pgrx::iter::{SetOfIterator, TableIterator};
@@ -79,7 +80,7 @@ fn update_cron_job(
     cron: default!(Option<&str>, "NULL"),
     timezone: default!(Option<&str>, "NULL"),
     input: default!(Option<Jsonb>, "NULL"),
-    name: default!(Option<&str>, "NULL"),
+    new_name: default!(Option<&str>, "NULL"),
     endpoint: default!(Option<&str>, "NULL"),
     starts_at: default!(Option<TimestampWithTimeZone>, "NULL"),
     ends_at: default!(Option<TimestampWithTimeZone>, "NULL"),
@@ -91,13 +92,13 @@ fn update_cron_job(
     metadata: default!(Option<Jsonb>, "NULL"),
     expected_version: default!(Option<i32>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
-) -> Result<pgrx::composite_type!('static, "kronos.jobs")> {
+) -> Result<pgrx::composite_type!('static, "kronos.job_details")> {
     let job = JobRef::new(job_id, job_name)?;
     let changes = Changes {
         endpoint,
         cron,
         input,
-        name,
+        new_name,
         timezone,
         starts_at,
         ends_at,
@@ -120,7 +121,7 @@ fn cancel_cron_job(
     job_id: default!(Option<JobId>, "NULL"),
     job_name: default!(Option<&str>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
-) -> Result<pgrx::composite_type!('static, "kronos.jobs")> {
+) -> Result<pgrx::composite_type!('static, "kronos.job_details")> {
     let job = JobRef::new(job_id, job_name)?;
     let workspace = workspace::find(workspace)?;
     Ok(job::row(job::cancel(&workspace, job)?)?)
@@ -134,7 +135,7 @@ fn pause_cron_job(
     job_name: default!(Option<&str>, "NULL"),
     reason: default!(Option<&str>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
-) -> Result<pgrx::composite_type!('static, "kronos.jobs")> {
+) -> Result<pgrx::composite_type!('static, "kronos.job_details")> {
     let job = JobRef::new(job_id, job_name)?;
     let workspace = workspace::find(workspace)?;
     Ok(job::row(job::pause(&workspace, job, reason)?)?)
@@ -147,7 +148,7 @@ fn resume_cron_job(
     job_id: default!(Option<JobId>, "NULL"),
     job_name: default!(Option<&str>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
-) -> Result<pgrx::composite_type!('static, "kronos.jobs")> {
+) -> Result<pgrx::composite_type!('static, "kronos.job_details")> {
     let job = JobRef::new(job_id, job_name)?;
     let workspace = workspace::find(workspace)?;
     Ok(job::row(job::resume(&workspace, job)?)?)
@@ -211,7 +212,7 @@ fn apply_crontab(
     TableIterator<
         'static,
         (
-            name!(name, String),
+            name!(job_name, String),
             name!(action, &'static str),
             name!(job_id, Option<JobId>),
             name!(changed, Vec<String>),
@@ -236,7 +237,7 @@ fn get_job(
     job_id: default!(Option<JobId>, "NULL"),
     job_name: default!(Option<&str>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
-) -> Result<pgrx::composite_type!('static, "kronos.jobs")> {
+) -> Result<pgrx::composite_type!('static, "kronos.job_details")> {
     let job = JobRef::new(job_id, job_name)?;
     let workspace = workspace::find(workspace)?;
     Ok(job::row(job::find(&workspace, job)?)?)
@@ -249,10 +250,11 @@ fn list_jobs(
     status: default!(Option<&str>, "NULL"),
     endpoint: default!(Option<&str>, "NULL"),
     max: default!(Option<i32>, "100"),
-    after_cursor: default!(Option<&str>, "NULL"),
+    after: default!(Option<JobId>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
-) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.jobs")>> {
-    let Page { max, after } = page(max, after_cursor)?;
+) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.job_details")>> {
+    let status = status.map(JobStatus::parse).transpose()?;
+    let max = page_size(max)?;
     let workspace = workspace::find(workspace)?;
     let listed = job::list(&workspace, status, endpoint, max, after)?;
     Ok(SetOfIterator::new(listed))
@@ -265,11 +267,11 @@ fn list_job_versions(
     job_id: default!(Option<JobId>, "NULL"),
     job_name: default!(Option<&str>, "NULL"),
     max: default!(Option<i32>, "100"),
-    after_cursor: default!(Option<&str>, "NULL"),
+    after: default!(Option<i32>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.job_versions")>> {
     let job = JobRef::new(job_id, job_name)?;
-    let Page { max, after } = numbered_page(max, after_cursor)?;
+    let max = page_size(max)?;
     let workspace = workspace::find(workspace)?;
     let listed = job::list_versions(&workspace, job, max, after)?;
     Ok(SetOfIterator::new(listed))
@@ -286,7 +288,7 @@ fn list_ticks(
     tick_from: default!(Option<TimestampWithTimeZone>, "NULL"),
     tick_before: default!(Option<TimestampWithTimeZone>, "NULL"),
     max: default!(Option<i32>, "100"),
-    after_cursor: default!(Option<&str>, "NULL"),
+    after: default!(Option<TimestampWithTimeZone>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.ticks")>> {
     let job = JobRef::new(job_id, job_name)?;
@@ -295,9 +297,9 @@ fn list_ticks(
         tick_from,
         tick_before,
     };
-    let Page { max, after } = timed_page(max, after_cursor)?;
+    let max = page_size(max)?;
     let workspace = workspace::find(workspace)?;
-    let listed = job::list_ticks(&workspace, job, &filter, max, after.map(sql::to_pg))?;
+    let listed = job::list_ticks(&workspace, job, &filter, max, after)?;
     Ok(SetOfIterator::new(listed))
 }
 

@@ -10,7 +10,6 @@ mod endpoint;
 mod enqueue;
 mod execution;
 mod job;
-mod listing;
 mod payload_spec;
 pub mod schedule;
 mod upkeep;

@@ -1,11 +1,11 @@
 //! Payload specs.
 
 use super::Result;
-use super::listing::{Page, page};
-use crate::args::needed;
+use crate::args::{needed, page_size};
 use crate::endpoint;
 use crate::sql::Jsonb;
 use crate::workspace;
+use pgrx::Uuid;
 use pgrx::iter::SetOfIterator;
 use pgrx::prelude::*;
 
@@ -74,11 +74,11 @@ fn get_payload_spec(
 #[search_path(pg_catalog, pg_temp)]
 fn list_payload_specs(
     max: default!(Option<i32>, "100"),
-    after_cursor: default!(Option<&str>, "NULL"),
+    after: default!(Option<Uuid>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.payload_specs")>> {
     let workspace = workspace::find(workspace)?;
-    let Page { max, after } = page(max, after_cursor)?;
+    let max = page_size(max)?;
     let listed = endpoint::list_payload_specs(&workspace, max, after)?;
     Ok(SetOfIterator::new(listed))
 }

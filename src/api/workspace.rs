@@ -1,8 +1,8 @@
 //! Workspaces.
 
 use super::Result;
-use super::listing::{Page, page};
-use crate::args::needed;
+use crate::args::{needed, page_size};
+use crate::id::WorkspaceId;
 use crate::workspace;
 use pgrx::datum::Interval;
 use pgrx::iter::SetOfIterator;
@@ -35,9 +35,9 @@ fn get_workspace(
 #[search_path(pg_catalog, pg_temp)]
 fn list_workspaces(
     max: default!(Option<i32>, "100"),
-    after_cursor: default!(Option<&str>, "NULL"),
+    after: default!(Option<WorkspaceId>, "NULL"),
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.workspaces")>> {
-    let Page { max, after } = page(max, after_cursor)?;
+    let max = page_size(max)?;
     Ok(SetOfIterator::new(workspace::list(max, after)?))
 }
 

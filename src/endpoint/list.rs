@@ -38,7 +38,7 @@ pub fn list(
     workspace: &Workspace,
     endpoint_type: Option<&str>,
     max: i64,
-    after: Option<Uuid>,
+    after: Option<EndpointId>,
 ) -> Result<Vec<Composite>> {
     let args = [
         workspace.workspace_id.into(),

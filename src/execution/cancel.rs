@@ -3,7 +3,9 @@
 use super::wakeup::Startable;
 use crate::error::{self, KronosError, Result};
 use crate::id::{ExecutionId, WorkspaceId};
+use crate::named::Named;
 use crate::sql;
+use crate::status::Status;
 use pgrx::datum::TimestampWithTimeZone;
 use serde_json::json;
 
@@ -35,7 +37,7 @@ pub fn cancel(
     let live = sql::by_index(|| {
         sql::row(LOCK, &args, |row| {
             Ok((
-                sql::get::<String>(row, "status")?,
+                Status::read(row)?,
                 sql::get_opt::<String>(row, "worker_id")?,
             ))
         })
@@ -43,7 +45,7 @@ pub fn cancel(
     let id = execution_id.to_string();
     match live {
         None => Err(not_live(workspace_id, execution_id)),
-        Some((status, _)) if status != "RUNNING" => {
+        Some((status, _)) if status != Status::Running => {
             let mut startable = Startable::default();
             sql::by_index(|| {
                 sql::row(include_str!("cancel.sql"), &[execution_id.into()], |row| {
@@ -63,7 +65,7 @@ pub fn cancel(
         Some((status, worker_id)) => Err(KronosError::new(
             &error::EXECUTION_RUNNING,
             format!("execution {id} is running"),
-            json!({ "execution_id": id, "status": status, "held_by": worker_id }),
+            json!({ "execution_id": id, "status": status.name(), "held_by": worker_id }),
         )
         .with_hint("request_stop => true asks its worker to stop.")),
     }

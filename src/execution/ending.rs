@@ -5,14 +5,16 @@ use super::held::Report;
 use super::wakeup::Startable;
 use crate::error::Result;
 use crate::id::ExecutionId;
+use crate::named::Named;
 use crate::sql;
+use crate::status::Outcome;
 use pgrx::datum::TimestampWithTimeZone;
 
 /// The end of an attempt whose execution is locked.
 pub struct Ended {
     pub execution_id: ExecutionId,
-    /// FAILED, RELEASED, LOST or TIMED_OUT.
-    pub outcome: String,
+    /// Neither RUNNING nor SUCCEEDED.
+    pub outcome: Outcome,
     pub error: Option<String>,
     pub is_retryable: bool,
     /// None to follow the endpoint's retry policy.
@@ -33,7 +35,7 @@ pub fn end(ended: &[Ended]) -> Result<Vec<Report>> {
             .into(),
         ended
             .iter()
-            .map(|one| one.outcome.as_str())
+            .map(|one| one.outcome.name())
             .collect::<Vec<_>>()
             .into(),
         ended

@@ -7,6 +7,7 @@ use crate::args::{self, MAX_INPUT_BYTES};
 use crate::error::{self, Result};
 use crate::id::ExecutionId;
 use crate::sql::{self, Composite, Jsonb, Row};
+use crate::status::Outcome;
 use pgrx::datum::TimestampWithTimeZone;
 
 /// The ways in which a worker ends an attempt that did not succeed.
@@ -17,10 +18,10 @@ pub enum Ending {
 }
 
 impl Ending {
-    fn outcome(self) -> &'static str {
+    fn outcome(self) -> Outcome {
         match self {
-            Ending::Fail => "FAILED",
-            Ending::Release => "RELEASED",
+            Ending::Fail => Outcome::Failed,
+            Ending::Release => Outcome::Released,
         }
     }
 }
@@ -125,7 +126,7 @@ pub fn fail(
     lock_held(worker_id, key)?;
     end_one(Ended {
         execution_id: key.execution_id,
-        outcome: Ending::Fail.outcome().to_owned(),
+        outcome: Outcome::Failed,
         error: Some(error.to_owned()),
         is_retryable,
         retry_at,
@@ -140,7 +141,7 @@ pub fn release(worker_id: &str, key: AttemptKey) -> Result<Composite> {
     lock_held(worker_id, key)?;
     end_one(Ended {
         execution_id: key.execution_id,
-        outcome: Ending::Release.outcome().to_owned(),
+        outcome: Outcome::Released,
         error: None,
         is_retryable: true,
         retry_at: None,
@@ -177,7 +178,7 @@ pub fn end_many(ending: Ending, worker_id: &str, executions: Jsonb) -> Result<Ve
 
 fn read_ended(ending: Ending, row: &Row) -> Result<Ended> {
     let execution_id: ExecutionId = sql::get(row, "execution_id")?;
-    let outcome = ending.outcome().to_owned();
+    let outcome = ending.outcome();
     Ok(match ending {
         Ending::Release => Ended {
             execution_id,

@@ -27,7 +27,7 @@ select x.d
 from page p
 cross join lateral (
     select d
-    from kronos.executions d
+    from kronos.execution_details d
     where d.workspace = $2 and d.execution_id = p.execution_id
     offset 0) x (d)
 order by p.execution_id desc

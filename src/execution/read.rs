@@ -4,33 +4,16 @@ use super::log::LEVELS;
 use crate::args;
 use crate::error::{self, Result};
 use crate::id::{ExecutionId, JobId};
+use crate::named::Named;
 use crate::sql::{self, Composite};
+use crate::status::{Outcome, Status};
 use crate::workspace::Workspace;
 use chrono::{DateTime, Utc};
-use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 
-const STATUSES: [&str; 7] = [
-    "PENDING",
-    "QUEUED",
-    "RUNNING",
-    "RETRYING",
-    "SUCCEEDED",
-    "FAILED",
-    "CANCELLED",
-];
 const ORIGINS: [&str; 4] = ["TICK", "TRIGGER", "BACKFILL", "ENQUEUE"];
-const OUTCOMES: [&str; 6] = [
-    "RUNNING",
-    "SUCCEEDED",
-    "FAILED",
-    "RELEASED",
-    "LOST",
-    "TIMED_OUT",
-];
-
 const GET: &str =
-    "select d from kronos.executions d where d.workspace = $1 and d.execution_id = $2";
+    "select d from kronos.execution_details d where d.workspace = $1 and d.execution_id = $2";
 
 /// The row of an execution.
 ///
@@ -45,7 +28,7 @@ pub fn get(workspace: &Workspace, execution_id: ExecutionId) -> Result<Composite
 /// Which executions a list is about.
 pub struct Filter<'a> {
     pub job_id: Option<JobId>,
-    pub status: Option<&'a str>,
+    pub status: Option<Status>,
     pub origin: Option<&'a str>,
     pub endpoint_type: Option<&'a str>,
     pub created_from: Option<TimestampWithTimeZone>,
@@ -66,7 +49,10 @@ fn last() -> DateTime<Utc> {
 }
 
 fn filter_value(argument: &str, value: Option<&str>, allowed: &[&str]) -> Result<()> {
-    value.map_or(Ok(()), |value| args::one_of(argument, value, allowed))
+    match value {
+        Some(value) => args::one_of(argument, value, allowed).map(|_| ()),
+        None => Ok(()),
+    }
 }
 
 /// The executions of a workspace, or of one job through all its versions, newest first: at most `max`, after the one with the
@@ -78,9 +64,8 @@ pub fn list(
     workspace: &Workspace,
     filter: &Filter,
     max: i64,
-    after: Option<Uuid>,
+    after: Option<ExecutionId>,
 ) -> Result<Vec<Composite>> {
-    filter_value("status", filter.status, &STATUSES)?;
     filter_value("origin", filter.origin, &ORIGINS)?;
     let (statement, scope_id) = match filter.job_id {
         None => (
@@ -92,7 +77,7 @@ pub fn list(
     let args = [
         scope_id,
         workspace.name.as_str().into(),
-        filter.status.into(),
+        filter.status.map(Status::name).into(),
         filter.origin.into(),
         filter.endpoint_type.into(),
         clamp(filter.created_from, first()).into(),
@@ -110,16 +95,15 @@ pub fn list(
 pub fn list_attempts(
     workspace: &Workspace,
     execution_id: ExecutionId,
-    outcome: Option<&str>,
+    outcome: Option<Outcome>,
     max: i64,
     after: Option<i32>,
 ) -> Result<Vec<Composite>> {
-    filter_value("outcome", outcome, &OUTCOMES)?;
     find(workspace, execution_id)?;
     let args = [
         workspace.workspace_id.into(),
         execution_id.into(),
-        outcome.into(),
+        outcome.map(Outcome::name).into(),
         max.into(),
         after.into(),
     ];

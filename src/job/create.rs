@@ -13,6 +13,7 @@ use crate::error::{
 };
 use crate::id::{EndpointId, JobId};
 use crate::idempotency::Expiry;
+use crate::named::Named;
 use crate::sql::{self, Composite, Jsonb};
 use crate::workspace::Workspace;
 use crate::{idempotency, schedule};
@@ -146,8 +147,8 @@ pub fn name_of<'a>(terms: &Terms<'a>) -> Result<&'a str> {
 }
 
 const EXISTING: &str = "
-select row(j.job_id, j.job_name, j.version, j.status, j.cron, j.timezone, j.next_tick_at, false)::kronos.created_job
-from kronos.jobs j
+select row(j.job_name, j.job_id, j.version, j.status, j.cron, j.timezone, j.next_tick_at, false)::kronos.created_job
+from kronos.job_details j
 where j.job_id = $1";
 
 /// The row of a job that already exists.

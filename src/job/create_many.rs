@@ -12,7 +12,9 @@ use crate::error::{Result, concurrent_change};
 use crate::id::JobId;
 use crate::idempotency;
 use crate::idempotency::Expiry;
+use crate::named::Named;
 use crate::sql::{self, Composite, Jsonb};
+use crate::status::JobStatus;
 use crate::workspace::Workspace;
 use pgrx::datum::TimestampWithTimeZone;
 use std::collections::HashMap;
@@ -205,7 +207,7 @@ fn find_concurrent(workspace: &Workspace, requested: &Requested) -> Result<JobId
 struct Stored {
     name: Option<String>,
     version: i32,
-    status: String,
+    status: JobStatus,
     cron: String,
     timezone: String,
     next_tick_at: Option<TimestampWithTimeZone>,
@@ -224,7 +226,7 @@ fn result_rows(requested: &[Requested]) -> Result<Vec<Composite>> {
                 let stored = Stored {
                     name: sql::get_opt(row, "job_name")?,
                     version: sql::get(row, "version")?,
-                    status: sql::get(row, "status")?,
+                    status: JobStatus::read(row)?,
                     cron: sql::get(row, "cron")?,
                     timezone: sql::get(row, "timezone")?,
                     next_tick_at: sql::get_opt(row, "next_tick_at")?,
@@ -239,7 +241,7 @@ fn result_rows(requested: &[Requested]) -> Result<Vec<Composite>> {
             let created = Stored {
                 name: requested.terms.name.map(str::to_owned),
                 version: 1,
-                status: "ACTIVE".to_owned(),
+                status: JobStatus::Active,
                 cron: requested.terms.cron().to_owned(),
                 timezone: requested.terms.timezone.clone(),
                 next_tick_at: Some(sql::to_pg(first_tick)),
@@ -267,7 +269,7 @@ fn result_rows(requested: &[Requested]) -> Result<Vec<Composite>> {
         job_ids.into(),
         column(&rows, |row| row.name.clone()).into(),
         column(&rows, |row| row.version).into(),
-        column(&rows, |row| row.status.clone()).into(),
+        column(&rows, |row| row.status.name()).into(),
         column(&rows, |row| row.cron.clone()).into(),
         column(&rows, |row| row.timezone.clone()).into(),
         column(&rows, |row| row.next_tick_at).into(),

@@ -5,6 +5,7 @@ use crate::args::{self, instant_or_infinity};
 use crate::calendar::{Tick, Timing};
 use crate::error::Result;
 use crate::id::EndpointId;
+use crate::named::Named;
 use crate::policy::{CatchupPolicy, OverlapPolicy};
 use crate::schedule::parse_timing;
 use crate::sql::{self, Row};

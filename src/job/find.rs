@@ -5,7 +5,9 @@ use super::error::{job_not_found, job_retired};
 use super::job_ref::JobRef;
 use crate::error::{KronosError, Result};
 use crate::id::{JobId, ScheduleId};
+use crate::named::Named;
 use crate::sql::{self, Row};
+use crate::status::JobStatus;
 use crate::workspace::Workspace;
 use pgrx::datum::TimestampWithTimeZone;
 
@@ -13,7 +15,7 @@ use pgrx::datum::TimestampWithTimeZone;
 pub struct Job {
     pub job_id: JobId,
     pub version: i32,
-    pub status: String,
+    pub status: JobStatus,
     /// None for a job that is paused or retired.
     pub schedule_id: Option<ScheduleId>,
     pub definition: Definition,
@@ -31,7 +33,7 @@ impl Job {
         Ok(Job {
             job_id: sql::get(row, "job_id")?,
             version: sql::get(row, "version")?,
-            status: sql::get(row, "status")?,
+            status: JobStatus::read(row)?,
             schedule_id: sql::get_opt(row, "schedule_id")?,
             definition: Definition::read(row)?,
             ledger_from: sql::get(row, "ledger_from")?,
@@ -46,7 +48,7 @@ impl Job {
     }
 
     pub fn is_paused(&self) -> bool {
-        self.status == "PAUSED"
+        self.status == JobStatus::Paused
     }
 
     /// The error for a caller that needs a live job, if this job is retired.

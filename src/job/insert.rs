@@ -6,6 +6,7 @@ use crate::calendar::Timing;
 use crate::endpoint::Endpoint;
 use crate::error::{KronosError, Result, concurrent_change};
 use crate::id::{JobId, ScheduleId, WorkspaceId};
+use crate::named::Named;
 use crate::schedule;
 use crate::sql::{self, Jsonb};
 use chrono::{DateTime, Utc};

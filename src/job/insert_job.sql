@@ -3,4 +3,4 @@ insert into kronos_internal.jobs as j
      ends_at, catchup_policy, catchup_window, overlap_policy, jitter, priority, created_at, version_since, active_since)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $18, $18)
 on conflict (workspace_id, name) where status <> 'RETIRED' do nothing
-returning row(j.job_id, j.name, j.version, j.status, j.cron, j.timezone, $19::timestamptz, true)::kronos.created_job
+returning row(j.name, j.job_id, j.version, j.status, j.cron, j.timezone, $19::timestamptz, true)::kronos.created_job

@@ -39,7 +39,7 @@ last_execution as (
     order by execution_id desc
     limit 1
 )
-select row(j.job_id, j.job_name, j.status,
+select row(j.job_name, j.job_id, j.status,
            case when l.ended = 0 then 'IDLE'
                 when l.failed = 0 then 'HEALTHY'
                 when l.failed * 2 >= l.ended then 'FAILING'
@@ -51,7 +51,7 @@ select row(j.job_id, j.job_name, j.status,
             from kronos_internal.ticks t
             where t.job_id = $1 and t.execution_id is null and t.tick_at >= now() - interval '24 hours'),
            d.mean_duration, d.p99_duration)::kronos.job_status
-from kronos.jobs j
+from kronos.job_details j
 cross join day d
 cross join latest l
 left join last_execution x on true

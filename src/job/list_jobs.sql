@@ -1,5 +1,5 @@
 select v
-from kronos.jobs v
+from kronos.job_details v
 where v.job_id = any (array(
     select j.job_id
     from kronos_internal.jobs j

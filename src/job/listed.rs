@@ -8,6 +8,7 @@ use super::definition::{Request, Terms};
 use crate::args::{self, iso_instant};
 use crate::endpoint::{self, Endpoint};
 use crate::error::{KronosError, Result, endpoint_not_found, invalid_argument};
+use crate::named::Named;
 use crate::policy::{CatchupPolicy, OverlapPolicy};
 use crate::sql::{self, Jsonb};
 use crate::workspace::Workspace;

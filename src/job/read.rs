@@ -6,17 +6,18 @@ use crate::args::one_of;
 use crate::endpoint;
 use crate::error::{KronosError, Result};
 use crate::id::JobId;
+use crate::named::Named;
 use crate::sql::{self, Composite};
+use crate::status::JobStatus;
 use crate::workspace::Workspace;
-use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 
-/// The row of a job in the view `kronos.jobs`.
+/// The row of a job in the view `kronos.job_details`.
 ///
 /// # Errors
 /// Fails only if SQL does.
 pub fn row(job_id: JobId) -> Result<Composite> {
-    const ROW: &str = "select v from kronos.jobs v where v.job_id = $1";
+    const ROW: &str = "select v from kronos.job_details v where v.job_id = $1";
     sql::by_index(|| sql::composite(ROW, &[job_id.into()]))?
         .ok_or_else(|| KronosError::internal("the job's row has vanished"))
 }
@@ -25,24 +26,21 @@ pub fn row(job_id: JobId) -> Result<Composite> {
 /// filter the jobs; None means any.
 ///
 /// # Errors
-/// `INVALID_ARGUMENT` for a status that does not exist, `ENDPOINT_NOT_FOUND`.
+/// `ENDPOINT_NOT_FOUND`.
 pub fn list(
     workspace: &Workspace,
-    status: Option<&str>,
+    status: Option<JobStatus>,
     endpoint: Option<&str>,
     max: i64,
-    after: Option<Uuid>,
+    after: Option<JobId>,
 ) -> Result<Vec<Composite>> {
-    if let Some(status) = status {
-        one_of("status", status, &["ACTIVE", "PAUSED", "RETIRED"])?;
-    }
     let endpoint_id = match endpoint {
         Some(name) => Some(endpoint::find(workspace, name)?.endpoint_id),
         None => None,
     };
     let args = [
         workspace.workspace_id.into(),
-        status.into(),
+        status.map(JobStatus::name).into(),
         endpoint_id.into(),
         max.into(),
         after.into(),

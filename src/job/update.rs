@@ -9,6 +9,7 @@ use crate::args;
 use crate::endpoint::{self, Endpoint};
 use crate::error::{Result, endpoint_not_found};
 use crate::id::{JobId, ScheduleId};
+use crate::named::Named;
 use crate::policy::{CatchupPolicy, OverlapPolicy};
 use crate::sql::{self, Jsonb};
 use crate::workspace::Workspace;
@@ -21,7 +22,7 @@ pub struct Changes<'a> {
     pub endpoint: Option<&'a str>,
     pub cron: Option<&'a str>,
     pub input: Option<Jsonb>,
-    pub name: Option<&'a str>,
+    pub new_name: Option<&'a str>,
     pub timezone: Option<&'a str>,
     /// `-infinity` clears the bound.
     pub starts_at: Option<TimestampWithTimeZone>,
@@ -51,9 +52,12 @@ pub fn update(workspace: &Workspace, job: JobRef, changes: Changes) -> Result<Jo
     {
         return Err(version_conflict(job.job_id, job.version, expected));
     }
+    if let Some(name) = changes.new_name {
+        args::length("new_name", name, 200)?;
+    }
     let old = &job.definition;
     let request = Request {
-        name: changes.name.or(old.name.as_deref()),
+        name: changes.new_name.or(old.name.as_deref()),
         cron: changes.cron.unwrap_or(&old.cron),
         timezone: changes.timezone.unwrap_or(&old.timezone),
         starts_at: changes.starts_at.or(old.window.starts_at),

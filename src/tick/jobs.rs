@@ -3,6 +3,7 @@
 use crate::calendar::Tick;
 use crate::error::{KronosError, Result};
 use crate::id::{JobId, ScheduleId, WorkspaceId};
+use crate::named::Named;
 use crate::policy::{CatchupPolicy, OverlapPolicy};
 use crate::sql;
 use chrono::{DateTime, Duration, Utc};

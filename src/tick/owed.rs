@@ -7,7 +7,9 @@ use super::materialise::{Failures, JobWork, write_isolated};
 use crate::calendar::{Tick, timing};
 use crate::error::Result;
 use crate::id::JobId;
+use crate::named::Named;
 use crate::sql;
+use crate::status::JobStatus;
 use chrono::{DateTime, Utc};
 use pgrx::datum::TimestampWithTimeZone;
 use std::collections::{HashMap, HashSet};
@@ -66,7 +68,7 @@ const LOCK_OWED: &str = include_str!("lock_owed.sql");
 /// A locked job, with the columns that decide about its owed ticks.
 struct Debtor {
     job: Job,
-    status: String,
+    status: JobStatus,
     version_since: DateTime<Utc>,
     cron: String,
     timezone: String,
@@ -86,9 +88,13 @@ impl Debtor {
     /// current one. A later tick must be a tick of the current version.
     fn judge(&self, tick: Tick) -> Verdict {
         let is_of_version = || timing(&self.cron, &self.timezone).is_ok_and(|it| it.is_tick(tick));
-        match self.status.as_str() {
-            "PAUSED" => Verdict::Skip("the job was paused before the tick could be written"),
-            "RETIRED" => Verdict::Skip("the job was retired before the tick could be written"),
+        match self.status {
+            JobStatus::Paused => {
+                Verdict::Skip("the job was paused before the tick could be written")
+            }
+            JobStatus::Retired => {
+                Verdict::Skip("the job was retired before the tick could be written")
+            }
             _ if tick < self.job.ledger_from => Verdict::Forget,
             _ if tick <= self.version_since => Verdict::Run,
             _ if !is_of_version() => Verdict::Forget,
@@ -246,7 +252,7 @@ fn lock_debtors(owed: &[Owed]) -> Result<HashMap<JobId, Debtor>> {
             job.job_id,
             Debtor {
                 job,
-                status: sql::get(row, "status")?,
+                status: JobStatus::read(row)?,
                 version_since: sql::from_pg(sql::get(row, "version_since")?),
                 cron: sql::get(row, "cron")?,
                 timezone: sql::get(row, "timezone")?,
