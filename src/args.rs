@@ -26,7 +26,7 @@ pub const YEAR: i64 = 366 * DAY;
 ///
 /// # Errors
 /// `NULL_ARGUMENT`.
-pub fn needed<T>(argument: &str, value: Option<T>) -> Result<T> {
+pub fn require<T>(argument: &str, value: Option<T>) -> Result<T> {
     value.ok_or_else(|| null_argument(argument))
 }
 

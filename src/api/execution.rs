@@ -2,7 +2,7 @@
 
 use super::Result;
 use super::listing::{Page, numbered_page, page};
-use crate::args::needed;
+use crate::args::require;
 use crate::execution::{self, Filter};
 use crate::id::{ExecutionId, JobId};
 use crate::job::{self, JobRef};
@@ -18,7 +18,7 @@ fn get_execution(
     execution_id: Option<ExecutionId>,
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.executions")> {
-    let execution_id = needed("execution_id", execution_id)?;
+    let execution_id = require("execution_id", execution_id)?;
     let workspace = workspace::find(workspace)?;
     Ok(execution::get(&workspace, execution_id)?)
 }
@@ -31,8 +31,8 @@ fn cancel_execution(
     request_stop: default!(Option<bool>, "false"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.executions")> {
-    let execution_id = needed("execution_id", execution_id)?;
-    let request_stop = needed("request_stop", request_stop)?;
+    let execution_id = require("execution_id", execution_id)?;
+    let request_stop = require("request_stop", request_stop)?;
     let workspace = workspace::find(workspace)?;
     execution::cancel(workspace.workspace_id, execution_id, request_stop)?;
     Ok(execution::get(&workspace, execution_id)?)
@@ -82,7 +82,7 @@ fn list_attempts(
     after_cursor: default!(Option<&str>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.attempts")>> {
-    let execution_id = needed("execution_id", execution_id)?;
+    let execution_id = require("execution_id", execution_id)?;
     let workspace = workspace::find(workspace)?;
     let Page { max, after } = numbered_page(max, after_cursor)?;
     let listed = execution::list_attempts(&workspace, execution_id, outcome, max, after)?;
@@ -100,7 +100,7 @@ fn list_logs(
     after_cursor: default!(Option<&str>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.execution_logs")>> {
-    let execution_id = needed("execution_id", execution_id)?;
+    let execution_id = require("execution_id", execution_id)?;
     let workspace = workspace::find(workspace)?;
     let Page { max, after } = numbered_page(max, after_cursor)?;
     let listed = execution::list_logs(&workspace, execution_id, attempt, level, max, after)?;

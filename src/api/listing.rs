@@ -1,7 +1,7 @@
 //! Lists in pages. A page begins after a cursor, the key of a row, so that rows inserted or deleted meanwhile neither
 //! repeat nor hide other rows.
 
-use crate::args::{needed, range};
+use crate::args::{range, require};
 use crate::error::{Result, invalid_argument};
 use crate::sql;
 use chrono::{DateTime, Utc};
@@ -49,7 +49,7 @@ fn page_by<K>(
     after_cursor: Option<&str>,
     key: impl Fn(&[u8]) -> Option<K>,
 ) -> Result<Page<K>> {
-    let max = i64::from(needed("max", max)?);
+    let max = i64::from(require("max", max)?);
     range("max", max, 1..=10_000)?;
     let after =
         match after_cursor {

@@ -1,7 +1,7 @@
 //! The functions that workers call.
 
 use super::Result;
-use crate::args::{self, needed, range};
+use crate::args::{self, range, require};
 use crate::execution::{self, AttemptKey, Ending, Line, Wanted};
 use crate::id::ExecutionId;
 use crate::sql::{Composite, Jsonb};
@@ -14,7 +14,7 @@ use pgrx::prelude::*;
 const MAX_CLAIM: i64 = 10_000;
 
 fn check_worker_id(worker_id: Option<&str>) -> Result<&str> {
-    let worker_id = needed("worker_id", worker_id)?;
+    let worker_id = require("worker_id", worker_id)?;
     args::length("worker_id", worker_id, 200)?;
     Ok(worker_id)
 }
@@ -35,12 +35,12 @@ fn check_request(
     lease: Option<Interval>,
     endpoint_types: Option<Vec<Option<String>>>,
 ) -> Result<Wanted<'_>> {
-    let max = needed("max", max)?;
+    let max = require("max", max)?;
     range("max", max.into(), 1..=MAX_CLAIM)?;
     Ok(Wanted {
         worker_id: check_worker_id(worker_id)?,
         max: max as usize,
-        lease: execution::lease(&needed("lease", lease)?)?,
+        lease: execution::lease(&require("lease", lease)?)?,
         endpoint_types: sort_types(endpoint_types),
     })
 }
@@ -88,7 +88,7 @@ fn next_wakeup(
     all_workspaces: default!(Option<bool>, "false"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<Option<TimestampWithTimeZone>> {
-    let workspace_id = if needed("all_workspaces", all_workspaces)? {
+    let workspace_id = if require("all_workspaces", all_workspaces)? {
         None
     } else {
         Some(workspace::find(workspace)?.workspace_id)
@@ -107,16 +107,16 @@ fn heartbeat_executions(
     executions: Option<Jsonb>,
     lease: default!(Option<Interval>, "'1 minute'"),
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.execution_report")>> {
-    let lease = execution::lease(&needed("lease", lease)?)?;
-    let executions = needed("executions", executions)?;
+    let lease = execution::lease(&require("lease", lease)?)?;
+    let executions = require("executions", executions)?;
     let reports = execution::heartbeat(check_worker_id(worker_id)?, executions, lease)?;
     Ok(SetOfIterator::new(reports))
 }
 
 fn attempt_key(execution_id: Option<ExecutionId>, attempt: Option<i32>) -> Result<AttemptKey> {
     Ok(AttemptKey {
-        execution_id: needed("execution_id", execution_id)?,
-        attempt: needed("attempt", attempt)?,
+        execution_id: require("execution_id", execution_id)?,
+        attempt: require("attempt", attempt)?,
     })
 }
 
@@ -149,8 +149,8 @@ fn fail_execution(
     retry_at: default!(Option<TimestampWithTimeZone>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.execution_report")> {
     let key = attempt_key(execution_id, attempt)?;
-    let error = needed("error", error)?;
-    let retryable = needed("retryable", retryable)?;
+    let error = require("error", error)?;
+    let retryable = require("retryable", retryable)?;
     Ok(execution::fail(
         check_worker_id(worker_id)?,
         key,
@@ -179,7 +179,7 @@ fn complete_executions(
     worker_id: Option<&str>,
     executions: Option<Jsonb>,
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.execution_report")>> {
-    let executions = needed("executions", executions)?;
+    let executions = require("executions", executions)?;
     let reports = execution::complete_many(check_worker_id(worker_id)?, executions)?;
     Ok(SetOfIterator::new(reports))
 }
@@ -189,7 +189,7 @@ fn end_many(
     worker_id: Option<&str>,
     executions: Option<Jsonb>,
 ) -> Result<Vec<Composite>> {
-    let executions = needed("executions", executions)?;
+    let executions = require("executions", executions)?;
     Ok(execution::end_many(
         ending,
         check_worker_id(worker_id)?,
@@ -232,8 +232,8 @@ fn log_execution(
 ) -> Result<i32> {
     let key = attempt_key(execution_id, attempt)?;
     let line = Line {
-        level: needed("level", level)?,
-        message: needed("message", message)?,
+        level: require("level", level)?,
+        message: require("message", message)?,
         data,
     };
     Ok(execution::append_log(

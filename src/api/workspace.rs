@@ -2,7 +2,7 @@
 
 use super::Result;
 use super::listing::{Page, page};
-use crate::args::needed;
+use crate::args::require;
 use crate::workspace;
 use pgrx::datum::Interval;
 use pgrx::iter::SetOfIterator;
@@ -15,8 +15,8 @@ fn create_workspace(
     name: Option<&str>,
     if_not_exists: default!(Option<bool>, "false"),
 ) -> Result<pgrx::composite_type!('static, "kronos.workspaces")> {
-    let name = needed("name", name)?;
-    let if_not_exists = needed("if_not_exists", if_not_exists)?;
+    let name = require("name", name)?;
+    let if_not_exists = require("if_not_exists", if_not_exists)?;
     Ok(workspace::row(workspace::create(name, if_not_exists)?)?)
 }
 
@@ -26,7 +26,7 @@ fn create_workspace(
 fn get_workspace(
     name: Option<&str>,
 ) -> Result<pgrx::composite_type!('static, "kronos.workspaces")> {
-    let found = workspace::find(Some(needed("name", name)?))?;
+    let found = workspace::find(Some(require("name", name)?))?;
     Ok(workspace::row(found.workspace_id)?)
 }
 
