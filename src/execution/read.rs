@@ -65,7 +65,7 @@ fn last() -> DateTime<Utc> {
     DateTime::from_timestamp_secs(7_258_118_400).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
-fn filter_value(argument: &str, value: Option<&str>, allowed: &[&str]) -> Result<()> {
+fn check_filter(argument: &str, value: Option<&str>, allowed: &[&str]) -> Result<()> {
     value.map_or(Ok(()), |value| args::one_of(argument, value, allowed))
 }
 
@@ -80,8 +80,8 @@ pub fn list(
     max: i64,
     after: Option<Uuid>,
 ) -> Result<Vec<Composite>> {
-    filter_value("status", filter.status, &STATUSES)?;
-    filter_value("origin", filter.origin, &ORIGINS)?;
+    check_filter("status", filter.status, &STATUSES)?;
+    check_filter("origin", filter.origin, &ORIGINS)?;
     let (statement, scope_id) = match filter.job_id {
         None => (
             include_str!("list_executions.sql"),
@@ -114,7 +114,7 @@ pub fn list_attempts(
     max: i64,
     after: Option<i32>,
 ) -> Result<Vec<Composite>> {
-    filter_value("outcome", outcome, &OUTCOMES)?;
+    check_filter("outcome", outcome, &OUTCOMES)?;
     find(workspace, execution_id)?;
     let args = [
         workspace.workspace_id.into(),
@@ -138,7 +138,7 @@ pub fn list_logs(
     max: i64,
     after: Option<i32>,
 ) -> Result<Vec<Composite>> {
-    filter_value("level", level, &LEVELS)?;
+    check_filter("level", level, &LEVELS)?;
     find(workspace, execution_id)?;
     let args = [
         execution_id.into(),
