@@ -26,7 +26,7 @@ pub const YEAR: i64 = 366 * DAY;
 ///
 /// # Errors
 /// `NULL_ARGUMENT`.
-pub fn needed<T>(argument: &str, value: Option<T>) -> Result<T> {
+pub fn require<T>(argument: &str, value: Option<T>) -> Result<T> {
     value.ok_or_else(|| null_argument(argument))
 }
 
@@ -68,7 +68,7 @@ pub fn range(argument: &str, value: i64, range: RangeInclusive<i64>) -> Result<(
 /// # Errors
 /// `NULL_ARGUMENT`; `INVALID_ARGUMENT` for a number that is not from 1 to 10,000.
 pub fn page_size(max: Option<i32>) -> Result<i64> {
-    let max = i64::from(needed("max", max)?);
+    let max = i64::from(require("max", max)?);
     range("max", max, 1..=10_000)?;
     Ok(max)
 }

@@ -92,7 +92,7 @@ pub fn all() -> Result<Vec<Found>> {
 }
 
 /// Returns the wanted entries that pg_cron would not fire as wanted: they are missing, altered or inactive.
-pub fn out_of_order<'a>(wanted: &[(Entry, &'a str)]) -> Result<Vec<(Entry, &'a str)>> {
+pub fn find_broken<'a>(wanted: &[(Entry, &'a str)]) -> Result<Vec<(Entry, &'a str)>> {
     let names: Vec<String> = wanted.iter().map(|(entry, _)| entry.name()).collect();
     let found = sql::rows(FIND, &[names.into()], read)?;
     let is_missing = |(entry, cron): &&(Entry, &'a str)| {
@@ -178,7 +178,7 @@ pub fn register(entry: Entry, cron: &str) -> Result<()> {
             &[entry.name().into(), cron.into(), entry.command().into()],
         )
     })?;
-    if out_of_order(&[(entry, cron)])?.is_empty() {
+    if find_broken(&[(entry, cron)])?.is_empty() {
         return Ok(());
     }
     Err(KronosError::new(

@@ -1,6 +1,6 @@
--- Every entry with one of Kronos's names, and whether pg_cron would fire them for this role in this database.
+-- All entries with names of Kronos, and whether pg_cron would fire them for this role in this database.
 select e.jobid, e.jobname::text as name, e.schedule, e.command,
-       -- Without pg_cron in the server, its settings are null.
+       -- The settings of pg_cron are null if the server has not loaded it.
        coalesce(
            e.active
            and e.database = current_database()

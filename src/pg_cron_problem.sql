@@ -1,5 +1,5 @@
--- Why pg_cron would not fire an entry of this database; null if it would. A setting without a description does not come
--- from pg_cron: it is a line in postgresql.conf for a library that is not loaded.
+-- The reason why pg_cron would not fire an entry of this database; null if it would. A setting without a description
+-- does not come from pg_cron: it is a line in postgresql.conf for a library that is not loaded.
 select case
            when not exists (select from pg_catalog.pg_extension where extname = 'pg_cron')
                then 'the extension pg_cron is not in this database'

@@ -1,4 +1,4 @@
-//! Workspaces: finding and creating tenants.
+//! Finds, creates and lists workspaces, and sets their retention.
 
 use crate::args;
 use crate::error::{self, KronosError, Result, workspace_not_found};
@@ -9,7 +9,7 @@ use pgrx::datum::Interval;
 use serde_json::json;
 use std::cell::RefCell;
 
-/// The workspace that exists as soon as a call needs it.
+/// The workspace that Kronos creates when a call needs it.
 const DEFAULT: &str = "default";
 
 /// A tenant.
@@ -19,7 +19,7 @@ pub struct Workspace {
     pub name: String,
 }
 
-/// The workspace of a call: the one named, or that of setting `kronos.workspace`.
+/// The workspace of a call: the one with the given name, or the one that the setting `kronos.workspace` names.
 ///
 /// # Errors
 /// `WORKSPACE_NOT_FOUND`.
@@ -39,8 +39,8 @@ thread_local! {
     static LAST: RefCell<Option<Workspace>> = const { RefCell::new(None) };
 }
 
-/// The workspace of a call, which is not looked up again if the session's last call was for the same. It may have vanished
-/// since: a caller that finds nothing in it asks [`find`].
+/// Like [`find`], but does not read the table if the session's last call was for the same workspace. The workspace may
+/// no longer exist: a caller that finds nothing in it must call [`find`].
 ///
 /// # Errors
 /// `WORKSPACE_NOT_FOUND`.
@@ -58,8 +58,8 @@ fn find_id(name: &str) -> Result<Option<WorkspaceId>> {
     )
 }
 
-/// The same for calls that make what belongs to a workspace: they create the workspace `default`. CREATE EXTENSION
-/// cannot, since a row that it wrote would make the restore of a dump fail.
+/// Like [`find`], but creates the workspace `default` if it does not exist. For calls that create objects in a
+/// workspace. CREATE EXTENSION does not create it: a row that it wrote would make the restore of a dump fail.
 ///
 /// # Errors
 /// `WORKSPACE_NOT_FOUND`.
@@ -120,7 +120,7 @@ where workspace_id < coalesce($1, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
 order by workspace_id desc
 limit $2";
 
-/// The rows of the workspaces, newest first, at most `max`, after the one with the id `after`.
+/// The rows of the workspaces, newest first: at most `max`, after the workspace with the id `after`.
 ///
 /// # Errors
 /// Fails only if SQL does.
@@ -128,16 +128,16 @@ pub fn list(max: i64, after: Option<WorkspaceId>) -> Result<Vec<Composite>> {
     sql::composites(LIST, &[after.into(), max.into()])
 }
 
-/// The longest retention: for ever. PostgreSQL's arithmetic on timestamps holds for it.
-const FOR_EVER: i64 = 1000 * args::YEAR;
+/// The longest retention, which means forever. PostgreSQL can still add it to a timestamp and subtract it.
+const FOREVER: i64 = 1000 * args::YEAR;
 
 const SET_RETENTION: &str = "
 update kronos_internal.workspaces
 set execution_retention = coalesce($2, execution_retention), job_retention = coalesce($3, job_retention)
 where workspace_id = $1";
 
-/// Sets how long a workspace keeps its history, 1 day at least; None keeps the old value, and anything beyond 1000
-/// years means for ever.
+/// Sets how long a workspace keeps its history, at least 1 day. None keeps the old value. More than 1000 years means
+/// forever.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`.
@@ -148,13 +148,13 @@ pub fn set_retention(
 ) -> Result<()> {
     let read = |argument: &str, retention: Option<Interval>| {
         retention.map(|retention| {
-            if args::micros(&retention) > FOR_EVER.into() && retention.months() >= 0 {
-                return Ok(Interval::new(0, 0, FOR_EVER).expect("1000 years fit an interval"));
+            if args::micros(&retention) > FOREVER.into() && retention.months() >= 0 {
+                return Ok(Interval::new(0, 0, FOREVER).expect("1000 years fit an interval"));
             }
             args::duration(
                 argument,
                 &retention,
-                args::DAY..=FOR_EVER,
+                args::DAY..=FOREVER,
                 "must be at least 1 day",
             )
         })

@@ -1,7 +1,7 @@
 //! Endpoints.
 
 use super::Result;
-use crate::args::{length, needed, page_size};
+use crate::args::{length, page_size, require};
 use crate::endpoint::{self, Changes, NewEndpoint};
 use crate::id::EndpointId;
 use crate::sql::Jsonb;
@@ -25,14 +25,14 @@ fn create_endpoint(
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.endpoints")> {
     let new = NewEndpoint {
-        name: needed("name", name)?,
-        endpoint_type: needed("endpoint_type", endpoint_type)?,
-        spec: needed("spec", spec)?,
-        retry_policy: needed("retry_policy", retry_policy)?,
+        name: require("name", name)?,
+        endpoint_type: require("endpoint_type", endpoint_type)?,
+        spec: require("spec", spec)?,
+        retry_policy: require("retry_policy", retry_policy)?,
         attempt_timeout,
         payload_spec,
     };
-    let if_not_exists = needed("if_not_exists", if_not_exists)?;
+    let if_not_exists = require("if_not_exists", if_not_exists)?;
     let workspace = workspace::find_or_create_default(workspace)?;
     Ok(endpoint::row(endpoint::create(
         &workspace,
@@ -60,7 +60,7 @@ fn update_endpoint(
         attempt_timeout,
         payload_spec,
     };
-    let name = needed("name", name)?;
+    let name = require("name", name)?;
     let workspace = workspace::find(workspace)?;
     Ok(endpoint::row(endpoint::update(&workspace, name, changes)?)?)
 }
@@ -72,7 +72,7 @@ fn delete_endpoint(
     name: Option<&str>,
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.endpoints")> {
-    let name = needed("name", name)?;
+    let name = require("name", name)?;
     let workspace = workspace::find(workspace)?;
     Ok(endpoint::row(endpoint::delete(&workspace, name)?)?)
 }
@@ -84,7 +84,7 @@ fn get_endpoint(
     name: Option<&str>,
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.endpoints")> {
-    let name = needed("name", name)?;
+    let name = require("name", name)?;
     let workspace = workspace::find(workspace)?;
     Ok(endpoint::row(
         endpoint::find(&workspace, name)?.endpoint_id,

@@ -1,7 +1,7 @@
 //! Enqueuing one-shots.
 
 use super::Result;
-use crate::args::needed;
+use crate::args::require;
 use crate::execution::{self, OneShot};
 use crate::sql::Jsonb;
 use pgrx::datum::TimestampWithTimeZone;
@@ -21,12 +21,12 @@ fn enqueue(
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.enqueued_execution")> {
     let new = OneShot {
-        endpoint: needed("endpoint", endpoint)?,
-        input: needed("input", input)?,
+        endpoint: require("endpoint", endpoint)?,
+        input: require("input", input)?,
         run_at,
-        priority: needed("priority", priority)?,
+        priority: require("priority", priority)?,
         idempotency_key,
-        metadata: needed("metadata", metadata)?,
+        metadata: require("metadata", metadata)?,
     };
     Ok(execution::enqueue(workspace, &new)?)
 }
@@ -38,6 +38,6 @@ fn enqueue_many(
     executions: Option<Jsonb>,
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.enqueued_execution")>> {
-    let enqueued = execution::enqueue_many(workspace, needed("executions", executions)?)?;
+    let enqueued = execution::enqueue_many(workspace, require("executions", executions)?)?;
     Ok(SetOfIterator::new(enqueued))
 }

@@ -1,7 +1,7 @@
 //! Executions as callers and operators see them.
 
 use super::Result;
-use crate::args::{needed, page_size};
+use crate::args::{page_size, require};
 use crate::execution::{self, Filter};
 use crate::id::{ExecutionId, JobId};
 use crate::job::{self, JobRef};
@@ -19,7 +19,7 @@ fn get_execution(
     execution_id: Option<ExecutionId>,
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.execution_details")> {
-    let execution_id = needed("execution_id", execution_id)?;
+    let execution_id = require("execution_id", execution_id)?;
     let workspace = workspace::find(workspace)?;
     Ok(execution::get(&workspace, execution_id)?)
 }
@@ -32,8 +32,8 @@ fn cancel_execution(
     request_stop: default!(Option<bool>, "false"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.execution_details")> {
-    let execution_id = needed("execution_id", execution_id)?;
-    let request_stop = needed("request_stop", request_stop)?;
+    let execution_id = require("execution_id", execution_id)?;
+    let request_stop = require("request_stop", request_stop)?;
     let workspace = workspace::find(workspace)?;
     execution::cancel(workspace.workspace_id, execution_id, request_stop)?;
     Ok(execution::get(&workspace, execution_id)?)
@@ -83,7 +83,7 @@ fn list_attempts(
     after: default!(Option<i32>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.attempts")>> {
-    let execution_id = needed("execution_id", execution_id)?;
+    let execution_id = require("execution_id", execution_id)?;
     let workspace = workspace::find(workspace)?;
     let max = page_size(max)?;
     let outcome = outcome.map(Outcome::parse).transpose()?;
@@ -102,7 +102,7 @@ fn list_logs(
     after: default!(Option<i32>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.execution_logs")>> {
-    let execution_id = needed("execution_id", execution_id)?;
+    let execution_id = require("execution_id", execution_id)?;
     let workspace = workspace::find(workspace)?;
     let max = page_size(max)?;
     let listed = execution::list_logs(&workspace, execution_id, attempt, level, max, after)?;

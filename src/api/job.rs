@@ -1,7 +1,7 @@
 //! Cron jobs.
 
 use super::Result;
-use crate::args::{needed, page_size};
+use crate::args::{page_size, require};
 use crate::id::{ExecutionId, JobId};
 use crate::job::{self, Changes, JobRef, NewJob, Request, TickFilter};
 use crate::named::Named;
@@ -36,23 +36,23 @@ fn create_cron_job(
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.created_job")> {
     let new = NewJob {
-        endpoint: needed("endpoint", endpoint)?,
-        input: needed("input", input)?,
-        metadata: needed("metadata", metadata)?,
+        endpoint: require("endpoint", endpoint)?,
+        input: require("input", input)?,
+        metadata: require("metadata", metadata)?,
         request: Request {
             name,
-            cron: needed("cron", cron)?,
-            timezone: needed("timezone", timezone)?,
+            cron: require("cron", cron)?,
+            timezone: require("timezone", timezone)?,
             starts_at,
             ends_at,
-            catchup_policy: CatchupPolicy::parse(needed("catchup_policy", catchup_policy)?)?,
-            catchup_window: needed("catchup_window", catchup_window)?,
-            overlap_policy: OverlapPolicy::parse(needed("overlap_policy", overlap_policy)?)?,
-            jitter: needed("jitter", jitter)?,
-            priority: needed("priority", priority)?,
+            catchup_policy: CatchupPolicy::parse(require("catchup_policy", catchup_policy)?)?,
+            catchup_window: require("catchup_window", catchup_window)?,
+            overlap_policy: OverlapPolicy::parse(require("overlap_policy", overlap_policy)?)?,
+            jitter: require("jitter", jitter)?,
+            priority: require("priority", priority)?,
         },
         idempotency_key,
-        if_not_exists: needed("if_not_exists", if_not_exists)?,
+        if_not_exists: require("if_not_exists", if_not_exists)?,
     };
     let workspace = workspace::find_or_create_default(workspace)?;
     Ok(job::create(&workspace, new)?)
@@ -65,7 +65,7 @@ fn create_cron_jobs(
     jobs: Option<Jsonb>,
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.created_job")>> {
-    let jobs = needed("jobs", jobs)?;
+    let jobs = require("jobs", jobs)?;
     let workspace = workspace::find_or_create_default(workspace)?;
     Ok(SetOfIterator::new(job::create_many(&workspace, jobs)?))
 }
@@ -189,9 +189,9 @@ fn backfill_cron_job(
     >,
 > {
     let job = JobRef::new(job_id, job_name)?;
-    let from = needed("tick_from", tick_from)?;
-    let before = needed("tick_before", tick_before)?;
-    let dry_run = needed("dry_run", dry_run)?;
+    let from = require("tick_from", tick_from)?;
+    let before = require("tick_before", tick_before)?;
+    let dry_run = require("dry_run", dry_run)?;
     let workspace = workspace::find(workspace)?;
     let ticks = job::backfill(&workspace, job, from, before, dry_run)?;
     let rows = ticks
@@ -219,9 +219,9 @@ fn apply_crontab(
         ),
     >,
 > {
-    let jobs = needed("jobs", jobs)?;
-    let set_name = needed("set_name", set_name)?;
-    let dry_run = needed("dry_run", dry_run)?;
+    let jobs = require("jobs", jobs)?;
+    let set_name = require("set_name", set_name)?;
+    let dry_run = require("dry_run", dry_run)?;
     let workspace = workspace::find_or_create_default(workspace)?;
     let plan = job::apply(&workspace, jobs, set_name, dry_run)?;
     let rows = plan

@@ -1,7 +1,7 @@
 //! Payload specs.
 
 use super::Result;
-use crate::args::{needed, page_size};
+use crate::args::{page_size, require};
 use crate::endpoint;
 use crate::sql::Jsonb;
 use crate::workspace;
@@ -18,8 +18,8 @@ fn create_payload_spec(
     if_not_exists: default!(Option<bool>, "false"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.payload_specs")> {
-    let (name, schema) = (needed("name", name)?, needed("schema", schema)?);
-    let if_not_exists = needed("if_not_exists", if_not_exists)?;
+    let (name, schema) = (require("name", name)?, require("schema", schema)?);
+    let if_not_exists = require("if_not_exists", if_not_exists)?;
     let workspace = workspace::find_or_create_default(workspace)?;
     let created = endpoint::create_payload_spec(&workspace, name, schema, if_not_exists)?;
     Ok(endpoint::payload_spec_row(created)?)
@@ -33,7 +33,7 @@ fn update_payload_spec(
     schema: Option<Jsonb>,
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.payload_specs")> {
-    let (name, schema) = (needed("name", name)?, needed("schema", schema)?);
+    let (name, schema) = (require("name", name)?, require("schema", schema)?);
     let workspace = workspace::find(workspace)?;
     Ok(endpoint::payload_spec_row(endpoint::update_payload_spec(
         &workspace, name, schema,
@@ -47,7 +47,7 @@ fn delete_payload_spec(
     name: Option<&str>,
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.payload_specs")> {
-    let name = needed("name", name)?;
+    let name = require("name", name)?;
     let workspace = workspace::find(workspace)?;
     let payload_spec_id = endpoint::find_payload_spec(&workspace, name)?;
     let deleted = endpoint::payload_spec_row(payload_spec_id)?;
@@ -62,7 +62,7 @@ fn get_payload_spec(
     name: Option<&str>,
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.payload_specs")> {
-    let name = needed("name", name)?;
+    let name = require("name", name)?;
     let workspace = workspace::find(workspace)?;
     Ok(endpoint::payload_spec_row(endpoint::find_payload_spec(
         &workspace, name,

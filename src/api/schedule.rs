@@ -1,7 +1,7 @@
 //! Schedules and time.
 
 use super::Result;
-use crate::args::{needed, range};
+use crate::args::{range, require};
 use crate::{schedule, sql};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::SetOfIterator;
@@ -14,8 +14,8 @@ fn describe_schedule(
     timezone: default!(Option<&str>, "'UTC'"),
 ) -> Result<String> {
     Ok(schedule::describe(
-        needed("cron", cron)?,
-        needed("timezone", timezone)?,
+        require("cron", cron)?,
+        require("timezone", timezone)?,
     )?)
 }
 
@@ -47,10 +47,11 @@ pub fn next_ticks(
     after: default!(Option<TimestampWithTimeZone>, "now()"),
     max: default!(Option<i32>, "5"),
 ) -> Result<SetOfIterator<'static, TimestampWithTimeZone>> {
-    let (timing, _) = schedule::parse_timing(needed("cron", cron)?, needed("timezone", timezone)?)?;
+    let (timing, _) =
+        schedule::parse_timing(require("cron", cron)?, require("timezone", timezone)?)?;
     // Ticks before PostgreSQL's first timestamp would all be -infinity.
-    let after = sql::from_pg(needed("after", after)?).max(sql::FIRST_TIMESTAMP);
-    let max = needed("max", max)?;
+    let after = sql::from_pg(require("after", after)?).max(sql::FIRST_TIMESTAMP);
+    let max = require("max", max)?;
     range("max", max.into(), 0..=MAX_TICKS)?;
     let ticks = std::iter::successors(timing.next_after(after), |tick| {
         sql::check_for_interrupts();

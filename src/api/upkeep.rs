@@ -1,7 +1,7 @@
 //! Functions for pg_cron and operators.
 
 use super::Result;
-use crate::args::{needed, range};
+use crate::args::{range, require};
 use crate::tick::{self, Procedure};
 use crate::{error, execution, sql, upkeep};
 use pgrx::JsonB;
@@ -64,7 +64,7 @@ fn run_due() -> Result<
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn expire_leases(max: default!(Option<i64>, "1000")) -> Result<i64> {
-    let max = needed("max", max)?;
+    let max = require("max", max)?;
     range("max", max, 1..=1_000_000)?;
     Ok(execution::expire_leases(max)?)
 }
@@ -87,7 +87,7 @@ fn prune(
         ),
     >,
 > {
-    let pruned = upkeep::prune(needed("max", max)?, None)?;
+    let pruned = upkeep::prune(require("max", max)?, None)?;
     Ok(TableIterator::once((
         pruned.executions,
         pruned.ticks,

@@ -1,7 +1,7 @@
-//! What workers call.
+//! The functions that workers call.
 
 use super::Result;
-use crate::args::{self, needed, range};
+use crate::args::{self, range, require};
 use crate::execution::{self, AttemptKey, Ending, Line, Wanted};
 use crate::id::ExecutionId;
 use crate::sql::{Composite, Jsonb};
@@ -10,17 +10,17 @@ use pgrx::datum::{Interval, TimestampWithTimeZone};
 use pgrx::iter::SetOfIterator;
 use pgrx::prelude::*;
 
-/// The most executions that one call claims.
+/// The most executions that one call may claim.
 const MAX_CLAIM: i64 = 10_000;
 
-fn worker(worker_id: Option<&str>) -> Result<&str> {
-    let worker_id = needed("worker_id", worker_id)?;
+fn check_worker_id(worker_id: Option<&str>) -> Result<&str> {
+    let worker_id = require("worker_id", worker_id)?;
     args::length("worker_id", worker_id, 200)?;
     Ok(worker_id)
 }
 
-/// Endpoint types, sorted and distinct.
-fn types(endpoint_types: Option<Vec<Option<String>>>) -> Option<Vec<String>> {
+/// Sorts endpoint types and removes duplicates and nulls.
+fn sort_types(endpoint_types: Option<Vec<Option<String>>>) -> Option<Vec<String>> {
     endpoint_types.map(|types| {
         let mut types: Vec<String> = types.into_iter().flatten().collect();
         types.sort_unstable();
@@ -29,19 +29,19 @@ fn types(endpoint_types: Option<Vec<Option<String>>>) -> Option<Vec<String>> {
     })
 }
 
-fn wanted(
+fn check_request(
     worker_id: Option<&str>,
     max: Option<i32>,
     lease: Option<Interval>,
     endpoint_types: Option<Vec<Option<String>>>,
 ) -> Result<Wanted<'_>> {
-    let max = needed("max", max)?;
+    let max = require("max", max)?;
     range("max", max.into(), 1..=MAX_CLAIM)?;
     Ok(Wanted {
-        worker_id: worker(worker_id)?,
+        worker_id: check_worker_id(worker_id)?,
         max: max as usize,
-        lease: execution::lease(&needed("lease", lease)?)?,
-        endpoint_types: types(endpoint_types),
+        lease: execution::lease(&require("lease", lease)?)?,
+        endpoint_types: sort_types(endpoint_types),
     })
 }
 
@@ -55,7 +55,7 @@ fn claim_executions(
     endpoint_types: default!(Option<Vec<Option<String>>>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.claimed_execution")>> {
-    let wanted = wanted(worker_id, max, lease, endpoint_types)?;
+    let wanted = check_request(worker_id, max, lease, endpoint_types)?;
     let recalled = workspace::recall(workspace)?;
     let mut claimed = execution::claim(Some(&recalled), &wanted)?;
     if claimed.is_empty() {
@@ -76,11 +76,11 @@ fn claim_any_executions(
     lease: default!(Option<Interval>, "'1 minute'"),
     endpoint_types: default!(Option<Vec<Option<String>>>, "NULL"),
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.claimed_execution")>> {
-    let wanted = wanted(worker_id, max, lease, endpoint_types)?;
+    let wanted = check_request(worker_id, max, lease, endpoint_types)?;
     Ok(SetOfIterator::new(execution::claim(None, &wanted)?))
 }
 
-/// When an idle worker should look again; see [`execution::next_wakeup`].
+/// The time at which an idle worker should look for executions again; see [`execution::next_wakeup`].
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn next_wakeup(
@@ -88,12 +88,15 @@ fn next_wakeup(
     all_workspaces: default!(Option<bool>, "false"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<Option<TimestampWithTimeZone>> {
-    let workspace_id = if needed("all_workspaces", all_workspaces)? {
+    let workspace_id = if require("all_workspaces", all_workspaces)? {
         None
     } else {
         Some(workspace::find(workspace)?.workspace_id)
     };
-    Ok(execution::next_wakeup(workspace_id, types(endpoint_types))?)
+    Ok(execution::next_wakeup(
+        workspace_id,
+        sort_types(endpoint_types),
+    )?)
 }
 
 /// Extends leases; see [`execution::heartbeat`].
@@ -104,16 +107,16 @@ fn heartbeat_executions(
     executions: Option<Jsonb>,
     lease: default!(Option<Interval>, "'1 minute'"),
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.execution_report")>> {
-    let lease = execution::lease(&needed("lease", lease)?)?;
-    let executions = needed("executions", executions)?;
-    let reports = execution::heartbeat(worker(worker_id)?, executions, lease)?;
+    let lease = execution::lease(&require("lease", lease)?)?;
+    let executions = require("executions", executions)?;
+    let reports = execution::heartbeat(check_worker_id(worker_id)?, executions, lease)?;
     Ok(SetOfIterator::new(reports))
 }
 
-fn key(execution_id: Option<ExecutionId>, attempt: Option<i32>) -> Result<AttemptKey> {
+fn attempt_key(execution_id: Option<ExecutionId>, attempt: Option<i32>) -> Result<AttemptKey> {
     Ok(AttemptKey {
-        execution_id: needed("execution_id", execution_id)?,
-        attempt: needed("attempt", attempt)?,
+        execution_id: require("execution_id", execution_id)?,
+        attempt: require("attempt", attempt)?,
     })
 }
 
@@ -126,8 +129,12 @@ fn complete_execution(
     worker_id: Option<&str>,
     output: default!(Option<Jsonb>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.execution_report")> {
-    let key = key(execution_id, attempt)?;
-    Ok(execution::complete(worker(worker_id)?, key, output)?)
+    let key = attempt_key(execution_id, attempt)?;
+    Ok(execution::complete(
+        check_worker_id(worker_id)?,
+        key,
+        output,
+    )?)
 }
 
 /// Ends an attempt in failure; see [`execution::fail`].
@@ -141,11 +148,11 @@ fn fail_execution(
     retryable: default!(Option<bool>, "true"),
     retry_at: default!(Option<TimestampWithTimeZone>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.execution_report")> {
-    let key = key(execution_id, attempt)?;
-    let error = needed("error", error)?;
-    let retryable = needed("retryable", retryable)?;
+    let key = attempt_key(execution_id, attempt)?;
+    let error = require("error", error)?;
+    let retryable = require("retryable", retryable)?;
     Ok(execution::fail(
-        worker(worker_id)?,
+        check_worker_id(worker_id)?,
         key,
         error,
         retryable,
@@ -153,7 +160,7 @@ fn fail_execution(
     )?)
 }
 
-/// Gives an attempt back; see [`execution::release`].
+/// Releases an attempt; see [`execution::release`].
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn release_execution(
@@ -161,8 +168,8 @@ fn release_execution(
     attempt: Option<i32>,
     worker_id: Option<&str>,
 ) -> Result<pgrx::composite_type!('static, "kronos.execution_report")> {
-    let key = key(execution_id, attempt)?;
-    Ok(execution::release(worker(worker_id)?, key)?)
+    let key = attempt_key(execution_id, attempt)?;
+    Ok(execution::release(check_worker_id(worker_id)?, key)?)
 }
 
 /// Ends attempts in success; see [`execution::complete_many`].
@@ -172,8 +179,8 @@ fn complete_executions(
     worker_id: Option<&str>,
     executions: Option<Jsonb>,
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.execution_report")>> {
-    let executions = needed("executions", executions)?;
-    let reports = execution::complete_many(worker(worker_id)?, executions)?;
+    let executions = require("executions", executions)?;
+    let reports = execution::complete_many(check_worker_id(worker_id)?, executions)?;
     Ok(SetOfIterator::new(reports))
 }
 
@@ -182,8 +189,12 @@ fn end_many(
     worker_id: Option<&str>,
     executions: Option<Jsonb>,
 ) -> Result<Vec<Composite>> {
-    let executions = needed("executions", executions)?;
-    Ok(execution::end_many(ending, worker(worker_id)?, executions)?)
+    let executions = require("executions", executions)?;
+    Ok(execution::end_many(
+        ending,
+        check_worker_id(worker_id)?,
+        executions,
+    )?)
 }
 
 /// Ends attempts in failure; see [`execution::end_many`].
@@ -197,7 +208,7 @@ fn fail_executions(
     Ok(SetOfIterator::new(reports))
 }
 
-/// Gives attempts back; see [`execution::end_many`].
+/// Releases attempts; see [`execution::end_many`].
 #[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn release_executions(
@@ -219,11 +230,15 @@ fn log_execution(
     level: default!(Option<&str>, "'INFO'"),
     data: default!(Option<Jsonb>, "NULL"),
 ) -> Result<i32> {
-    let key = key(execution_id, attempt)?;
+    let key = attempt_key(execution_id, attempt)?;
     let line = Line {
-        level: needed("level", level)?,
-        message: needed("message", message)?,
+        level: require("level", level)?,
+        message: require("message", message)?,
         data,
     };
-    Ok(execution::append_log(worker(worker_id)?, key, line)?)
+    Ok(execution::append_log(
+        check_worker_id(worker_id)?,
+        key,
+        line,
+    )?)
 }

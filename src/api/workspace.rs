@@ -1,7 +1,7 @@
 //! Workspaces.
 
 use super::Result;
-use crate::args::{needed, page_size};
+use crate::args::{page_size, require};
 use crate::id::WorkspaceId;
 use crate::workspace;
 use pgrx::datum::Interval;
@@ -15,8 +15,8 @@ fn create_workspace(
     name: Option<&str>,
     if_not_exists: default!(Option<bool>, "false"),
 ) -> Result<pgrx::composite_type!('static, "kronos.workspaces")> {
-    let name = needed("name", name)?;
-    let if_not_exists = needed("if_not_exists", if_not_exists)?;
+    let name = require("name", name)?;
+    let if_not_exists = require("if_not_exists", if_not_exists)?;
     Ok(workspace::row(workspace::create(name, if_not_exists)?)?)
 }
 
@@ -26,7 +26,7 @@ fn create_workspace(
 fn get_workspace(
     name: Option<&str>,
 ) -> Result<pgrx::composite_type!('static, "kronos.workspaces")> {
-    let found = workspace::find(Some(needed("name", name)?))?;
+    let found = workspace::find(Some(require("name", name)?))?;
     Ok(workspace::row(found.workspace_id)?)
 }
 

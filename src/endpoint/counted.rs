@@ -1,13 +1,13 @@
-//! JSON whose every access costs a step of a budget.
+//! JSON input that charges each access to a budget of steps.
 //!
-//! Crate `jsonschema` evaluates a schema without asking anybody: it neither stops when PostgreSQL cancels the statement,
-//! nor after any number of steps. But it reads the input through a trait of its own, [`Json`], which can be implemented
-//! for any representation. [`Counted`] is `serde_json` with a meter: each access to the input takes steps off the budget,
-//! in proportion to the work that the crate is about to do with what it reads, and when the budget is used up, or the
-//! caller says so, the evaluation ends by unwinding to [`meter::run`]. Whatever a schema is made of, no part of the crate can
-//! work for long without reading the input, so that this holds by construction and not by knowledge of its algorithms.
+//! Crate `jsonschema` offers no way to stop an evaluation, neither after a number of steps nor when PostgreSQL cancels
+//! the statement. But it reads the input through a trait, [`Json`]. [`Counted`] implements the trait for `serde_json`
+//! with a meter: each access takes steps off the budget, in proportion to the work that the crate is about to do with
+//! the value. When the budget is used up or the statement is interrupted, the evaluation unwinds to [`meter::run`]. The
+//! crate cannot work for long without reading the input, whatever the schema is, so the bound does not depend on the
+//! crate's algorithms.
 
-use super::meter::{self, number_steps, take};
+use super::meter::{self, count_number_steps, take};
 use jsonschema::JsonType;
 use jsonschema::json::{Array, Json, Node, NodeIdentity, Object, cmp};
 use serde_json::{Map, Number, Value, map};
@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 
-/// The representation.
+/// `serde_json` with a meter.
 pub struct Counted;
 
 /// A value of the input.
@@ -109,7 +109,7 @@ impl<'a> Node<'a, Counted> for Counter<'a> {
         are_equal(self.0, expected)
     }
 
-    /// The crate calls it for each violation, and for nothing else.
+    /// The crate calls this once for each violation, and never otherwise.
     fn to_value(&self) -> Cow<'a, Value> {
         meter::take_error(self.0);
         Cow::Borrowed(self.0)
@@ -142,7 +142,7 @@ impl<'a> Object<'a, Counted> for Members<'a> {
     }
 }
 
-/// An object's members, one after the other.
+/// Iterates over the members of an object.
 pub struct MembersIter<'a>(map::Iter<'a>);
 
 impl<'a> Iterator for MembersIter<'a> {
@@ -170,15 +170,15 @@ impl<'a> Array<'a, Counted> for Items<'a> {
         ItemsIter(self.0.iter())
     }
 
-    /// The crate's own test hashes numbers by their f64, so that numbers which differ only beyond it meet in one bucket
-    /// and are compared each with each. This one does so too, but each comparison takes its steps.
+    /// Hashes numbers by their f64, as the crate's own check does: numbers that differ only beyond its precision share
+    /// a bucket, and are compared with one another. Here each comparison takes steps.
     fn is_unique(&self) -> bool {
         let mut seen = HashSet::new();
         self.0.iter().all(|item| seen.insert(ByValue(item)))
     }
 }
 
-/// An array's elements, one after the other.
+/// Iterates over the elements of an array.
 pub struct ItemsIter<'a>(std::slice::Iter<'a, Value>);
 
 impl<'a> Iterator for ItemsIter<'a> {
@@ -190,7 +190,7 @@ impl<'a> Iterator for ItemsIter<'a> {
     }
 }
 
-/// A value as a key of a set, by JSON Schema's equality.
+/// A value as the key of a set, compared by JSON Schema's equality.
 struct ByValue<'a>(&'a Value);
 
 impl PartialEq for ByValue<'_> {
@@ -219,7 +219,7 @@ impl Hash for ByValue<'_> {
                 string.hash(state);
             }
             Value::Array(items) => items.iter().for_each(|item| ByValue(item).hash(state)),
-            // The members of serde_json's map are sorted.
+            // serde_json sorts the members, so equal objects have equal hashes.
             Value::Object(members) => members.iter().for_each(|(name, value)| {
                 take(name.len() as u64 / 16);
                 name.hash(state);
@@ -240,7 +240,7 @@ fn are_equal(left: &Value, right: &Value) -> bool {
             }
         }
         (Value::Number(a), Value::Number(b)) => {
-            take(number_steps(a) + number_steps(b));
+            take(count_number_steps(a) + count_number_steps(b));
             cmp::equal(left, right)
         }
         (Value::Array(left), Value::Array(right)) => {

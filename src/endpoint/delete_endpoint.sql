@@ -1,4 +1,5 @@
--- Marks an endpoint as deleted and releases its payload spec. The foreign key of live jobs refuses it while one uses it.
+-- Marks an endpoint as deleted, and clears its payload spec. A foreign key prevents it while a live job uses the
+-- endpoint.
 update kronos_internal.endpoints
 set deleted_at = clock_timestamp(),
     payload_spec_id = null,

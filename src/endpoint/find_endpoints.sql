@@ -1,4 +1,4 @@
--- The live endpoints of some names, each with the revision of its payload spec.
+-- The live endpoints with the names $2, each with the revision of its payload spec.
 select e.endpoint_id, e.name, e.endpoint_type, p.name as payload_spec, p.revision_id
 from kronos_internal.endpoints e
 left join kronos_internal.payload_specs p using (payload_spec_id)

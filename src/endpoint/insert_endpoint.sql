@@ -1,4 +1,4 @@
--- Creates an endpoint unless a live one has its name.
+-- Creates an endpoint, unless a live one already has its name.
 insert into kronos_internal.endpoints
     (workspace_id, name, endpoint_type, spec, max_attempts, backoff, initial_delay_ms, max_delay_ms, retry_jitter,
      attempt_timeout, payload_spec_id)

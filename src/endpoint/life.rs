@@ -1,4 +1,4 @@
-//! The life of an endpoint: create, update, delete.
+//! Creates, updates and deletes endpoints.
 
 use super::lookup::{self, endpoint_exists};
 use super::payload_spec;
@@ -12,7 +12,7 @@ use pgrx::PgSqlErrorCode;
 use pgrx::datum::Interval;
 use serde_json::json;
 
-/// An endpoint to be created.
+/// An endpoint to create.
 pub struct NewEndpoint<'a> {
     pub name: &'a str,
     pub endpoint_type: &'a str,
@@ -23,7 +23,7 @@ pub struct NewEndpoint<'a> {
     pub payload_spec: Option<&'a str>,
 }
 
-/// Creates an endpoint and returns its id. With `if_not_exists` an endpoint of that name is left as it is.
+/// Creates an endpoint and returns its id. With `if_not_exists`, an existing endpoint of that name is left unchanged.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`, `PAYLOAD_SPEC_NOT_FOUND`; `ENDPOINT_EXISTS` unless `if_not_exists`.
@@ -72,7 +72,7 @@ fn check_spec(spec: Jsonb) -> Result<()> {
     Err(invalid_argument("spec", "must be a JSON object"))
 }
 
-/// A timeout from `shortest` microseconds to 30 days.
+/// Reads a timeout from `shortest` microseconds to 30 days.
 fn read_timeout(timeout: &Interval, shortest: i64) -> Result<Interval> {
     args::duration(
         "attempt_timeout",
@@ -82,11 +82,11 @@ fn read_timeout(timeout: &Interval, shortest: i64) -> Result<Interval> {
     )
 }
 
-/// What an update changes; None keeps the old value.
+/// The changes of an update. None keeps the old value.
 pub struct Changes<'a> {
     pub name: Option<&'a str>,
     pub spec: Option<Jsonb>,
-    /// A policy in full: a field that it leaves out has its default.
+    /// The whole policy: a field that is left out gets its default.
     pub retry_policy: Option<Jsonb>,
     /// 0 clears the timeout.
     pub attempt_timeout: Option<Interval>,
@@ -94,7 +94,7 @@ pub struct Changes<'a> {
     pub payload_spec: Option<&'a str>,
 }
 
-/// Changes an endpoint and returns its id. Unfinished executions use the endpoint as it is when a worker claims them.
+/// Updates an endpoint and returns its id. Unfinished executions use the endpoint as it is when a worker claims them.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`, `ENDPOINT_NOT_FOUND`, `ENDPOINT_EXISTS`, `PAYLOAD_SPEC_NOT_FOUND`.
@@ -148,7 +148,7 @@ pub fn update(workspace: &Workspace, name: &str, changes: Changes) -> Result<End
     .ok_or_else(|| endpoint_not_found(&workspace.name, name))
 }
 
-/// Deletes an endpoint and returns its id. Its row stays for the history and for executions that are left to run.
+/// Deletes an endpoint and returns its id. Its row stays for the history and for existing executions, which still run.
 ///
 /// # Errors
 /// `ENDPOINT_NOT_FOUND`; `ENDPOINT_IN_USE` while a live job uses it.

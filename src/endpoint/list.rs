@@ -1,4 +1,4 @@
-//! What SQL sees of endpoints and payload specs: rows of the views `kronos.endpoints` and `kronos.payload_specs`.
+//! Endpoints and payload specs as callers see them: rows of the views `kronos.endpoints` and `kronos.payload_specs`.
 
 use crate::error::{KronosError, Result};
 use crate::id::EndpointId;
@@ -30,7 +30,7 @@ pub fn payload_spec_row(payload_spec_id: Uuid) -> Result<Composite> {
     .ok_or_else(|| KronosError::internal("the payload spec's row has vanished"))
 }
 
-/// The rows of a workspace's live endpoints, newest first, at most `max`, after the one with the id `after`.
+/// The rows of a workspace's live endpoints, newest first: at most `max`, after the endpoint with the id `after`.
 ///
 /// # Errors
 /// Fails only if SQL does.
@@ -49,7 +49,7 @@ pub fn list(
     sql::composites(include_str!("list_endpoints.sql"), &args)
 }
 
-/// The rows of a workspace's payload specs, newest first, at most `max`, after the one with the id `after`.
+/// The rows of a workspace's payload specs, newest first: at most `max`, after the payload spec with the id `after`.
 ///
 /// # Errors
 /// Fails only if SQL does.

@@ -1,4 +1,4 @@
-//! Finding endpoints, and checking inputs for them.
+//! Finds endpoints, and checks inputs for them.
 
 use super::schema;
 use crate::args;
@@ -8,7 +8,7 @@ use crate::sql::{self, Jsonb, Row};
 use crate::workspace::Workspace;
 use pgrx::Uuid;
 
-/// What other modules need to know of an endpoint.
+/// An endpoint, with the columns that other modules need.
 pub struct Endpoint {
     pub endpoint_id: EndpointId,
     pub name: String,
@@ -23,13 +23,13 @@ struct PayloadSpec {
 }
 
 impl Endpoint {
-    /// Whether a payload spec says which inputs are valid.
+    /// Whether inputs must satisfy a payload spec.
     pub fn has_payload_spec(&self) -> bool {
         self.payload_spec.is_some()
     }
 
-    /// Fails unless an input is small enough and satisfies the endpoint's payload spec. An input for an endpoint without
-    /// a payload spec is measured and not read.
+    /// Fails unless an input is small enough and satisfies the endpoint's payload spec. Without a payload spec, the
+    /// input is measured but not parsed.
     ///
     /// # Errors
     /// `VALUE_TOO_LARGE`, `INVALID_INPUT`.
@@ -61,7 +61,7 @@ fn read(row: &Row) -> Result<Endpoint> {
     })
 }
 
-/// The live endpoint of a name.
+/// The live endpoint with a name.
 ///
 /// # Errors
 /// `ENDPOINT_NOT_FOUND`.
@@ -71,7 +71,7 @@ pub fn find(workspace: &Workspace, name: &str) -> Result<Endpoint> {
         .ok_or_else(|| endpoint_not_found(&workspace.name, name))
 }
 
-/// The endpoint of an id, also a deleted one.
+/// The endpoint with an id, even if it is deleted.
 ///
 /// # Errors
 /// `CONCURRENT_CHANGE` if the transaction's snapshot does not show the endpoint.
@@ -80,7 +80,7 @@ pub fn find_by_id(endpoint_id: EndpointId) -> Result<Endpoint> {
     sql::row(statement, &[endpoint_id.into()], read)?.ok_or_else(error::concurrent_change)
 }
 
-/// The live endpoints of some names, in any order; names that do not exist are left out.
+/// The live endpoints with the given names, in any order. Names that do not exist are left out.
 ///
 /// # Errors
 /// Fails only if SQL does.

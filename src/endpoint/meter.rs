@@ -1,25 +1,25 @@
-//! A budget of steps: counting them, and ending what takes too many.
+//! A budget of steps for an evaluation, which stops when the budget is used up.
 
 use serde_json::{Number, Value};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// How much an evaluation may do.
+/// The limits of an evaluation, and the costs of its parts.
 #[derive(Clone, Copy)]
 pub struct Budget {
-    /// Steps, of some 10 nanoseconds each.
+    /// The most steps, of about 10 nanoseconds each.
     pub steps: u64,
-    /// Memory of the violations that the crate may collect, nested ones included, in bytes.
+    /// The most memory of the violations that the crate may collect, nested ones included, in bytes.
     pub error_bytes: u64,
-    /// What one violation takes at least: the crate writes down its path.
+    /// The least memory of one violation, in bytes: the crate writes out its path.
     pub bytes_per_error: u64,
-    /// What matching one byte of a string costs, in steps.
+    /// The cost of matching one byte of a string, in steps.
     pub steps_per_byte: u64,
-    /// What matching one byte of a property name costs, in steps.
+    /// The cost of matching one byte of a property name, in steps.
     pub steps_per_name_byte: u64,
-    /// What comparing a number with one of the schema costs at least, in steps.
+    /// The least cost of comparing a number with one of the schema's numbers, in steps.
     pub steps_per_number: u64,
-    /// Whether the evaluation is to end at once.
+    /// Whether the evaluation must stop at once.
     pub is_interrupted: fn() -> bool,
 }
 
@@ -33,15 +33,15 @@ pub enum Stop {
     Panicked,
 }
 
-/// What unwinds from the meter to [`run`].
+/// The payload of the panic that unwinds from the meter to [`run`].
 struct Unwinding(Stop);
 
-/// How many steps pass between two looks at `is_interrupted`.
-const STEPS_BETWEEN_LOOKS: u64 = 1024;
+/// How many steps pass between two calls of `is_interrupted`.
+const STEPS_BETWEEN_CHECKS: u64 = 1024;
 
 thread_local! {
     static STEPS_LEFT: Cell<u64> = const { Cell::new(u64::MAX) };
-    static NEXT_LOOK: Cell<u64> = const { Cell::new(0) };
+    static NEXT_CHECK: Cell<u64> = const { Cell::new(0) };
     static ERROR_BYTES_LEFT: Cell<u64> = const { Cell::new(u64::MAX) };
     static BYTES_PER_ERROR: Cell<u64> = const { Cell::new(0) };
     static STEPS_PER_BYTE: Cell<u64> = const { Cell::new(1) };
@@ -53,26 +53,26 @@ thread_local! {
 /// Runs an evaluation on a budget, and returns its result and the steps that it took. `work` must not call PostgreSQL.
 ///
 /// # Errors
-/// Why it was stopped.
+/// The reason why the evaluation was stopped.
 pub fn run<T>(budget: &Budget, work: impl FnOnce() -> T) -> Result<(T, u64), Stop> {
     STEPS_LEFT.set(budget.steps);
-    NEXT_LOOK.set(budget.steps);
+    NEXT_CHECK.set(budget.steps);
     ERROR_BYTES_LEFT.set(budget.error_bytes);
     BYTES_PER_ERROR.set(budget.bytes_per_error);
     STEPS_PER_BYTE.set(budget.steps_per_byte);
     STEPS_PER_NAME_BYTE.set(budget.steps_per_name_byte);
     STEPS_PER_NUMBER.set(budget.steps_per_number);
     IS_INTERRUPTED.set(budget.is_interrupted);
-    let result = contain(work);
+    let result = catch_panic(work);
     let taken = budget.steps - STEPS_LEFT.get();
     result.map(|value| (value, taken))
 }
 
-/// Runs work of the crate, and turns a panic into a value.
+/// Runs code of the crate, and turns a panic into an error.
 ///
 /// # Errors
-/// `Panicked`, or why the meter stopped it.
-pub fn contain<T>(work: impl FnOnce() -> T) -> Result<T, Stop> {
+/// `Panicked`, or the reason why the meter stopped the evaluation.
+pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, Stop> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
         payload
             .downcast_ref::<Unwinding>()
@@ -86,17 +86,17 @@ pub fn take(steps: u64) {
         resume_unwind(Box::new(Unwinding(Stop::TooManySteps)));
     };
     STEPS_LEFT.set(left);
-    if left <= NEXT_LOOK.get() {
-        NEXT_LOOK.set(left.saturating_sub(STEPS_BETWEEN_LOOKS));
+    if left <= NEXT_CHECK.get() {
+        NEXT_CHECK.set(left.saturating_sub(STEPS_BETWEEN_CHECKS));
         if IS_INTERRUPTED.get()() {
             resume_unwind(Box::new(Unwinding(Stop::Interrupted)));
         }
     }
 }
 
-/// Takes a violation off the budget. Those of alternatives hold a copy of the value.
+/// Takes the memory of a violation off the budget. A violation of an alternative holds a copy of the value.
 pub fn take_error(value: &Value) {
-    let bytes = BYTES_PER_ERROR.get() + copied_bytes(value);
+    let bytes = BYTES_PER_ERROR.get() + estimate_copy_bytes(value);
     let Some(left) = ERROR_BYTES_LEFT.get().checked_sub(bytes) else {
         resume_unwind(Box::new(Unwinding(Stop::TooManyErrors)));
     };
@@ -104,24 +104,25 @@ pub fn take_error(value: &Value) {
     take(50);
 }
 
-/// About what a copy of a value takes in memory.
-fn copied_bytes(value: &Value) -> u64 {
+/// The approximate memory of a copy of a value, in bytes.
+fn estimate_copy_bytes(value: &Value) -> u64 {
     take(1);
     32 + match value {
         Value::String(string) => string.len() as u64,
         Value::Number(number) => number.as_str().len() as u64,
-        Value::Array(items) => items.iter().map(copied_bytes).sum(),
+        Value::Array(items) => items.iter().map(estimate_copy_bytes).sum(),
         Value::Object(members) => members
             .iter()
-            .map(|(name, value)| 64 + name.len() as u64 + copied_bytes(value))
+            .map(|(name, value)| 64 + name.len() as u64 + estimate_copy_bytes(value))
             .sum(),
         _ => 0,
     }
 }
 
-/// What comparing or dividing a number costs: to the crate one with a fraction, or of more digits than a machine word, is
-/// a fraction of big integers, at 10 microseconds and the square of their length (measured).
-pub fn number_steps(number: &Number) -> u64 {
+/// The cost of comparing or dividing a number, in steps. The crate treats a number with a fraction, or with more digits
+/// than a machine word, as a fraction of big integers. This takes 10 microseconds, plus a time that grows with the
+/// square of their length (measured).
+pub fn count_number_steps(number: &Number) -> u64 {
     let text = number.as_str();
     let digits = text.len() as u64;
     if digits > 15 {
@@ -133,24 +134,25 @@ pub fn number_steps(number: &Number) -> u64 {
     }
 }
 
-/// What matching a text costs. Nothing interrupts one match, so the bytes beyond the first 1024 cost four times as much:
-/// the longest match that the budget allows then takes 0.6 seconds (measured, at 0.16 milliseconds a byte).
-fn text_steps(text: &str, steps_per_byte: u64) -> u64 {
+/// The cost of matching a text, in steps. A match cannot be interrupted, so the bytes after the first 1024 cost four
+/// times as much: the longest match that the budget allows then takes 0.6 seconds (measured, at 0.16 milliseconds a
+/// byte).
+fn count_text_steps(text: &str, steps_per_byte: u64) -> u64 {
     let bytes = text.len() as u64;
     (bytes + 3 * bytes.saturating_sub(1024)) * steps_per_byte
 }
 
-/// Takes what a string costs that may be matched with a pattern.
+/// Takes the cost of a string off the budget. A pattern may be matched with it.
 pub fn take_text(text: &str) {
-    take(text_steps(text, STEPS_PER_BYTE.get()));
+    take(count_text_steps(text, STEPS_PER_BYTE.get()));
 }
 
-/// Takes what a property name costs that may be matched with patterns.
+/// Takes the cost of a property name off the budget. Several patterns may be matched with it.
 pub fn take_name(name: &str) {
-    take(1 + text_steps(name, STEPS_PER_NAME_BYTE.get()));
+    take(1 + count_text_steps(name, STEPS_PER_NAME_BYTE.get()));
 }
 
-/// Takes what a number costs that may be compared with one of the schema.
+/// Takes the cost of a number off the budget. It may be compared with a number of the schema.
 pub fn take_number(number: &Number) {
-    take(number_steps(number).max(STEPS_PER_NUMBER.get()));
+    take(count_number_steps(number).max(STEPS_PER_NUMBER.get()));
 }

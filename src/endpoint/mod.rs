@@ -1,4 +1,4 @@
-//! Endpoints, where executions run, and the payload specs that inputs must satisfy.
+//! Endpoints, which say where executions run, and the payload specs that inputs must satisfy.
 
 pub mod counted;
 mod life;

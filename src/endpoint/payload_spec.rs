@@ -14,7 +14,8 @@ values ($1, $2, $3)
 on conflict (workspace_id, name) do nothing
 returning payload_spec_id";
 
-/// Creates a payload spec and returns its id. With `if_not_exists` a payload spec of that name is left as it is.
+/// Creates a payload spec and returns its id. With `if_not_exists`, an existing payload spec of that name is left
+/// unchanged.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`, `INVALID_PAYLOAD_SPEC`; `PAYLOAD_SPEC_EXISTS` unless `if_not_exists`.
@@ -74,8 +75,8 @@ set schema = $3, revision_id = kronos.uuid_v7(), updated_at = clock_timestamp()
 where workspace_id = $1 and name = $2
 returning payload_spec_id";
 
-/// Gives a payload spec another schema and returns its id. Inputs that are stored already are left alone; inputs that
-/// arrive after the commit, in any session, must satisfy the new schema.
+/// Replaces the schema of a payload spec and returns its id. Stored inputs are not checked again. Inputs that arrive
+/// after the commit, in any session, must satisfy the new schema.
 ///
 /// # Errors
 /// `VALUE_TOO_LARGE`, `INVALID_PAYLOAD_SPEC`, `PAYLOAD_SPEC_NOT_FOUND`.

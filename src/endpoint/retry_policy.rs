@@ -1,21 +1,21 @@
-//! Retry policies: whether and when a failed execution is tried again.
+//! Retry policies: whether and when a failed execution is retried.
 
 use crate::error::{KronosError, Result, invalid_argument};
 use crate::sql::Jsonb;
 use serde_json::Value;
 
-/// The longest delay, 30 days.
+/// The longest delay: 30 days.
 const MAX_DELAY_MS: i64 = 30 * 86_400_000;
 
 /// A retry policy, as the columns of an endpoint store it.
 ///
 /// | field | values | default |
 /// | --- | --- | --- |
-/// | `max_attempts` | 1 to 1000: attempts that count, the first included | 5 |
+/// | `max_attempts` | 1 to 1000: attempts that count, including the first | 5 |
 /// | `backoff` | `fixed`, `linear`, `exponential` | `exponential` |
 /// | `initial_delay_ms` | 0 to 30 days | 1000 |
 /// | `max_delay_ms` | 0 to 30 days | 3600000 |
-/// | `jitter` | 0 to 1: the share of a delay that chance may take off (1 is the "full jitter" of AWS's article on backoff) | 0.1 |
+/// | `jitter` | 0 to 1: the largest share of a delay that is taken off at random (1 is the "full jitter" of AWS's article on backoff) | 0.1 |
 pub struct RetryPolicy {
     pub max_attempts: i32,
     pub backoff: String,
@@ -37,7 +37,7 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Reads a policy; a field that is left out has its default.
+    /// Reads a policy. A field that is left out gets its default.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT`, with the field in DETAIL.
@@ -55,46 +55,47 @@ impl RetryPolicy {
     fn set(&mut self, field: &str, value: &Value) -> Result<()> {
         match field {
             "max_attempts" => {
-                let attempts = whole(value, 1, 1000)
-                    .ok_or_else(|| refuse(field, "a whole number from 1 to 1000"))?;
+                let attempts = parse_integer(value, 1, 1000)
+                    .ok_or_else(|| invalid_field(field, "a whole number from 1 to 1000"))?;
                 self.max_attempts = attempts as i32;
             }
             "backoff" => {
                 self.backoff = value
                     .as_str()
                     .filter(|backoff| ["fixed", "linear", "exponential"].contains(backoff))
-                    .ok_or_else(|| refuse(field, "one of fixed, linear, exponential"))?
+                    .ok_or_else(|| invalid_field(field, "one of fixed, linear, exponential"))?
                     .to_owned();
             }
-            "initial_delay_ms" => self.initial_delay_ms = delay(field, value)?,
-            "max_delay_ms" => self.max_delay_ms = delay(field, value)?,
+            "initial_delay_ms" => self.initial_delay_ms = parse_delay(field, value)?,
+            "max_delay_ms" => self.max_delay_ms = parse_delay(field, value)?,
             "jitter" => {
-                // Both arms compare with NaN as false.
+                // A NaN fails both comparisons.
                 self.jitter = value
                     .as_f64()
                     .filter(|jitter| (0.0..=1.0).contains(jitter))
-                    .ok_or_else(|| refuse(field, "a number from 0 to 1"))?;
+                    .ok_or_else(|| invalid_field(field, "a number from 0 to 1"))?;
             }
             _ => {
-                return Err(
-                    invalid_argument("retry_policy", &format!("has no field {field:?}"))
-                        .with("field", field),
-                );
+                return Err(invalid_argument(
+                    "retry_policy",
+                    &format!("has an unknown field {field:?}"),
+                )
+                .with("field", field));
             }
         }
         Ok(())
     }
 }
 
-fn delay(field: &str, value: &Value) -> Result<i64> {
+fn parse_delay(field: &str, value: &Value) -> Result<i64> {
     let rule = "a whole number of milliseconds from 0 to 2592000000 (30 days)";
-    whole(value, 0, MAX_DELAY_MS).ok_or_else(|| refuse(field, rule))
+    parse_integer(value, 0, MAX_DELAY_MS).ok_or_else(|| invalid_field(field, rule))
 }
 
-fn whole(value: &Value, low: i64, high: i64) -> Option<i64> {
+fn parse_integer(value: &Value, low: i64, high: i64) -> Option<i64> {
     value.as_i64().filter(|n| (low..=high).contains(n))
 }
 
-fn refuse(field: &str, rule: &str) -> KronosError {
+fn invalid_field(field: &str, rule: &str) -> KronosError {
     invalid_argument("retry_policy", &format!("needs {field} to be {rule}")).with("field", field)
 }

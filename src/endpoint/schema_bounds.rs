@@ -1,39 +1,39 @@
-//! What a JSON Schema costs at most, found out before crate `jsonschema` sees it.
+//! The size that a JSON Schema unfolds to, measured before crate `jsonschema` reads it.
 //!
-//! The crate compiles and evaluates the schema that `$ref` unfolds to, by recursion. A schema of 2 kB can unfold to 2^60
-//! subschemas (each definition names the next twice), to a chain that overflows the stack, or, if it names itself, to one
-//! subschema for every path through the input. So [`measure`] walks the schema, follows each reference, and computes what
-//! the schema unfolds to by dynamic programming: each subschema is measured once, and its size is 1 plus the sizes of the
-//! subschemas that it applies and of the one that it refers to. A schema is refused if that is too much, or if the walk
-//! meets a construct that it does not know for sure.
+//! The crate compiles and evaluates the schema that `$ref` unfolds to, by recursion. A schema of 2 kB can unfold to
+//! 2^60 subschemas (each definition refers to the next one twice), to a chain that overflows the stack, or, if it
+//! refers to itself, to one subschema for every path through the input. So [`measure`] walks the schema, follows each
+//! reference, and computes the size by dynamic programming: each subschema is measured once, and its size is 1 plus the
+//! sizes of the subschemas that it applies or refers to. A schema is refused if it is too large, or if it has a
+//! construct that Kronos cannot measure.
 
-use super::meter::number_steps;
+use super::meter::count_number_steps;
 use super::schema_places::{Anchors, Refusal, join, refusal, resolve};
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 
 /// The deepest nesting of objects and arrays in a schema.
 pub const MAX_NESTING: usize = 64;
-/// The most subschemas that a schema unfolds to.
+/// The most subschemas that a schema may unfold to.
 pub const MAX_SIZE: u32 = 1000;
-/// The same for a schema with `unevaluatedProperties` or `unevaluatedItems`: the crate compiles and evaluates their
-/// siblings once more for each level of them.
+/// The same for a schema with `unevaluatedProperties` or `unevaluatedItems`. The crate compiles and evaluates the
+/// siblings of these keywords once more for each level of them.
 pub const MAX_UNEVALUATED_SIZE: u32 = 100;
-/// The most subschemas inside each other, references unfolded.
+/// The deepest nesting of subschemas, with references unfolded.
 pub const MAX_DEPTH: u32 = 128;
 /// The longest chain of references.
 pub const MAX_REFERENCES: u32 = 32;
 /// The longest number, in characters (jsonb writes 1e308 as 309 digits).
 pub const MAX_NUMBER: usize = 400;
 
-/// What an accepted schema unfolds to.
+/// The measures of an accepted schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// How many subschemas.
+    /// How many subschemas it unfolds to.
     pub size: u32,
-    /// What comparing a number with the schema's costliest one takes, in steps of the meter.
+    /// The cost of comparing a number with the schema's costliest one, in steps.
     pub steps_per_number: u64,
-    /// How many different patterns it has.
+    /// How many distinct patterns it has.
     pub patterns: usize,
     /// The most patterns that one keyword matches a property name with.
     pub name_patterns: usize,
@@ -42,7 +42,7 @@ pub struct Bounds {
 /// Measures a schema.
 ///
 /// # Errors
-/// The first limit that it exceeds, or construct that Kronos does not support.
+/// The first limit that the schema exceeds, or the first construct that Kronos does not support.
 pub fn measure(schema: &Value) -> Result<Bounds, Refusal> {
     let mut walk = Walk {
         root: schema,
@@ -57,10 +57,10 @@ pub fn measure(schema: &Value) -> Result<Bounds, Refusal> {
         has_unevaluated: false,
     };
     walk.scan(schema, 1)?;
-    let root = walk.schema(schema, "", Position::default())?;
-    // Definitions that nothing refers to obey the same limits, so that one more $ref never surprises.
+    let root = walk.measure_subschema(schema, "", Position::default())?;
+    // The same limits hold for definitions that nothing refers to yet.
     while let Some((path, definition)) = walk.definitions.pop() {
-        walk.schema(definition, &path, Position::default())?;
+        walk.measure_subschema(definition, &path, Position::default())?;
     }
     if walk.has_unevaluated && root.size > MAX_UNEVALUATED_SIZE {
         return Err(refusal(
@@ -106,10 +106,10 @@ const APPLICATOR_MAPS: [&str; 4] = [
     "patternProperties",
     "properties",
 ];
-/// Keywords whose value is an object of subschemas that apply only where something refers to them.
+/// Keywords whose value is an object of subschemas that apply only where a reference names them.
 const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
 
-/// What a subschema unfolds to.
+/// The size that a subschema unfolds to.
 #[derive(Clone, Copy)]
 struct Measure {
     size: u32,
@@ -117,7 +117,7 @@ struct Measure {
     references: u32,
 }
 
-/// How a subschema was reached: through how many subschemas and references.
+/// How many subschemas and references lead to a subschema.
 #[derive(Clone, Copy, Default)]
 struct Position {
     depth: u32,
@@ -127,7 +127,7 @@ struct Position {
 struct Walk<'a> {
     root: &'a Value,
     dialect: Option<&'a Value>,
-    /// The objects with an `$anchor` or `$dynamicAnchor` of a name.
+    /// The objects with an `$anchor` or `$dynamicAnchor`, by its name.
     anchors: Anchors<'a>,
     measured: HashMap<*const Value, Measure>,
     in_progress: HashSet<*const Value>,
@@ -139,7 +139,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Checks all JSON of the schema, whatever it means: nesting, numbers, anchors.
+    /// Checks the nesting and the numbers of all JSON in the schema, and collects the anchors.
     fn scan(&mut self, value: &'a Value, nesting: usize) -> Result<(), Refusal> {
         if nesting > MAX_NESTING {
             return Err(refusal(
@@ -166,15 +166,15 @@ impl<'a> Walk<'a> {
                 format!("has a number of more than {MAX_NUMBER} digits"),
             )),
             Value::Number(number) => {
-                self.steps_per_number = self.steps_per_number.max(number_steps(number));
+                self.steps_per_number = self.steps_per_number.max(count_number_steps(number));
                 Ok(())
             }
             _ => Ok(()),
         }
     }
 
-    /// Measures a subschema, and refuses it if it is too much by itself or where it stands.
-    fn schema(
+    /// Measures a subschema. Refuses it if it is too large, by itself or at its position.
+    fn measure_subschema(
         &mut self,
         schema: &'a Value,
         path: &str,
@@ -190,7 +190,7 @@ impl<'a> Walk<'a> {
         let measure = match self.measured.get(&key) {
             Some(known) => *known,
             None => {
-                check(path, position, 1)?;
+                check_position(path, position, 1)?;
                 self.in_progress.insert(key);
                 let measure = self.unfold(schema, path, position)?;
                 self.in_progress.remove(&key);
@@ -198,7 +198,7 @@ impl<'a> Walk<'a> {
                 measure
             }
         };
-        check(path, position, measure.depth)?;
+        check_position(path, position, measure.depth)?;
         let references = position.references + measure.references;
         if references > MAX_REFERENCES {
             return Err(refusal(
@@ -252,7 +252,7 @@ impl<'a> Walk<'a> {
                         references: inside.references + 1,
                         ..inside
                     };
-                    let mut target = self.schema(target, &path, referred)?;
+                    let mut target = self.measure_subschema(target, &path, referred)?;
                     target.references += 1;
                     sum.add(target);
                 }
@@ -273,7 +273,7 @@ impl<'a> Walk<'a> {
                         } else {
                             path.clone()
                         };
-                        sum.add(self.schema(subschema, &path, inside)?);
+                        sum.add(self.measure_subschema(subschema, &path, inside)?);
                     }
                 }
                 keyword if APPLICATOR_MAPS.contains(&keyword) => {
@@ -285,9 +285,13 @@ impl<'a> Walk<'a> {
                         self.patterns.extend(subschemas.keys().map(String::as_str));
                     }
                     for (name, subschema) in subschemas {
-                        // "dependencies" lists property names, too.
+                        // An array in "dependencies" lists property names.
                         if !subschema.is_array() {
-                            sum.add(self.schema(subschema, &join(&path, name), inside)?);
+                            sum.add(self.measure_subschema(
+                                subschema,
+                                &join(&path, name),
+                                inside,
+                            )?);
                         }
                     }
                 }
@@ -305,13 +309,13 @@ impl<'a> Walk<'a> {
         Ok(sum)
     }
 
-    /// Refuses what changes the meaning of references or keywords below the root.
+    /// Refuses keywords that change the meaning of references or other keywords below the root.
     fn check_identity(&self, keywords: &Map<String, Value>, path: &str) -> Result<(), Refusal> {
-        let draft4 = self
+        let is_draft4 = self
             .dialect
             .and_then(Value::as_str)
             .is_some_and(|dialect| dialect.contains("draft-04"));
-        let id = if draft4 { "id" } else { "$id" };
+        let id = if is_draft4 { "id" } else { "$id" };
         if keywords.get(id).is_some_and(Value::is_string) {
             return Err(refusal(
                 &join(path, id),
@@ -337,7 +341,7 @@ impl Measure {
     }
 }
 
-fn check(path: &str, position: Position, depth: u32) -> Result<(), Refusal> {
+fn check_position(path: &str, position: Position, depth: u32) -> Result<(), Refusal> {
     if position.references > MAX_REFERENCES {
         return Err(refusal(
             path,
@@ -347,7 +351,7 @@ fn check(path: &str, position: Position, depth: u32) -> Result<(), Refusal> {
     if position.depth + depth > MAX_DEPTH {
         return Err(refusal(
             path,
-            format!("unfolds to more than {MAX_DEPTH} subschemas inside each other"),
+            format!("unfolds to subschemas nested deeper than {MAX_DEPTH} levels"),
         ));
     }
     Ok(())

@@ -1,9 +1,9 @@
-//! Places in a JSON Schema: their paths, what references name, and why a place is refused.
+//! Places in a JSON Schema: paths, the targets of references, and refusals.
 
 use serde_json::Value;
 use std::collections::HashMap;
 
-/// Why a schema is refused, and where.
+/// Why a schema is refused, and at which path.
 #[derive(Debug)]
 pub struct Refusal {
     /// The JSON path of the offending part.
@@ -11,13 +11,13 @@ pub struct Refusal {
     pub message: String,
 }
 
-/// The subschemas of each anchor.
+/// The subschemas with each anchor.
 pub type Anchors<'a> = HashMap<&'a str, Vec<&'a Value>>;
 
-/// Keywords whose value is data: a reference into it is refused.
+/// Keywords whose value is data. A reference into data is refused.
 const DATA: [&str; 4] = ["const", "default", "enum", "examples"];
 
-/// The subschema that a reference at `path` names, in the schema of `root`.
+/// Finds the subschema of `root` that a reference at `path` names.
 pub fn resolve<'a>(
     root: &'a Value,
     anchors: &Anchors<'a>,
@@ -30,8 +30,8 @@ pub fn resolve<'a>(
             "must begin with # and refer to this schema; other documents are never read",
         ));
     };
-    let fragment = percent_decoded(fragment)
-        .ok_or_else(|| refusal(path, "has a fragment that is not valid"))?;
+    let fragment =
+        percent_decode(fragment).ok_or_else(|| refusal(path, "has an invalid fragment"))?;
     if !fragment.is_empty() && !fragment.starts_with('/') {
         return match anchors.get(fragment.as_str()).map(Vec::as_slice) {
             Some([target]) => Ok(target),
@@ -58,7 +58,7 @@ pub fn resolve<'a>(
     target.ok_or_else(|| refusal(path, "refers to a subschema that does not exist"))
 }
 
-/// A refusal of what stands at a path.
+/// The refusal of a part of the schema.
 pub fn refusal(path: &str, message: impl Into<String>) -> Refusal {
     Refusal {
         path: path.to_owned(),
@@ -71,8 +71,8 @@ pub fn join(path: &str, name: &str) -> String {
     format!("{path}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
-/// The text of a URI's fragment.
-fn percent_decoded(fragment: &str) -> Option<String> {
+/// Decodes the fragment of a URI; None if it is invalid.
+fn percent_decode(fragment: &str) -> Option<String> {
     let mut bytes = fragment.bytes();
     let mut decoded = vec![];
     while let Some(byte) = bytes.next() {

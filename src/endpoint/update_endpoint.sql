@@ -1,4 +1,5 @@
--- Changes an endpoint. A null keeps the old value; a timeout of 0 clears it; $11 says whether $12 replaces the payload spec.
+-- Updates an endpoint. A null keeps the old value, and a timeout of 0 clears it. $11 is whether $12 replaces the
+-- payload spec.
 update kronos_internal.endpoints
 set name = coalesce($3, name),
     spec = coalesce($4, spec),

@@ -1,4 +1,4 @@
-//! Compiled schemas, kept by each backend.
+//! Compiles schemas, and caches them in each backend.
 
 use super::counted::Counted;
 use super::meter::{self, Budget};
@@ -11,43 +11,44 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// The most steps of one check: some 10 nanoseconds each. An input of 5000 objects with 4 checked members takes 200,000.
+/// The most steps of one evaluation, of about 10 nanoseconds each. An input of 5000 objects with 4 checked members
+/// takes 200,000.
 pub const MAX_STEPS: u64 = 50_000_000;
-/// The most memory for the violations of one check, in bytes.
+/// The most memory for the violations of one evaluation, in bytes.
 const MAX_ERROR_BYTES: u64 = 16 * 1024 * 1024;
-/// The largest that one pattern may compile to, in kB.
+/// The largest compiled size of one pattern, in kB.
 const MAX_PATTERN: usize = 1024;
-/// The largest that all patterns of a schema may compile to, in kB.
+/// The largest compiled size of all patterns of a schema, in kB.
 const MAX_PATTERNS: usize = 8 * 1024;
-/// Sizes of patterns that cost alike, in kB.
+/// The size limits that a schema is compiled with, in kB. Patterns within the same limit cost the same.
 const PATTERN_SIZES: [usize; 6] = [1, 4, 16, 64, 256, MAX_PATTERN];
 /// The most compiled schemas that a backend keeps, and the most memory of their patterns, in kB.
 const CAPACITY: usize = 100;
 const PATTERNS_CAPACITY: usize = 64 * 1024;
-/// What a pattern takes besides its own size, in kB: the automaton that it builds while it matches.
+/// The memory of a pattern beyond its own size, in kB: the automaton that it builds while it matches.
 const AUTOMATON: usize = 256;
 
 /// A compiled schema.
 pub struct Compiled {
     pub validator: Validator<Counted>,
-    /// What matching a byte of a string with the schema's largest pattern costs, in steps.
+    /// The cost of matching one byte of a string with the schema's largest pattern, in steps.
     pub steps_per_byte: u64,
-    /// The same for a byte of a property name, which is matched with several patterns.
+    /// The cost of matching one byte of a property name with several patterns, in steps.
     pub steps_per_name_byte: u64,
-    /// What comparing a number with the schema's costliest one takes, in steps.
+    /// The cost of comparing a number with the schema's costliest one, in steps.
     pub steps_per_number: u64,
     patterns_size: usize,
 }
 
-/// Compiles a schema within bounds. Nothing is fetched, and patterns match in linear time: no look-around, no back
-/// references.
+/// Compiles a schema within bounds. Fetches no other document. Patterns match in linear time, without look-around and
+/// back references.
 ///
-/// "Linear" still means up to 0.16 microseconds for each byte of the string and kB of the compiled pattern (measured with
-/// `[ab]*a[ab]{10000}c`), so the schema is compiled with the smallest limit that its patterns fit, and a byte costs steps
-/// in proportion.
+/// Linear time still means up to 0.16 microseconds for each byte of the string and kB of the compiled pattern
+/// (measured with `[ab]*a[ab]{10000}c`). So the schema is compiled with the smallest limit that its patterns fit, and
+/// the cost of a byte is proportional to that limit.
 ///
 /// # Errors
-/// What is wrong with the schema.
+/// The violations that keep the schema from compiling.
 pub fn compile(schema: &Value, bounds: &Bounds) -> Result<Compiled, Violations> {
     let largest = MAX_PATTERN.min(MAX_PATTERNS / bounds.patterns.max(1));
     let smaller = PATTERN_SIZES.iter().copied().filter(|size| *size < largest);
@@ -55,7 +56,7 @@ pub fn compile(schema: &Value, bounds: &Bounds) -> Result<Compiled, Violations> 
         0 => vec![largest],
         _ => smaller.chain([largest]).collect(),
     };
-    let mut refused = Violations::one("could not be compiled");
+    let mut last_error = Violations::one("could not be compiled");
     for size in sizes {
         match build(schema, size) {
             Ok(validator) => {
@@ -71,15 +72,15 @@ pub fn compile(schema: &Value, bounds: &Bounds) -> Result<Compiled, Violations> 
                     patterns_size: bounds.patterns * (size + AUTOMATON),
                 });
             }
-            Err(violations) => refused = violations,
+            Err(violations) => last_error = violations,
         }
     }
-    Err(refused)
+    Err(last_error)
 }
 
 fn build(schema: &Value, pattern_size: usize) -> Result<Validator<Counted>, Violations> {
     let patterns = PatternOptions::regex().size_limit(pattern_size * 1024);
-    let built = meter::contain(|| {
+    let built = meter::catch_panic(|| {
         jsonschema::options_for::<Counted>()
             .offline()
             .with_pattern_options(patterns)
@@ -118,16 +119,16 @@ fn longest_path(value: &Value) -> usize {
 }
 
 thread_local! {
-    /// By revision: a changed schema has another one, also if the change is rolled back, so that no entry is ever stale.
+    /// By revision. A changed schema has a new revision, even if the change is rolled back, so no entry is ever stale.
     static CACHE: RefCell<HashMap<Uuid, Rc<Compiled>>> = RefCell::default();
 }
 
-/// The compiled schema of a revision, if this backend has it.
-pub fn cached(revision_id: Uuid) -> Option<Rc<Compiled>> {
+/// The compiled schema of a revision, if this backend has cached it.
+pub fn find_cached(revision_id: Uuid) -> Option<Rc<Compiled>> {
     CACHE.with_borrow(|cache| cache.get(&revision_id).cloned())
 }
 
-/// Keeps the compiled schema of a revision.
+/// Caches the compiled schema of a revision.
 pub fn cache(revision_id: Uuid, compiled: Compiled) -> Rc<Compiled> {
     let compiled = Rc::new(compiled);
     CACHE.with_borrow_mut(|cache| {

@@ -1,4 +1,4 @@
-//! What is wrong with a value, for an error's DETAIL: a few violations, each cut to a readable length.
+//! The violations of a JSON Schema, for an error's DETAIL: a few of them, each cut to a readable length.
 
 use crate::error::KronosError;
 use jsonschema::ValidationError;
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 const MAX_LISTED: usize = 20;
 /// The longest text of a path or message, in characters.
 const MAX_TEXT: usize = 200;
-/// The most JSON of all violations, so that DETAIL stays below 8 kB.
+/// The most bytes of JSON of all violations, so that DETAIL stays below 8 kB.
 const MAX_JSON: usize = 6 * 1024;
 
-/// The first violations, and how many there are.
+/// The first violations, and how many more there are.
 pub struct Violations {
     listed: Vec<Value>,
     more: usize,
@@ -40,7 +40,7 @@ impl Violations {
         violations
     }
 
-    /// A violation that has no error of the crate.
+    /// A violation that the crate did not report.
     pub fn one(message: &str) -> Violations {
         Violations {
             listed: vec![describe("", message)],
@@ -48,8 +48,8 @@ impl Violations {
         }
     }
 
-    /// The same where an unknown number of violations is left out.
-    pub fn and_more(mut self) -> Violations {
+    /// Adds an unknown number of violations that are not listed.
+    pub fn with_more(mut self) -> Violations {
         self.more += 1;
         self
     }
@@ -84,7 +84,7 @@ impl Violations {
     }
 }
 
-/// One violation.
+/// A violation as JSON.
 pub fn describe(path: &str, message: &str) -> Value {
     json!({ "path": cut(path), "message": cut(message) })
 }

@@ -1,4 +1,4 @@
--- Appends a line to an execution's log and drops the lines before the last 1000.
+-- Appends a line to an execution's log, and deletes all but the last 1000 lines.
 -- $1 execution_id, $2 attempt, $3 level, $4 message, $5 data
 with appended as (
     insert into kronos_internal.execution_logs (execution_id, line, attempt, level, message, data)

@@ -1,4 +1,4 @@
--- Moves an execution that waits to history, as CANCELLED.
+-- Moves a waiting execution to history as CANCELLED.
 -- $1 execution_id
 with moved as (
     delete from kronos_internal.live_executions x

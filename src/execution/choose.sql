@@ -1,8 +1,8 @@
--- Locks executions of a workspace that may start now: every queue (endpoint type, priority) is read in the order of its index,
--- no further than needed; rows that other sessions have locked are skipped. Executions of an ordered job run one at a time,
--- oldest tick first: only the oldest is eligible, so that two sessions cannot start two of them.
--- 50 executions are never too large for a claim, so inputs are measured only beyond; an execution of a job has none.
--- $1 workspace_id, $2 endpoint_types, $3 max, $4 now, $5 from which run_at on to read, by priority
+-- Locks executions of a workspace that may start now. Reads each queue (endpoint type, priority) in the order of its
+-- index, until there are enough. Skips rows that other sessions have locked. Executions of an ordered job run one at a
+-- time, oldest tick first: only the oldest is eligible, so two sessions cannot start two of them. 50 executions are
+-- never too large for a claim, so inputs are measured only if more are wanted. An execution of a job has no input.
+-- $1 workspace_id, $2 endpoint_types, $3 max, $4 now, $5 the run_at to start reading from, by priority
 select q.execution_id, q.priority, q.run_at, q.has_job,
        case when $3 > 50 then octet_length(q.input::text) end as input_bytes
 from pg_catalog.generate_series(0, 9) p (priority)

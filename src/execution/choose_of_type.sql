@@ -1,5 +1,6 @@
--- choose.sql for one endpoint type: without the loop over types, a plan starts in three quarters of the time.
--- $1 workspace_id, $2 endpoint_types (one), $3 max, $4 now, $5 from which run_at on to read, by priority
+-- The same as choose.sql, for one endpoint type. Without the loop over types, the plan starts in three quarters of the
+-- time.
+-- $1 workspace_id, $2 endpoint_types (one), $3 max, $4 now, $5 the run_at to start reading from, by priority
 select q.execution_id, q.priority, q.run_at, q.has_job,
        case when $3 > 50 then octet_length(q.input::text) end as input_bytes
 from pg_catalog.generate_series(0, 9) p (priority)

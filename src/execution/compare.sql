@@ -1,5 +1,5 @@
--- The execution that an earlier request made, and the names of the arguments in which the request now differs. A retry has
--- moved run_at, so that it is compared only before the first one.
+-- The execution that an earlier request created, and the names of the arguments in which this request differs. A retry
+-- moves run_at, so run_at is compared only before the first retry.
 -- $1 workspace_id, $2 execution_id, $3 endpoint_id, $4 run_at, $5 priority, $6 input, $7 metadata
 select row(x.execution_id, x.status, x.run_at, false)::kronos.enqueued_execution,
        array_remove(array[

@@ -1,4 +1,5 @@
--- Ends one attempt in success: its execution moves to history. DELETE judges the newest row, also after it has waited for it.
+-- Ends one attempt in success, and moves its execution to history. DELETE checks its conditions on the newest row, even
+-- if it has waited for the row's lock.
 -- $1 execution_id, $2 attempt, $3 worker_id, $4 output
 with moved as (
     delete from kronos_internal.live_executions x

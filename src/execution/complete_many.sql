@@ -1,5 +1,5 @@
--- The same for a list, in the order of its ids, so that two sessions with the same ids do not deadlock.
--- A row with a worker_id runs.
+-- The same as complete.sql for a list, in the order of its ids, so that two sessions with the same ids do not deadlock.
+-- Only a running execution has a worker_id.
 -- $1 worker_id, $2 list
 with moved as (
     delete from kronos_internal.live_executions x

@@ -1,5 +1,6 @@
--- Ends attempts that did not succeed, and moves their executions on by the retry policies of their endpoints. The caller has
--- locked the rows in a statement before, so that this one sees their newest values, a stop request that it waited for included.
+-- Ends attempts that did not succeed. The retry policies of the endpoints decide the next states of the executions. The
+-- caller has locked the rows in an earlier statement, so this one sees their newest values, including a stop request
+-- that the lock waited for.
 -- $1 execution_ids, $2 outcomes, $3 errors, $4 retryable, $5 retry_ats, $6 now
 with ending as materialized (
     select x.*, a.outcome, a.retryable, a.retry_at, e.max_attempts, e.backoff, e.initial_delay_ms, e.max_delay_ms, e.retry_jitter,

@@ -50,14 +50,14 @@ pub fn enqueue(workspace: Option<&str>, new: &OneShot) -> Result<Composite> {
     endpoint.check_input(new.input)?;
     if let Some(key) = new.idempotency_key {
         let workspace_id = workspace.workspace_id;
-        let made = idempotency::reserve(
+        let earlier = idempotency::reserve(
             workspace_id,
             SCOPE,
             key,
             execution_id,
             Expiry::After(new.run_at),
         )?;
-        if let Some(made_id) = made {
+        if let Some(made_id) = earlier {
             let request = Request {
                 endpoint_id: endpoint.endpoint_id,
                 run_at: new.run_at,
@@ -121,7 +121,7 @@ const COMPARE: &str = include_str!("compare.sql");
 const PRUNED: &str =
     "select row($1::uuid, null::text, null::timestamptz, false)::kronos.enqueued_execution";
 
-/// The execution that an earlier request with the key made.
+/// The execution that an earlier request with the key created.
 ///
 /// # Errors
 /// `IDEMPOTENCY_CONFLICT` if that request had other arguments.

@@ -1,5 +1,5 @@
--- Writes one one-shot, if its endpoint is there and needs no check of the input, or the input has been checked ($9).
--- $1 execution_id, $2 workspace, $3 endpoint, $4 run_at, $5 now, $6 priority, $7 input, $8 metadata, $9 input is checked
+-- Writes a one-shot, if its endpoint exists and either has no payload spec or the input has been checked ($9).
+-- $1 execution_id, $2 workspace, $3 endpoint, $4 run_at, $5 now, $6 priority, $7 input, $8 metadata, $9 is_checked
 insert into kronos_internal.live_executions
     (execution_id, workspace_id, endpoint_id, run_at, created_at, priority, origin, status, endpoint_type, input, metadata)
 select $1, e.workspace_id, e.endpoint_id, coalesce($4, $5), $5, $6, 'ENQUEUE',

@@ -234,8 +234,8 @@ fn reserve_keys(workspace_id: WorkspaceId, listed: &[Listed]) -> Result<Reserved
         sql::check_for_interrupts();
         if let Some(id) = ids[place] {
             let run_at = listed[place].run_at;
-            let made = idempotency::reserve(workspace_id, SCOPE, key, id, Expiry::After(run_at));
-            if let Some(made_id) = made.map_err(|error| at(place, error))? {
+            let earlier = idempotency::reserve(workspace_id, SCOPE, key, id, Expiry::After(run_at));
+            if let Some(made_id) = earlier.map_err(|error| at(place, error))? {
                 ids[place] = None;
                 repeated.push((place, made_id));
             }

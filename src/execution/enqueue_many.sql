@@ -1,4 +1,4 @@
--- Writes the one-shots of a list. The arrays have one element for each of the list; an execution_id of null is passed over.
+-- Writes the one-shots of a list. The arrays have one element for each one-shot; a null execution_id skips it.
 -- $1 list, $2 workspace_id, $3 execution_ids, $4 endpoint_ids, $5 endpoint_types, $6 run_ats, $7 now, $8 priorities
 insert into kronos_internal.live_executions
     (execution_id, workspace_id, endpoint_id, run_at, created_at, priority, origin, status, endpoint_type, input, metadata)

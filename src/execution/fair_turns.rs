@@ -81,7 +81,7 @@ fn ring(claim: &mut Claim, reading: Reading) -> Result<Vec<WorkspaceId>> {
     let mut workspaces = RING.with_borrow(|ring| ring.workspaces.clone());
     let turned = match SERVED_LAST.get() {
         Some(last) => workspaces.partition_point(|workspace_id| *workspace_id <= last),
-        None => anywhere(workspaces.len()),
+        None => random_place(workspaces.len()),
     };
     let turned = turned.min(workspaces.len());
     workspaces.rotate_left(turned);
@@ -89,7 +89,7 @@ fn ring(claim: &mut Claim, reading: Reading) -> Result<Vec<WorkspaceId>> {
 }
 
 /// A random place in a list. The last bytes of a new id are random enough.
-fn anywhere(length: usize) -> usize {
+fn random_place(length: usize) -> usize {
     let id = sql::uuid_v7();
     let random = id.as_bytes()[12..]
         .iter()

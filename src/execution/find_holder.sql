@@ -1,4 +1,4 @@
--- How an execution stands.
+-- The current state of an execution, and the worker that holds it.
 -- $1 execution_id
 select l.status, l.attempt, l.worker_id, l.lease_expires_at
 from kronos_internal.live_executions l

@@ -1,4 +1,4 @@
--- How the executions of a list stand.
+-- The current state of each execution of a list, and the worker that holds it.
 -- $1 list
 select row(a.execution_id, a.attempt, false, x.status, x.run_at, x.lease_expires_at, x.stop_requested_at is not null,
            x.worker_id, x.attempt)::kronos.execution_report,

@@ -1,4 +1,4 @@
--- The types of a workspace's endpoints, each found by one step in the index.
+-- The types of a workspace's endpoints, each found by one index lookup.
 -- $1 workspace_id
 with recursive types (endpoint_type) as (
     (select e.endpoint_type

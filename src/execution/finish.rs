@@ -1,7 +1,7 @@
 //! Workers' reports, which end the attempts that they hold.
 
 use super::ending::{Ended, end};
-use super::held::{AttemptKey, Report, list_length, not_held, reading_list, report_all};
+use super::held::{AttemptKey, Report, list_length, not_held, report_all, translate_list_errors};
 use super::wakeup::Startable;
 use crate::args::{self, MAX_INPUT_BYTES};
 use crate::error::{self, Result};
@@ -67,7 +67,7 @@ fn read_completed(row: &Row, startable: &mut Startable) -> Result<Report> {
 pub fn complete_many(worker_id: &str, executions: Jsonb) -> Result<Vec<Composite>> {
     let length = list_length(executions)?;
     let mut startable = Startable::default();
-    let held = reading_list(|| {
+    let completed = translate_list_errors(|| {
         let args = [worker_id.into(), executions.into()];
         sql::by_index(|| {
             sql::rows(include_str!("complete_many.sql"), &args, |row| {
@@ -83,7 +83,7 @@ pub fn complete_many(worker_id: &str, executions: Jsonb) -> Result<Vec<Composite
         })
     })?;
     startable.notify();
-    report_all(executions, length, held)
+    report_all(executions, length, completed)
 }
 
 const LOCK_HELD: &str = "
@@ -164,7 +164,7 @@ pub fn end_many(ending: Ending, worker_id: &str, executions: Jsonb) -> Result<Ve
     if ending == Ending::Fail {
         check_retry_ats(executions)?;
     }
-    let held = reading_list(|| {
+    let ended = translate_list_errors(|| {
         let args = [worker_id.into(), executions.into()];
         sql::by_index(|| {
             sql::rows(include_str!("lock_held.sql"), &args, |row| {
@@ -172,7 +172,11 @@ pub fn end_many(ending: Ending, worker_id: &str, executions: Jsonb) -> Result<Ve
             })
         })
     })?;
-    let reports = if held.is_empty() { vec![] } else { end(&held)? };
+    let reports = if ended.is_empty() {
+        vec![]
+    } else {
+        end(&ended)?
+    };
     report_all(executions, length, reports)
 }
 
@@ -209,7 +213,7 @@ select r.retry_at from pg_catalog.jsonb_to_recordset($1) r (retry_at text) where
 
 /// Fails unless each retry_at of a list is ISO 8601 with an offset, in the years 1970 to 2199.
 fn check_retry_ats(executions: Jsonb) -> Result<()> {
-    reading_list(|| {
+    translate_list_errors(|| {
         sql::rows(RETRY_ATS, &[executions.into()], |row| {
             read_retry_at(&sql::get::<String>(row, "retry_at")?).map(|_| ())
         })

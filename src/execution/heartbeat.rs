@@ -1,6 +1,6 @@
 //! Heartbeats: a worker extends its leases, and learns which executions it is asked to stop.
 
-use super::held::{Report, list_length, reading_list, report_all};
+use super::held::{Report, list_length, report_all, translate_list_errors};
 use crate::args;
 use crate::error::Result;
 use crate::sql::{self, Composite, Jsonb};
@@ -22,8 +22,8 @@ pub fn lease(lease: &Interval) -> Result<Interval> {
 pub fn heartbeat(worker_id: &str, executions: Jsonb, lease: Interval) -> Result<Vec<Composite>> {
     let length = list_length(executions)?;
     let args = [worker_id.into(), executions.into(), lease.into()];
-    let held = reading_list(|| {
+    let extended = translate_list_errors(|| {
         sql::by_index(|| sql::rows(include_str!("heartbeat.sql"), &args, Report::read))
     })?;
-    report_all(executions, length, held)
+    report_all(executions, length, extended)
 }

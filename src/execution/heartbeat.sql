@@ -1,5 +1,5 @@
--- Extends the leases of those executions of a list that the worker holds, never beyond the end of an attempt's time.
--- A row with a worker_id runs.
+-- Extends the leases of the listed executions that the worker holds, but not past an attempt's deadline. Only a running
+-- execution has a worker_id.
 -- $1 worker_id, $2 list, $3 lease
 update kronos_internal.live_executions x
 set lease_expires_at = least(clock_timestamp() + $3, x.deadline_at)

@@ -54,8 +54,8 @@ fn invalid_list(problem: &str) -> KronosError {
     )
 }
 
-/// Runs `work`, whose statement reads a worker's list, and translates PostgreSQL's error about a value that it cannot read.
-pub fn reading_list<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+/// Runs a statement that reads a worker's list, and translates PostgreSQL's error about a value that it cannot read.
+pub fn translate_list_errors<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     sql::convert_errors(work, |report| {
         sql::sqlstate_text(report.sql_error_code())
             .starts_with("22")
@@ -63,15 +63,19 @@ pub fn reading_list<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     })
 }
 
-/// The reports about a whole list: the attempts that were held and changed, and the current state of the others, which is
-/// read only if there are any.
+/// A report about each listed attempt: `changed` for the attempts that the call has changed, and the current state for
+/// the others, which is read only if there are any.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` for an element without execution_id or attempt.
-pub fn report_all(executions: Jsonb, length: usize, held: Vec<Report>) -> Result<Vec<Composite>> {
+pub fn report_all(
+    executions: Jsonb,
+    length: usize,
+    changed: Vec<Report>,
+) -> Result<Vec<Composite>> {
     let mut rows = Vec::with_capacity(length);
     let mut seen = HashSet::with_capacity(length);
-    for report in held {
+    for report in changed {
         seen.insert(report.key);
         rows.push(report.row);
     }

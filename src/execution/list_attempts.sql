@@ -1,4 +1,4 @@
--- A page of the attempts of an execution, first to last.
+-- A page of the attempts of an execution, oldest first.
 -- $1 workspace_id, $2 execution_id, $3 outcome, $4 max, $5 after
 select d
 from kronos.attempts d

@@ -1,6 +1,7 @@
--- A page of the executions of a workspace, newest first. Live and finished ones are read in one statement: of two, each could
--- miss an execution on its way from the one table to the other.
--- $1 workspace_id, $2 workspace, $3 status, $4 origin, $5 endpoint_type, $6 created_from, $7 created_before, $8 max, $9 after
+-- A page of the executions of a workspace, newest first. One statement reads both tables: two statements could both
+-- miss an execution that moves from one table to the other between them.
+-- $1 workspace_id, $2 workspace, $3 status, $4 origin, $5 endpoint_type, $6 created_from, $7 created_before, $8 max,
+-- $9 after
 with page as materialized (
     select u.execution_id
     from ((select l.execution_id

@@ -1,6 +1,6 @@
--- A page of the executions of a job, newest first. Live and finished ones are read in one statement: of two, each could
--- miss an execution on its way from the one table to the other. OFFSET 0 keeps the
--- planner from reading all live executions in the order of their ids.
+-- A page of the executions of a job, newest first. One statement reads both tables: two statements could both miss an
+-- execution that moves from one table to the other between them. OFFSET 0 keeps the planner from reading all live
+-- executions in the order of their ids.
 -- $1 job_id, $2 workspace, $3 status, $4 origin, $5 endpoint_type, $6 created_from, $7 created_before, $8 max, $9 after
 with page as materialized (
     select u.execution_id

@@ -1,4 +1,4 @@
--- A page of the log of an execution, first to last.
+-- A page of the log of an execution, oldest line first.
 -- $1 execution_id, $2 attempt, $3 level, $4 max, $5 after
 select d
 from kronos.execution_logs d

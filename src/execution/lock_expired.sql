@@ -1,4 +1,4 @@
--- Locks executions whose lease has expired, except those that another session has locked.
+-- Locks executions whose lease has expired. Skips rows that other sessions have locked.
 -- $1 max
 select x.execution_id,
        case when x.lease_expires_at >= x.deadline_at then 'TIMED_OUT' else 'LOST' end as outcome,

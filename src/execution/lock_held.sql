@@ -1,5 +1,5 @@
--- Locks those executions of a list that the worker holds, in the order of their ids.
--- A row with a worker_id runs.
+-- Locks the listed executions that the worker holds, in the order of their ids. Only a running execution has a
+-- worker_id.
 -- $1 worker_id, $2 list
 select x.execution_id, a.error, coalesce(a.retryable, true) as retryable, a.retry_at
 from (select distinct on (r.execution_id, r.attempt) r.execution_id, r.attempt, r.error, r.retryable, r.retry_at

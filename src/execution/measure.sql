@@ -1,4 +1,4 @@
--- How many bytes the inputs and specs of executions have as JSON text.
+-- How many bytes the input and the spec of each execution have as JSON text.
 -- $1 execution_ids
 select x.execution_id,
        octet_length((select e.spec from kronos_internal.endpoints e where e.endpoint_id = x.endpoint_id)::text)

@@ -1,5 +1,5 @@
--- The earliest of: now, if an execution may start now; the run_at of one that waits for it; the end of a lease. The first two
--- are one step in the index for each queue (workspace, endpoint type, priority).
+-- The earliest of three times: now, if an execution may start now; the next run_at of a waiting execution; the next end
+-- of a lease. The first two take one index lookup for each queue (workspace, endpoint type, priority).
 -- $1 first and $2 last workspace_id, $3 endpoint_types (null: any), $4 now
 with recursive queues (workspace_id, endpoint_type, priority) as (
     (select x.workspace_id, x.endpoint_type, x.priority

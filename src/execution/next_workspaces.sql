@@ -1,4 +1,4 @@
--- The workspaces that have something waiting, each found by one step in the index.
+-- The workspaces with waiting executions, each found by one index lookup.
 -- $1 max
 with recursive walk (workspace_id) as (
     (select x.workspace_id

@@ -48,7 +48,7 @@ fn last() -> DateTime<Utc> {
     DateTime::from_timestamp_secs(7_258_118_400).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
-fn filter_value(argument: &str, value: Option<&str>, allowed: &[&str]) -> Result<()> {
+fn check_filter(argument: &str, value: Option<&str>, allowed: &[&str]) -> Result<()> {
     match value {
         Some(value) => args::one_of(argument, value, allowed).map(|_| ()),
         None => Ok(()),
@@ -66,7 +66,7 @@ pub fn list(
     max: i64,
     after: Option<ExecutionId>,
 ) -> Result<Vec<Composite>> {
-    filter_value("origin", filter.origin, &ORIGINS)?;
+    check_filter("origin", filter.origin, &ORIGINS)?;
     let (statement, scope_id) = match filter.job_id {
         None => (
             include_str!("list_executions.sql"),
@@ -122,7 +122,7 @@ pub fn list_logs(
     max: i64,
     after: Option<i32>,
 ) -> Result<Vec<Composite>> {
-    filter_value("level", level, &LEVELS)?;
+    check_filter("level", level, &LEVELS)?;
     find(workspace, execution_id)?;
     let args = [
         execution_id.into(),

@@ -1,4 +1,4 @@
--- start.sql for one-shots of one workspace, which needs no other table than the endpoints.
+-- The same as start.sql for the one-shots of one workspace, which needs no table besides endpoints.
 -- $1 execution_ids, $2 now, $3 worker_id, $4 lease, $5 workspace
 update kronos_internal.live_executions x
 set status = 'RUNNING', attempt = x.attempt + 1, worker_id = $3, started_at = $2,

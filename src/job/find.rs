@@ -96,12 +96,16 @@ pub fn lock_live(workspace: &Workspace, job: JobRef) -> Result<Job> {
     find_and_lock(workspace, job, include_str!("lock_job.sql"))
 }
 
-/// Locks a live job until the transaction ends against deletion only. The lock blocks neither tick() nor an update.
+/// Locks a live job against deletion until the transaction ends. The lock blocks neither tick() nor an update.
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`, `JOB_RETIRED`.
-pub fn hold_live(workspace: &Workspace, job: JobRef) -> Result<Job> {
-    find_and_lock(workspace, job, include_str!("hold_job.sql"))
+pub fn lock_live_against_deletion(workspace: &Workspace, job: JobRef) -> Result<Job> {
+    find_and_lock(
+        workspace,
+        job,
+        include_str!("lock_job_against_deletion.sql"),
+    )
 }
 
 fn find_and_lock(workspace: &Workspace, job: JobRef, statement: &'static str) -> Result<Job> {

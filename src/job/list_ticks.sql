@@ -1,5 +1,6 @@
--- $1 job_id, $2 outcome, $3 tick_from, $4 tick_before, $5 max, $6 after The page ends at its $5th ledger row at the
--- latest. This bound keeps the view from reading the job's whole ledger.
+-- A page of the ticks of a job, newest first. It ends at its $5th ledger row at the latest: this bound keeps the view
+-- from reading the job's whole ledger.
+-- $1 job_id, $2 outcome, $3 tick_from, $4 tick_before, $5 max, $6 after
 select t
 from kronos.ticks t
 where t.job_id = $1

@@ -1,6 +1,6 @@
 //! Runs a cron job now, outside its schedule.
 
-use super::find::hold_live;
+use super::find::lock_live_against_deletion;
 use super::job_ref::JobRef;
 use crate::error::{Result, concurrent_change};
 use crate::id::ExecutionId;
@@ -22,7 +22,7 @@ pub fn trigger(
     job_ref: JobRef,
     idempotency_key: Option<&str>,
 ) -> Result<Composite> {
-    let job_id = hold_live(workspace, job_ref)?.job_id;
+    let job_id = lock_live_against_deletion(workspace, job_ref)?.job_id;
     let execution_id = ExecutionId::generate();
     if let Some(key) = idempotency_key {
         let scope = format!("trigger_cron_job {job_id}");
@@ -47,7 +47,7 @@ pub fn trigger(
         }
         // The job was retired after it was locked. Reading it again gives the error that says when and why.
         None => {
-            hold_live(workspace, JobRef::Id(job_id))?;
+            lock_live_against_deletion(workspace, JobRef::Id(job_id))?;
             Err(concurrent_change())
         }
     }

@@ -88,7 +88,7 @@ pub fn create(schedule_id: ScheduleId, timing: &Timing) -> Result<()> {
 /// Any error of pg_cron.
 pub fn ensure_upkeep(must_wait: bool) -> Result<()> {
     let wanted = [(Entry::Upkeep, EVERY_MINUTE)];
-    if pg_cron::out_of_order(&wanted)?.is_empty() {
+    if pg_cron::find_broken(&wanted)?.is_empty() {
         return Ok(());
     }
     if must_wait {
@@ -96,7 +96,7 @@ pub fn ensure_upkeep(must_wait: bool) -> Result<()> {
     } else if !sql::try_lock_named_thing(UPKEEP_LOCK)? {
         return Ok(());
     }
-    if pg_cron::out_of_order(&wanted)?.is_empty() {
+    if pg_cron::find_broken(&wanted)?.is_empty() {
         return Ok(());
     }
     replace(Entry::Upkeep, EVERY_MINUTE)
@@ -112,7 +112,7 @@ pub fn verify(schedule: &Schedule) -> Result<()> {
     if let Some(cron) = &schedule.entry_cron {
         wanted.push((own, cron.as_str()));
     }
-    for (entry, cron) in pg_cron::out_of_order(&wanted)? {
+    for (entry, cron) in pg_cron::find_broken(&wanted)? {
         match entry {
             Entry::Upkeep => ensure_upkeep(schedule.entry_cron.is_none())?,
             Entry::Schedule(_) => repair(schedule.schedule_id, cron)?,
@@ -128,7 +128,7 @@ select from kronos_internal.schedules where schedule_id = $1 for no key update";
 pub fn repair(schedule_id: ScheduleId, cron: &str) -> Result<()> {
     sql::run(LOCK_SCHEDULE, &[schedule_id.into()])?;
     let entry = Entry::Schedule(schedule_id);
-    if pg_cron::out_of_order(&[(entry, cron)])?.is_empty() {
+    if pg_cron::find_broken(&[(entry, cron)])?.is_empty() {
         return Ok(());
     }
     replace(entry, cron)

@@ -27,12 +27,12 @@ impl Stored {
     }
 
     fn problem(&self, pg_cron_zone: &Zone, now: DateTime<Utc>) -> Option<Problem> {
-        let needed = || entry_cron(&self.timing, pg_cron_zone, now);
-        if let Some(current) = &self.entry_cron
-            && !covers(current, &needed())
+        let current = || entry_cron(&self.timing, pg_cron_zone, now);
+        if let Some(stored) = &self.entry_cron
+            && !covers(stored, &current())
         {
             return Some(Problem::Uncovered {
-                entry_cron: current.clone(),
+                entry_cron: stored.clone(),
             });
         }
         let by_rule = self.next_tick();
@@ -119,9 +119,9 @@ pub fn find_faulty() -> Result<Vec<Faulty>> {
     Ok(faulty)
 }
 
-fn covers(entry: &str, needed: &str) -> bool {
-    match (CronExpr::parse(entry), CronExpr::parse(needed)) {
-        (Ok(entry), Ok(needed)) => entry.covers(&needed),
+fn covers(entry: &str, ticks: &str) -> bool {
+    match (CronExpr::parse(entry), CronExpr::parse(ticks)) {
+        (Ok(entry), Ok(ticks)) => entry.covers(&ticks),
         _ => false,
     }
 }
@@ -142,13 +142,13 @@ pub fn renew() -> Result<Renewed> {
     let (zone, now) = (pg_cron_zone()?, sql::now());
     let mut renewed = Renewed::default();
     let stale = |schedule: &Stored| {
-        let needed = entry_cron(&schedule.timing, &zone, now);
+        let current = entry_cron(&schedule.timing, &zone, now);
         let entry = schedule
             .entry_cron
             .as_deref()
-            .filter(|entry| !covers(entry, &needed));
+            .filter(|entry| !covers(entry, &current));
         (
-            entry.map(|_| needed),
+            entry.map(|_| current),
             schedule.next_tick() != schedule.next_tick_at,
         )
     };
@@ -159,13 +159,13 @@ pub fn renew() -> Result<Renewed> {
         }
         let locked = sql::row(LOCK, &[found.schedule_id.into()], read)?.flatten();
         let Some(schedule) = locked else { continue };
-        let (needed, is_mistimed) = stale(&schedule);
+        let (new_entry, is_mistimed) = stale(&schedule);
         if is_mistimed {
             set_next_tick(&schedule)?;
             renewed.next_ticks += 1;
         }
-        if let Some(needed) = needed {
-            set_entry(schedule.schedule_id, &needed)?;
+        if let Some(cron) = new_entry {
+            set_entry(schedule.schedule_id, &cron)?;
             renewed.entries += 1;
         }
     }

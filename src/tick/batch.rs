@@ -67,14 +67,14 @@ fn handle(due: &[(Due, DueTicks)], call: &mut Call) -> Result<Vec<Progress>> {
     if let Some(ticks) = ticks
         && let Some(plain) = write_plain(&ranges, &ticks, MAX_ROWS)?
     {
-        handle_others(due, &mut ranges, &ticks, plain, call)
+        handle_unwritten(due, &mut ranges, &ticks, plain, call)
     } else {
         handle_each(due, &mut ranges, call)
     }
 }
 
 /// Handles the jobs that [`write_plain`] has locked but not written, and the jobs that it has skipped.
-fn handle_others(
+fn handle_unwritten(
     due: &[(Due, DueTicks)],
     ranges: &mut Vec<JobRange>,
     ticks: &[Tick],
@@ -93,7 +93,7 @@ fn handle_others(
         unwritten.retain(|(_, job)| !places.contains_key(&job.job_id));
         unwritten
     };
-    let mut held = if places.is_empty() {
+    let mut locked = if places.is_empty() {
         vec![]
     } else {
         lock_jobs_by_id(places.keys().copied().collect(), |row| {
@@ -101,12 +101,12 @@ fn handle_others(
             Ok((places[&job.job_id], job))
         })?
     };
-    held.sort_by_key(|(place, job)| (*place, job.job_id));
-    let works = held
+    locked.sort_by_key(|(place, job)| (*place, job.job_id));
+    let works = locked
         .iter()
         .map(|(place, job)| work_of(job, &due[*place]))
         .collect();
-    write(due, &locked_elsewhere, &held, works, call)?;
+    write(due, &locked_elsewhere, &locked, works, call)?;
     Ok(progress(due, end))
 }
 
@@ -118,15 +118,15 @@ fn handle_each(
 ) -> Result<Vec<Progress>> {
     let is_single = due.iter().all(|(_, ticks)| ticks.is_single());
     let limit = if is_single { MAX_ROWS } else { call.job_limit };
-    let mut held = lock_jobs(ranges, limit)?;
-    let mut is_exhausted = held.len() < limit;
+    let mut locked = lock_jobs(ranges, limit)?;
+    let mut is_exhausted = locked.len() < limit;
     let mut works: Vec<JobWork> = vec![];
     let mut rows = 0;
-    for (place, job) in &held {
+    for (place, job) in &locked {
         let work = work_of(job, &due[*place]);
         rows += work.run.len();
         works.push(work);
-        if rows >= MAX_ROWS && works.len() < held.len() {
+        if rows >= MAX_ROWS && works.len() < locked.len() {
             is_exhausted = false;
             break;
         }
@@ -135,19 +135,19 @@ fn handle_each(
         // About as many jobs as fill a batch, so that few jobs are locked for nothing.
         call.job_limit = (works.len() * 5 / 4 + 1).min(MAX_ROWS);
     }
-    held.truncate(works.len());
-    let last = held.last().filter(|_| !is_exhausted);
+    locked.truncate(works.len());
+    let last = locked.last().filter(|_| !is_exhausted);
     let end = last.map(|(place, job)| (*place, job.job_id));
     end_at(ranges, end);
-    let locked_elsewhere = if count_jobs(ranges)? == held.len() {
+    let locked_elsewhere = if count_jobs(ranges)? == locked.len() {
         vec![]
     } else {
-        let ids: HashSet<JobId> = held.iter().map(|(_, job)| job.job_id).collect();
+        let ids: HashSet<JobId> = locked.iter().map(|(_, job)| job.job_id).collect();
         let mut all = read_jobs(ranges, &vec![None; ranges.len()])?;
         all.retain(|(_, job)| !ids.contains(&job.job_id));
         all
     };
-    write(due, &locked_elsewhere, &held, works, call)?;
+    write(due, &locked_elsewhere, &locked, works, call)?;
     Ok(progress(due, end))
 }
 
@@ -174,18 +174,18 @@ fn work_of(job: &Job, (_, ticks): &(Due, DueTicks)) -> JobWork {
 fn write(
     due: &[(Due, DueTicks)],
     locked_elsewhere: &[(usize, Job)],
-    held: &[(usize, Job)],
+    locked: &[(usize, Job)],
     works: Vec<JobWork>,
     call: &mut Call,
 ) -> Result<()> {
-    if locked_elsewhere.is_empty() && held.is_empty() {
+    if locked_elsewhere.is_empty() && locked.is_empty() {
         return Ok(());
     }
     let mut owing: Vec<JobWork> = locked_elsewhere
         .iter()
         .map(|(place, job)| work_of(job, &due[*place]))
         .collect();
-    let replacing = held
+    let replacing = locked
         .iter()
         .filter(|(_, job)| job.replaces)
         .map(|(_, job)| job.job_id)

@@ -38,18 +38,18 @@ impl Job {
         let time = |column| -> Result<Option<DateTime<Utc>>> {
             Ok(sql::get_opt::<TimestampWithTimeZone>(row, column)?.map(sql::from_pg))
         };
-        let needed = |column| time(column)?.ok_or_else(|| KronosError::internal(column));
+        let require_time = |column| time(column)?.ok_or_else(|| KronosError::internal(column));
         let window: Interval = sql::get(row, "catchup_window")?;
         Ok(Job {
             job_id: sql::get(row, "job_id")?,
             workspace_id: sql::get(row, "workspace_id")?,
-            active_since: needed("active_since")?,
+            active_since: require_time("active_since")?,
             catchup_policy: CatchupPolicy::read(row)?,
             catchup_window: Duration::microseconds(window.micros()),
             replaces: OverlapPolicy::read(row)? == OverlapPolicy::Replace,
             starts_at: time("starts_at")?,
             ends_at: time("ends_at")?,
-            ledger_from: needed("ledger_from")?,
+            ledger_from: require_time("ledger_from")?,
         })
     }
 }

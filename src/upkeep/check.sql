@@ -1,4 +1,4 @@
--- One row per violation of an invariant that Kronos's own tables show.
+-- One row for each violation of an invariant that can be seen in Kronos's own tables.
 select 1 as invariant, 'an active job has no schedule' as problem, jsonb_build_object('job_id', j.job_id, 'job_name', j.name) as detail
 from kronos_internal.jobs j left join kronos_internal.schedules s using (schedule_id)
 where j.status = 'ACTIVE' and s.schedule_id is null

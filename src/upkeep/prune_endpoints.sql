@@ -1,5 +1,5 @@
--- Removes at most $1 deleted endpoints whose retention is over (the longer one of jobs and executions), unless a job or
--- an unfinished execution refers to them.
+-- Removes at most $1 endpoints that were marked as deleted longer ago than both retentions, of jobs and of executions,
+-- unless a job or an unfinished execution refers to them.
 with doomed as materialized (
     select e.endpoint_id
     from kronos_internal.endpoints e

@@ -15,20 +15,20 @@ with candidates as materialized (
            limit 1) < now() - w.execution_retention
     limit $1
 ),
-held as materialized (
+locked as materialized (
     select j.job_id, c.kept_from
     from candidates c
     join kronos_internal.jobs j on j.job_id = c.job_id
     for no key update of j skip locked
 ),
 floors as materialized (
-    select h.job_id, h.kept_from,
-           least(h.kept_from, (select t.tick_at
+    select l.job_id, l.kept_from,
+           least(l.kept_from, (select t.tick_at
                                from kronos_internal.ticks t
-                               where t.job_id = h.job_id and t.recorded_at >= h.kept_from
+                               where t.job_id = l.job_id and t.recorded_at >= l.kept_from
                                order by t.tick_at
                                limit 1)) as ledger_from
-    from held h
+    from locked l
 ),
 raised as (
     update kronos_internal.jobs j
