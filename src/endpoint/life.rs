@@ -33,7 +33,7 @@ pub fn create(workspace: &Workspace, new: NewEndpoint, if_not_exists: bool) -> R
     check_spec(new.spec)?;
     let attempt_timeout = new
         .attempt_timeout
-        .map(|timeout| read_timeout(&timeout, 1))
+        .map(|timeout| read_timeout(&timeout, 1, "must be more than 0 and at most 30 days"))
         .transpose()?;
     let policy = RetryPolicy::read(new.retry_policy)?;
     let payload_spec_id = new
@@ -73,13 +73,8 @@ fn check_spec(spec: Jsonb) -> Result<()> {
 }
 
 /// Reads a timeout from `shortest` microseconds to 30 days.
-fn read_timeout(timeout: &Interval, shortest: i64) -> Result<Interval> {
-    args::duration(
-        "attempt_timeout",
-        timeout,
-        shortest..=30 * args::DAY,
-        "must be more than 0 and at most 30 days",
-    )
+fn read_timeout(timeout: &Interval, shortest: i64, rule: &str) -> Result<Interval> {
+    args::duration("attempt_timeout", timeout, shortest..=30 * args::DAY, rule)
 }
 
 /// The changes of an update. None keeps the old value.
@@ -105,7 +100,7 @@ pub fn update(workspace: &Workspace, name: &str, changes: Changes) -> Result<End
     changes.spec.map(check_spec).transpose()?;
     let attempt_timeout = changes
         .attempt_timeout
-        .map(|timeout| read_timeout(&timeout, 0))
+        .map(|timeout| read_timeout(&timeout, 0, "must be at most 30 days; 0 clears it"))
         .transpose()?;
     let policy = changes.retry_policy.map(RetryPolicy::read).transpose()?;
     let payload_spec_id = match changes.payload_spec {

@@ -76,7 +76,7 @@ pub fn slice_of(instant: DateTime<Utc>) -> i32 {
 
 /// Deletes finished executions, ledger rows, retired jobs, deleted endpoints and idempotency keys that are older than
 /// their workspace's retention, and Kronos's rows of cron.job_run_details that are older than a week: at most `max` of
-/// each. With a slice, prunes only the ledgers of one sixtieth of the jobs.
+/// each, but the ledgers of at most `max` jobs. With a slice, prunes only the ledgers of one sixtieth of the jobs.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`.

@@ -8,11 +8,14 @@ with candidates as materialized (
     join kronos_internal.workspaces w using (workspace_id)
     where j.created_at < now() - w.execution_retention
       and ($2::integer is null or abs(hashtext(j.job_id::text) % 60) = $2)
-      and (select t.recorded_at
-           from kronos_internal.ticks t
-           where t.job_id = j.job_id
-           order by t.tick_at
-           limit 1) < now() - w.execution_retention
+      and ((select t.recorded_at
+            from kronos_internal.ticks t
+            where t.job_id = j.job_id
+            order by t.tick_at
+            limit 1) < now() - w.execution_retention
+           or exists (select
+                      from kronos_internal.dropped_ticks d
+                      where d.job_id = j.job_id and d.recorded_at < now() - w.execution_retention))
     limit $1
 ),
 locked as materialized (
