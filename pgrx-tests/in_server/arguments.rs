@@ -1,6 +1,6 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{assert_code, count, create, error_of, make_acme, run, text};
+    use crate::in_server::{assert_code, count, create, create_acme, error_of, run, text};
     use pgrx::prelude::*;
 
     /// Intervals whose months and days have different signs, or that last for thousands of years: PostgreSQL compares
@@ -15,7 +15,7 @@ mod tests {
 
     /// Asserts that create refuses arguments, and that nothing is written.
     fn assert_refused(cases: &[(&str, &str)]) {
-        make_acme();
+        create_acme();
         for (arguments, code) in cases {
             assert_code(&format!("select kronos.create_cron_job({arguments})"), code);
         }
@@ -163,7 +163,7 @@ mod tests {
 
     #[pg_test]
     fn intervals_with_mixed_signs_or_of_thousands_of_years_are_refused() {
-        make_acme();
+        create_acme();
         let job_id = create("'* * * * *', name => 'there'");
         for argument in ["catchup_window", "jitter"] {
             for interval in ODD_INTERVALS {
@@ -187,7 +187,7 @@ mod tests {
 
     #[pg_test]
     fn durations_are_stored_without_days_and_months() {
-        make_acme();
+        create_acme();
         let job_id =
             create("'* * * * *', catchup_window => '1 mon 2 days 3 hours', jitter => '1 day'");
         let stored = format!(
@@ -199,7 +199,7 @@ mod tests {
 
     #[pg_test]
     fn times_beyond_the_years_that_kronos_stores_are_refused() {
-        make_acme();
+        create_acme();
         let job_id = create("'* * * * *'");
         for time in [
             "4714-11-24 00:00:00+00 BC",
@@ -221,13 +221,13 @@ mod tests {
 
     #[pg_test]
     fn input_of_just_the_limit_is_accepted() {
-        make_acme();
+        create_acme();
         create("'* * * * *', input => to_jsonb(repeat('x', 262142))");
     }
 
     #[pg_test]
     fn input_is_stored_untouched_however_deep_it_is() {
-        make_acme();
+        create_acme();
         let deep = format!("{}1{}", "[".repeat(2000), "]".repeat(2000));
         let odd = r#"{"$serde_json::private::Number": "12", "n": 12345678901234567890.10}"#;
         for input in [deep.as_str(), odd] {
@@ -270,7 +270,7 @@ mod tests {
 
     #[pg_test]
     fn malformed_cron_names_the_field_and_the_text() {
-        make_acme();
+        create_acme();
         let told = assert_code(
             "select kronos.create_cron_job('hook', '* 5,24 * * *')",
             "INVALID_CRON",
@@ -282,7 +282,7 @@ mod tests {
 
     #[pg_test]
     fn job_of_another_workspace_is_not_found() {
-        make_acme();
+        create_acme();
         run("select kronos.create_workspace('other')");
         let job_id = create("'* * * * *'");
         for call in [
@@ -314,7 +314,7 @@ mod tests {
 
     #[pg_test]
     fn filters_of_jobs_refuse_values_that_do_not_exist() {
-        make_acme();
+        create_acme();
         let job_id = create("'* * * * *'");
         for (call, code) in [
             (
@@ -353,7 +353,7 @@ mod tests {
 
     #[pg_test]
     fn every_name_of_utc_is_the_same_schedule() {
-        make_acme();
+        create_acme();
         for zone in ["UTC", "gmt", "Etc/UTC", "Etc/GMT"] {
             create(&format!("'* * * * *', timezone => '{zone}'"));
         }
@@ -365,7 +365,7 @@ mod tests {
 
     #[pg_test]
     fn detail_of_an_error_is_bounded() {
-        make_acme();
+        create_acme();
         let told = error_of("select kronos.create_cron_job('hook', repeat('x', 100000))");
         assert_eq!(told.detail["code"], "INVALID_CRON");
         assert!(told.detail.to_string().len() < 8192);

@@ -1,6 +1,6 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{assert_code, count, create, make_acme, run, text};
+    use crate::in_server::{assert_code, count, create, create_acme, run, text};
     use pgrx::prelude::*;
 
     fn backfill(arguments: &str) -> String {
@@ -13,7 +13,7 @@ mod tests {
 
     #[pg_test]
     fn backfill_runs_each_past_tick_once() {
-        make_acme();
+        create_acme();
         create("'0 9 * * *', name => 'report', overlap_policy => 'skip'");
         let range = "tick_from => '2026-01-01 09:00+00', tick_before => '2026-01-03 09:00+00'";
         assert_eq!(
@@ -36,7 +36,7 @@ mod tests {
 
     #[pg_test]
     fn tick_that_was_skipped_exists_and_is_not_run_again() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *', name => 'report'");
         run(&format!(
             "insert into kronos_internal.ticks (job_id, tick_at, workspace_id, version, reason)
@@ -51,7 +51,7 @@ mod tests {
 
     #[pg_test]
     fn backfill_respects_the_window_and_runs_a_paused_job() {
-        make_acme();
+        create_acme();
         create("'0 9 * * *', name => 'report', starts_at => '2026-01-02', ends_at => '2100-01-01'");
         run("select kronos.pause_cron_job(job_name => 'report')");
         assert_eq!(
@@ -68,7 +68,7 @@ mod tests {
 
     #[pg_test]
     fn backfill_stops_where_the_ledger_has_been_pruned() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *', name => 'report'");
         run(&format!(
             "update kronos_internal.jobs set ledger_from = '2026-01-02 09:00+00' where job_id = '{job_id}'"
@@ -82,7 +82,7 @@ mod tests {
     /// The ledger keeps by when a row was recorded: a backfill of old ticks is not forgotten at once.
     #[pg_test]
     fn backfill_of_old_ticks_outlives_prune() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *', name => 'report'");
         run("update kronos_internal.jobs set created_at = now() - interval '1 year'");
         let range = "tick_from => '2026-01-01', tick_before => '2026-01-03'";
@@ -113,7 +113,7 @@ mod tests {
 
     #[pg_test]
     fn backfill_is_bounded_and_refuses_ranges_that_are_not_past() {
-        make_acme();
+        create_acme();
         create("'* * * * *', name => 'poll'");
         let call =
             |range: &str| format!("select kronos.backfill_cron_job(job_name => 'poll', {range})");

@@ -141,7 +141,10 @@ mod tests {
         fields.each_ref().map(|field| field.text.as_str()).join(" ")
     }
 
-    fn check(cases: u32, test: impl Fn(&[Field; 5], DateTime<Utc>) -> Result<(), TestCaseError>) {
+    fn for_random_expressions(
+        cases: u32,
+        test: impl Fn(&[Field; 5], DateTime<Utc>) -> Result<(), TestCaseError>,
+    ) {
         let start = (0..20 * 366 * 86_400i64)
             .prop_map(|seconds| DateTime::from_timestamp(1_704_067_200 + seconds, 0).unwrap());
         let mut runner = TestRunner::new(Config {
@@ -158,7 +161,7 @@ mod tests {
 
     #[pg_test]
     fn next_tick_is_what_a_minute_by_minute_reading_finds() {
-        check(400, |fields, start| {
+        for_random_expressions(400, |fields, start| {
             let found = in_utc(&text_of(fields)).next_after(start);
             // A day that matches no sooner than in a year is left to the other tests.
             let first_minute =
@@ -182,7 +185,7 @@ mod tests {
 
     #[pg_test]
     fn what_kronos_accepts_pg_cron_accepts() {
-        check(300, |fields, _| {
+        for_random_expressions(300, |fields, _| {
             let text = text_of(fields);
             let accepted = CronExpr::parse(&text).unwrap();
             if text.contains('$') {
@@ -338,7 +341,7 @@ mod tests {
     ];
 
     /// Four days around each of a zone's changes: the first after 2011, and the next from 2025 on.
-    fn windows(zone: &Zone) -> Vec<DateTime<Utc>> {
+    fn windows_around_changes(zone: &Zone) -> Vec<DateTime<Utc>> {
         let mut windows = vec![];
         for (from, changes) in [(1_293_840_000, 3), (1_735_689_600, 5)] {
             let mut at = from;
@@ -363,7 +366,7 @@ mod tests {
 
     /// The rule read minute by minute: a schedule that recurs ticks whenever the clock shows a matching time; any other
     /// when the clock shows or passes a matching time that it has not shown before.
-    fn ticks_by_reading(
+    fn ticks_minute_by_minute(
         fields: &[Field; 5],
         minutes: &[(DateTime<Utc>, DateTime<Utc>)],
     ) -> Vec<DateTime<Utc>> {
@@ -386,7 +389,7 @@ mod tests {
     }
 
     /// Calls `test` with random expressions in each window of each zone.
-    fn in_all_windows(
+    fn for_each_window(
         per_window: usize,
         test: impl Fn(&[Field; 5], &str, &Timing, &[(DateTime<Utc>, DateTime<Utc>)]),
     ) {
@@ -396,7 +399,7 @@ mod tests {
         });
         for name in ZONES {
             let zone = Zone::named(name).unwrap_or_else(|| panic!("{name}"));
-            for from in windows(&zone) {
+            for from in windows_around_changes(&zone) {
                 let minutes = clock_by_postgresql(name, from);
                 for _ in 0..per_window {
                     let fields = expression().new_tree(&mut runner).unwrap().current();
@@ -413,13 +416,13 @@ mod tests {
     #[pg_test]
     fn ticks_around_every_kind_of_change_are_what_a_reading_minute_by_minute_finds() {
         let count = Cell::new(0);
-        in_all_windows(37, |fields, name, timing, minutes| {
+        for_each_window(37, |fields, name, timing, minutes| {
             count.set(count.get() + 1);
             // Any instant of the first half, not only whole minutes.
             let nth = (count.get() * 7919) % (minutes.len() / 2);
             let from = minutes[nth].0 + Duration::milliseconds(nth as i64 % 60_000);
             let until = minutes[minutes.len() - 1].0;
-            let mut expected = ticks_by_reading(fields, minutes);
+            let mut expected = ticks_minute_by_minute(fields, minutes);
             expected.retain(|tick| *tick > from);
             assert_eq!(
                 timing.ticks(from, until).collect::<Vec<_>>(),
@@ -434,7 +437,7 @@ mod tests {
     #[pg_test]
     fn entry_fires_at_every_tick_and_pg_cron_accepts_it() {
         let pg_cron_zones = ["GMT", "America/New_York", "Asia/Kolkata"];
-        in_all_windows(6, |fields, name, timing, minutes| {
+        for_each_window(6, |fields, name, timing, minutes| {
             let (from, until) = (minutes[0].0, minutes[minutes.len() - 1].0);
             for pg_cron_zone in pg_cron_zones {
                 let zone = Zone::named(pg_cron_zone).unwrap();
@@ -599,7 +602,7 @@ mod tests {
                 expected
             );
         }
-        check(500, |fields, _| {
+        for_random_expressions(500, |fields, _| {
             let cron = text_of(fields);
             let described = text(&format!("select kronos.describe_schedule('{cron}')"));
             prop_assert!(described.contains("(time zone UTC)"));
@@ -641,7 +644,7 @@ mod tests {
 
     #[pg_test]
     fn next_ticks_of_one_long_call_are_those_of_two_short_ones() {
-        check(60, |fields, start| {
+        for_random_expressions(60, |fields, start| {
             let timing = Timing {
                 expr: CronExpr::parse(&text_of(fields)).unwrap(),
                 zone: Zone::named("America/Havana").unwrap(),

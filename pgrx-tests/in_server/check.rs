@@ -1,11 +1,11 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{count, make_acme, run, text};
+    use crate::in_server::{count, create_acme, run, text};
     use pgrx::prelude::*;
 
     /// Two jobs whose tick of this year's first second has been written.
-    fn make_handled_jobs() {
-        make_acme();
+    fn create_handled_jobs() {
+        create_acme();
         run("select kronos.start()");
         run(
             "select kronos.create_cron_job('hook', '0 0 1 1 *', catchup_policy => 'all', catchup_window => '1 year')
@@ -188,7 +188,7 @@ mod tests {
     #[pg_test]
     fn check_names_every_violation() {
         run("set timezone = 'UTC'");
-        make_handled_jobs();
+        create_handled_jobs();
         run("set constraints all immediate");
         for (invariant, problem, damage) in CASES {
             // A block whose exception undoes the damage.

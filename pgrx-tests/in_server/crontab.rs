@@ -1,6 +1,6 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{assert_code, count, create, make_acme, run, text};
+    use crate::in_server::{assert_code, count, create, create_acme, run, text};
     use pgrx::prelude::*;
 
     fn apply(jobs: &str) -> String {
@@ -22,7 +22,7 @@ mod tests {
 
     #[pg_test]
     fn declared_set_is_deployed_and_then_left_alone() {
-        make_acme();
+        create_acme();
         create("'7 7 * * *', name => 'by hand'");
         assert_eq!(
             apply(&format!("{REPORT}, {POLL}")),
@@ -63,7 +63,7 @@ mod tests {
 
     #[pg_test]
     fn job_keeps_its_id_through_deployments() {
-        make_acme();
+        create_acme();
         let job_id = "select job_id::text from kronos.get_job(job_name => 'report')";
         apply(REPORT);
         let first = text(job_id);
@@ -73,7 +73,7 @@ mod tests {
 
     #[pg_test]
     fn sets_of_a_workspace_do_not_touch_each_other() {
-        make_acme();
+        create_acme();
         assert_eq!(apply_set("a", REPORT), "report CREATE");
         assert_eq!(apply_set("b", POLL), "poll CREATE");
         assert_eq!(apply_set("a", REPORT), "report UNCHANGED");
@@ -94,7 +94,7 @@ mod tests {
 
     #[pg_test]
     fn field_that_is_no_longer_declared_has_its_default_again() {
-        make_acme();
+        create_acme();
         run("select kronos.create_endpoint('other', 'HTTP')");
         apply(POLL);
         let bare = r#"{"name": "poll", "endpoint": "other", "cron": "*/5 * * * *"}"#;
@@ -109,7 +109,7 @@ mod tests {
 
     #[pg_test]
     fn dry_run_tells_the_plan_and_changes_nothing() {
-        make_acme();
+        create_acme();
         apply(REPORT);
         let before = text("select string_agg(j::text, ' ') from kronos_internal.jobs j");
         let plan = text(&format!(
@@ -127,7 +127,7 @@ mod tests {
 
     #[pg_test]
     fn declaration_that_cannot_be_deployed_is_an_error_that_names_the_job() {
-        make_acme();
+        create_acme();
         create("'7 7 * * *', name => 'by hand'");
         let refused = |jobs: &str, code: &str| {
             assert_code(&format!("select kronos.apply_crontab('{jobs}')"), code)
@@ -174,7 +174,7 @@ mod tests {
 
     #[pg_test]
     fn times_are_iso_8601_with_an_offset_whatever_the_session_says() {
-        make_acme();
+        create_acme();
         run("set local timezone = 'America/New_York'; set local datestyle = 'SQL, DMY'");
         let at = |time: &str| {
             format!(
@@ -209,7 +209,7 @@ mod tests {
 
     #[pg_test]
     fn declared_job_whose_ends_at_is_past_is_skipped() {
-        make_acme();
+        create_acme();
         let ended = r#"{"name": "sale", "endpoint": "hook", "cron": "0 9 * * *", "ends_at": "2020-01-01T00:00:00Z"}"#;
         assert_eq!(
             apply(&format!("{ended}, {REPORT}")),
@@ -236,7 +236,7 @@ mod tests {
 
     #[pg_test]
     fn large_set_is_deployed_by_few_statements() {
-        make_acme();
+        create_acme();
         let declare = |first: i64| {
             format!(
                 "select count(*) from kronos.apply_crontab(

@@ -1,6 +1,6 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{assert_code, count, create, make_acme, run, text};
+    use crate::in_server::{assert_code, count, create, create_acme, run, text};
     use pgrx::prelude::*;
 
     const COLUMNS: &str = "concat_ws('|', endpoint, endpoint_type, spec, max_attempts, backoff, initial_delay_ms, max_delay_ms,
@@ -8,7 +8,7 @@ mod tests {
 
     #[pg_test]
     fn endpoint_lives_from_create_to_delete() {
-        make_acme();
+        create_acme();
         let created = text(&format!(
             "select {COLUMNS} from kronos.create_endpoint('e', 'KAFKA', '{{\"topic\": \"t\"}}', '{{\"max_attempts\": 7}}', '30 seconds')"
         ));
@@ -49,7 +49,7 @@ mod tests {
 
     #[pg_test]
     fn endpoint_of_a_live_job_is_not_deleted() {
-        make_acme();
+        create_acme();
         run("select kronos.create_endpoint('bus', 'KAFKA')");
         let job_id = create("'0 9 * * *'");
         let delete = "select kronos.delete_endpoint('hook')";
@@ -74,7 +74,7 @@ mod tests {
 
     #[pg_test]
     fn executions_that_a_cancelled_job_left_outlive_its_endpoint() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *', input => '{\"a\": 1}'");
         let execution = text(&format!(
             "select execution_id::text from kronos.trigger_cron_job('{job_id}')"
@@ -98,7 +98,7 @@ mod tests {
 
     #[pg_test]
     fn endpoint_that_exists_is_an_error_or_returned_unchanged() {
-        make_acme();
+        create_acme();
         assert_code(
             "select kronos.create_endpoint('hook', 'KAFKA')",
             "ENDPOINT_EXISTS",
@@ -119,7 +119,7 @@ mod tests {
 
     #[pg_test]
     fn endpoint_of_another_workspace_does_not_exist() {
-        make_acme();
+        create_acme();
         run("select kronos.create_workspace('other')");
         assert_code(
             "select kronos.get_endpoint('hook', workspace => 'other')",
@@ -134,7 +134,7 @@ mod tests {
 
     #[pg_test]
     fn update_keeps_what_it_does_not_name() {
-        make_acme();
+        create_acme();
         run("select kronos.create_payload_spec('p', 'true')");
         run(
             "select kronos.create_endpoint('e', 'HTTP', '{\"a\": 1}', '{\"max_attempts\": 3, \"backoff\": \"linear\"}', '1 minute', 'p')",
@@ -163,7 +163,7 @@ mod tests {
 
     #[pg_test]
     fn retry_policy_is_checked_field_by_field() {
-        make_acme();
+        create_acme();
         for (policy, field) in [
             (r#"{"max_attempts": 0}"#, "max_attempts"),
             (r#"{"max_attempts": 1.5}"#, "max_attempts"),
@@ -198,7 +198,7 @@ mod tests {
     /// Defect F6: such a jitter was stored as it was written, and every later claim failed to read it.
     #[pg_test]
     fn jitter_below_the_smallest_float_is_stored_as_zero() {
-        make_acme();
+        create_acme();
         for jitter in ["1e-400", "-0", "1e-320"] {
             run(&format!(
                 "select kronos.update_endpoint('hook', retry_policy => '{{\"jitter\": {jitter}}}')"
@@ -214,7 +214,7 @@ mod tests {
 
     #[pg_test]
     fn attempt_timeout_is_a_duration_in_range() {
-        make_acme();
+        create_acme();
         let mixed = "-70000000 months 2100000001 days";
         for timeout in ["0", "-1 second", "31 days", "30 days 1 microsecond", mixed] {
             assert_code(
@@ -238,7 +238,7 @@ mod tests {
 
     #[pg_test]
     fn arguments_that_are_too_long_are_refused() {
-        make_acme();
+        create_acme();
         let huge = format!("{{\"a\": \"{}\"}}", "x".repeat(70_000));
         for call in [
             format!("create_endpoint('e', 'HTTP', '{huge}')"),
@@ -273,7 +273,7 @@ mod tests {
     /// Defect C23: pgrx's own type for jsonb failed for these.
     #[pg_test]
     fn spec_that_is_nested_deeply_passes_untouched() {
-        make_acme();
+        create_acme();
         let deep = format!("{{\"a\": {}1{}}}", "[".repeat(500), "]".repeat(500));
         run(&format!(
             "select kronos.create_endpoint('e', 'HTTP', '{deep}')"

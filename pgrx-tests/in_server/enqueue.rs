@@ -1,11 +1,11 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{assert_code, count, make_acme, run, text};
+    use crate::in_server::{assert_code, count, create_acme, run, text};
     use pgrx::prelude::*;
 
     #[pg_test]
     fn one_shot_is_one_live_row_and_moves_to_history() {
-        make_acme();
+        create_acme();
         let row = text(
             "select concat_ws('|', status, run_at <= clock_timestamp(), created) from kronos.enqueue('hook', '{\"a\": 1}', priority => 2)",
         );
@@ -48,7 +48,7 @@ mod tests {
 
     #[pg_test]
     fn bad_arguments_are_refused_before_anything_is_written() {
-        make_acme();
+        create_acme();
         run("select kronos.create_endpoint('gone', 'HTTP')");
         run("select kronos.delete_endpoint('gone')");
         for (arguments, code) in [
@@ -93,7 +93,7 @@ mod tests {
     /// C23, F14: JSON that serde_json cannot read, or would change, passes through untouched.
     #[pg_test]
     fn json_passes_through_untouched() {
-        make_acme();
+        create_acme();
         let deep = "(repeat('[', 5000) || repeat(']', 5000))::jsonb";
         let nested = "(repeat('[', 1000) || repeat(']', 1000))::jsonb";
         let number = r#"'{"$serde_json::private::Number": "12"}'::jsonb"#;
@@ -133,7 +133,7 @@ mod tests {
 
     #[pg_test]
     fn same_key_finds_the_execution_made_first_in_whatever_state_or_names_what_differs() {
-        make_acme();
+        create_acme();
         run("select kronos.create_endpoint('bus', 'KAFKA')");
         let call = |arguments: &str| {
             format!(
@@ -177,7 +177,7 @@ mod tests {
     /// A retry moves run_at; the request is the same all the same.
     #[pg_test]
     fn same_key_finds_an_execution_that_was_retried() {
-        make_acme();
+        create_acme();
         let call = "select execution_id::text from kronos.enqueue('hook', run_at => '2000-01-01Z', idempotency_key => 'k')";
         let first = text(call);
         run(
@@ -189,7 +189,7 @@ mod tests {
     /// A key lasts as long as its workspace keeps executions, from run_at on if that is to come.
     #[pg_test]
     fn key_is_free_again_after_the_retention() {
-        make_acme();
+        create_acme();
         run("select kronos.set_retention('2 days')");
         let call = |arguments: &str| {
             text(&format!(
@@ -222,7 +222,7 @@ mod tests {
 
     #[pg_test]
     fn list_is_enqueued_in_its_order_or_not_at_all() {
-        make_acme();
+        create_acme();
         run("select kronos.create_endpoint('bus', 'KAFKA')");
         run(
             "create temporary table made as

@@ -1,11 +1,11 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{assert_code, count, create, make_acme, run, text};
+    use crate::in_server::{assert_code, count, create, create_acme, run, text};
     use pgrx::prelude::*;
 
     #[pg_test]
     fn pages_show_every_execution_once_newest_first_whatever_comes_meanwhile() {
-        make_acme();
+        create_acme();
         let more = "select kronos.enqueue('hook') from generate_series(1, 2)";
         for _ in 0..4 {
             run(more);
@@ -38,7 +38,7 @@ mod tests {
 
     #[pg_test]
     fn lists_are_filtered() {
-        make_acme();
+        create_acme();
         run("select kronos.create_endpoint('bus', 'KAFKA')");
         run("select kronos.create_workspace('other')");
         run("select kronos.enqueue('bus')");
@@ -75,7 +75,7 @@ mod tests {
 
     #[pg_test]
     fn lists_of_a_job_are_filtered() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *', name => 'report'");
         let other = create("'0 9 * * *'");
         run(&format!("select kronos.trigger_cron_job('{other}')"));
@@ -129,7 +129,7 @@ mod tests {
 
     #[pg_test]
     fn filters_refuse_values_that_do_not_exist() {
-        make_acme();
+        create_acme();
         run("select kronos.enqueue('hook')");
         let id = text("select execution_id::text from kronos.executions");
         for call in [
@@ -147,7 +147,7 @@ mod tests {
 
     #[pg_test]
     fn execution_of_another_workspace_is_not_found() {
-        make_acme();
+        create_acme();
         run("select kronos.create_workspace('other')");
         run("select kronos.enqueue('hook') from generate_series(1, 2)");
         run(
@@ -187,7 +187,7 @@ mod tests {
 
     #[pg_test]
     fn every_attempt_is_listed_first_to_last() {
-        make_acme();
+        create_acme();
         run("select kronos.update_endpoint('hook', retry_policy => '{\"initial_delay_ms\": 0}')");
         run("select kronos.enqueue('hook')");
         for end in [

@@ -1,6 +1,6 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{assert_code, count, create, make_acme, run, text};
+    use crate::in_server::{assert_code, count, create, create_acme, run, text};
     use pgrx::prelude::*;
 
     fn entries() -> i64 {
@@ -9,7 +9,7 @@ mod tests {
 
     #[pg_test]
     fn create_returns_the_job_it_made() {
-        make_acme();
+        create_acme();
         let row = text(
             "select concat_ws('|', name, version, status, cron, timezone, next_tick_at, created)
              from kronos.create_cron_job('hook', ' 0  9 * * MON-Fri ', name => 'report', starts_at => '2090-01-02 09:00+00')",
@@ -32,7 +32,7 @@ mod tests {
 
     #[pg_test]
     fn same_idempotency_key_returns_the_job_made_first() {
-        make_acme();
+        create_acme();
         let arguments = "'0 9 * * *', input => '{\"n\": 1.0}', starts_at => '-infinity', idempotency_key => 'k'";
         let first = create(arguments);
         assert_eq!(create(arguments), first);
@@ -64,7 +64,7 @@ mod tests {
 
     #[pg_test]
     fn same_idempotency_key_for_another_request_names_what_differs() {
-        make_acme();
+        create_acme();
         run("select kronos.create_endpoint('hook2', 'HTTP')");
         create("'0 9 * * *', idempotency_key => 'k'");
         let told = assert_code(
@@ -96,7 +96,7 @@ mod tests {
 
     #[pg_test]
     fn repeated_request_for_a_retired_job_is_an_error() {
-        make_acme();
+        create_acme();
         let arguments = "'0 9 * * *', idempotency_key => 'k'";
         let job_id = create(arguments);
         run(&format!("select kronos.cancel_cron_job('{job_id}')"));
@@ -114,7 +114,7 @@ mod tests {
 
     #[pg_test]
     fn key_of_a_job_lasts_until_the_job_is_pruned() {
-        make_acme();
+        create_acme();
         let call = "select job_id::text from kronos.create_cron_job('hook', '0 9 * * *', idempotency_key => 'k')";
         let job_id = text(call);
         // As if years had passed.
@@ -137,7 +137,7 @@ mod tests {
 
     #[pg_test]
     fn view_of_jobs_shows_a_job_whose_zone_the_server_no_longer_knows() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *'");
         create("'0 9 * * *', timezone => 'Europe/Berlin'");
         run(&format!(
@@ -152,7 +152,7 @@ mod tests {
 
     #[pg_test]
     fn if_not_exists_leaves_a_live_job_of_that_name_as_it_is() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *', name => 'report'");
         let again = |arguments: &str| {
             text(&format!(
@@ -173,7 +173,7 @@ mod tests {
 
     #[pg_test]
     fn jobs_of_a_list_are_created_at_once_in_the_order_given() {
-        make_acme();
+        create_acme();
         let there = create("'0 9 * * *', name => 'there'");
         let rows = text(
             r#"select string_agg(concat_ws(' ', name, cron, timezone, status, version, created, next_tick_at is not null,
@@ -206,7 +206,7 @@ mod tests {
 
     #[pg_test]
     fn list_with_one_bad_job_creates_none_and_names_it() {
-        make_acme();
+        create_acme();
         create("'0 9 * * *', name => 'taken'");
         let good = r#"{"endpoint": "hook", "cron": "1 9 * * *", "name": "good"}"#;
         for (bad, code) in [
@@ -259,7 +259,7 @@ mod tests {
 
     #[pg_test]
     fn update_keeps_the_id_and_archives_the_version() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *', input => '{\"a\": 1}', ends_at => '2100-01-01'");
         let updated = text(&format!(
             "select concat_ws('|', job_id, status, version, cron, input, ends_at is not null)
@@ -301,7 +301,7 @@ mod tests {
 
     #[pg_test]
     fn update_with_another_endpoint_changes_the_type_of_its_executions() {
-        make_acme();
+        create_acme();
         run("select kronos.create_endpoint('queue', 'SQS')");
         let job_id = create("'0 9 * * *'");
         run(&format!(
@@ -316,7 +316,7 @@ mod tests {
 
     #[pg_test]
     fn update_with_another_schedule_never_catches_up_on_its_past_ticks() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *'");
         let active_since = format!(
             "select active_since::text from kronos_internal.jobs where job_id = '{job_id}'"
@@ -337,7 +337,7 @@ mod tests {
 
     #[pg_test]
     fn update_with_infinity_clears_the_window() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *', starts_at => '2090-01-01', ends_at => '2100-01-01'");
         let row = text(&format!(
             "select concat_ws('|', starts_at is null, ends_at is null)
@@ -348,7 +348,7 @@ mod tests {
 
     #[pg_test]
     fn update_works_while_constraints_are_immediate() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *'");
         run("set constraints all immediate");
         run(&format!(
@@ -361,7 +361,7 @@ mod tests {
 
     #[pg_test]
     fn window_includes_its_start_and_excludes_its_end() {
-        make_acme();
+        create_acme();
         let first = |window: &str| {
             text(&format!(
                 "select to_char(next_tick_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') from kronos.create_cron_job('hook', '0 9 * * *', {window})"
@@ -387,7 +387,7 @@ mod tests {
 
     #[pg_test]
     fn update_with_a_wrong_expected_version_names_the_current_one() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *'");
         let statement = format!("select kronos.update_cron_job('{job_id}', expected_version => 3)");
         let told = assert_code(&statement, "VERSION_CONFLICT");
@@ -401,7 +401,7 @@ mod tests {
 
     #[pg_test]
     fn bad_update_leaves_the_job_alone() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *', starts_at => '2090-01-01'");
         for (arguments, code) in [
             ("cron => '0 0 30 2 *'", "NEVER_FIRES"),
@@ -431,7 +431,7 @@ mod tests {
 
     #[pg_test]
     fn paused_job_can_be_updated_and_stays_paused() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *'");
         run(&format!(
             "select kronos.pause_cron_job('{job_id}', reason => 'month-end')"
@@ -457,7 +457,7 @@ mod tests {
 
     #[pg_test]
     fn retired_job_tells_since_when_and_why() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *'");
         run(&format!("select kronos.cancel_cron_job('{job_id}')"));
         for call in [
@@ -481,7 +481,7 @@ mod tests {
 
     #[pg_test]
     fn trigger_runs_a_job_outside_its_schedule_once_per_key() {
-        make_acme();
+        create_acme();
         let job_id =
             create("'0 9 * * *', input => '{\"a\": 1}', metadata => '{\"b\": 1}', priority => 2");
         let trigger = |key: &str| {

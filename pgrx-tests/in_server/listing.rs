@@ -1,11 +1,11 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{count, create, make_acme, run, text};
+    use crate::in_server::{count, create, create_acme, run, text};
     use pgrx::prelude::*;
 
     #[pg_test]
     fn pages_show_every_job_once_newest_first_whatever_is_created_meanwhile() {
-        make_acme();
+        create_acme();
         for _ in 0..8 {
             create("'@daily'");
         }
@@ -33,7 +33,7 @@ mod tests {
 
     #[pg_test]
     fn jobs_are_listed_by_status_and_endpoint() {
-        make_acme();
+        create_acme();
         run("select kronos.create_endpoint('other', 'HTTP')");
         create("'0 9 * * *', name => 'a'");
         create("'0 9 * * *', name => 'b'");
@@ -59,7 +59,7 @@ mod tests {
 
     #[pg_test]
     fn status_of_a_job_counts_the_last_day() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *', name => 'report'");
         let status = || {
             text(
@@ -90,7 +90,7 @@ mod tests {
 
     #[pg_test]
     fn ticks_are_listed_newest_first_in_pages_that_never_part_a_tick() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *'");
         run(&format!(
             "insert into kronos_internal.ticks (job_id, tick_at, workspace_id, version, execution_id)
@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(days, ["04", "03"]);
     }
     /// A job whose last executions ended like this, in this order: `s` for success, `f` for failure.
-    fn make_job_that_ended(statuses: &str) -> String {
+    fn create_job_with_history(statuses: &str) -> String {
         let job_id = create("'@daily'");
         for status in statuses.chars() {
             run(&format!("select kronos.trigger_cron_job('{job_id}')"));
@@ -150,7 +150,7 @@ mod tests {
 
     #[pg_test]
     fn health_is_that_of_the_last_ten_that_ended() {
-        make_acme();
+        create_acme();
         for (statuses, health) in [
             ("", "IDLE"),
             ("ssss", "HEALTHY"),
@@ -161,7 +161,7 @@ mod tests {
             ("fffffffffssssssssff", "DEGRADED"),
             ("fffffssssssssss", "HEALTHY"),
         ] {
-            let job_id = make_job_that_ended(statuses);
+            let job_id = create_job_with_history(statuses);
             let status = text(&format!(
                 "select concat_ws(' ', health, total, succeeded, failed) from kronos.job_status('{job_id}')"
             ));
@@ -177,8 +177,8 @@ mod tests {
 
     #[pg_test]
     fn job_status_counts_what_waits_and_runs_and_how_long_it_took() {
-        make_acme();
-        let job_id = make_job_that_ended("ss");
+        create_acme();
+        let job_id = create_job_with_history("ss");
         run("update kronos_internal.history
              set finished_at = started_at + interval '1 second' * case execution_id when (
                  select execution_id from kronos_internal.history order by execution_id desc limit 1) then 3 else 1 end");

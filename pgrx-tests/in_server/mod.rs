@@ -22,7 +22,7 @@ use pgrx::prelude::*;
 use serde_json::Value;
 
 /// Makes workspace `acme` with endpoint `hook`, and lets further calls name no workspace.
-fn make_acme() {
+fn create_acme() {
     run("select kronos.create_workspace('acme')");
     run("set local kronos.workspace = 'acme'");
     run("select kronos.create_endpoint('hook', 'HTTP')");

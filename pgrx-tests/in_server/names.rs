@@ -1,11 +1,11 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{assert_code, count, create, make_acme, run, text};
+    use crate::in_server::{assert_code, count, create, create_acme, run, text};
     use pgrx::prelude::*;
 
     #[pg_test]
     fn job_is_called_by_its_name_through_all_its_versions() {
-        make_acme();
+        create_acme();
         let first = create("'0 9 * * *', name => 'report'");
         let by_name = |function: &str| {
             text(&format!(
@@ -59,7 +59,7 @@ mod tests {
 
     #[pg_test]
     fn name_is_unique_among_the_live_jobs_of_a_workspace() {
-        make_acme();
+        create_acme();
         create("'0 9 * * *', name => 'report'");
         create("'0 9 * * *', name => 'other'");
         let told = assert_code(
@@ -80,7 +80,7 @@ mod tests {
 
     #[pg_test]
     fn job_is_meant_by_its_id_or_by_its_name() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *', name => 'report'");
         for function in [
             "cancel_cron_job",
@@ -104,7 +104,7 @@ mod tests {
 
     #[pg_test]
     fn job_shows_its_next_and_last_tick() {
-        make_acme();
+        create_acme();
         let next = |job_id: &str| {
             text(&format!(
                 "select to_char(next_tick_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') from kronos.get_job('{job_id}')"

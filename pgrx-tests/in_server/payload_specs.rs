@@ -7,7 +7,7 @@ mod tests {
     use crate::endpoint::meter::{self, Stop};
     use crate::endpoint::validator::MAX_STEPS;
     use crate::endpoint::{schema_bounds, validator};
-    use crate::in_server::{Told, assert_code, count, create, make_acme, run, text};
+    use crate::in_server::{Told, assert_code, count, create, create_acme, run, text};
     use crate::sql::{self, Jsonb};
     use crate::workspace;
     use pgrx::prelude::*;
@@ -22,8 +22,8 @@ mod tests {
     }
 
     /// Creates endpoint `e` with payload spec `p`, in a workspace of its own.
-    fn make_endpoint(schema: &Value) {
-        make_acme();
+    fn create_endpoint_with_schema(schema: &Value) {
+        create_acme();
         run(&create_payload_spec(schema));
         run("select kronos.create_endpoint('e', 'HTTP', payload_spec => 'p')");
     }
@@ -53,7 +53,7 @@ mod tests {
         check_text("e", &input.to_string())
     }
 
-    fn refusal(input: &Value) -> Told {
+    fn assert_invalid_input(input: &Value) -> Told {
         let told = check(input).expect_err("the input is refused");
         assert_eq!(told.detail["code"], "INVALID_INPUT", "{}", told.message);
         told
@@ -93,7 +93,7 @@ mod tests {
 
     #[pg_test]
     fn payload_spec_lives_from_create_to_delete() {
-        make_acme();
+        create_acme();
         run("select kronos.create_payload_spec('p', '{\"type\": \"object\"}')");
         assert_code(
             "select kronos.create_payload_spec('p', 'true')",
@@ -133,7 +133,7 @@ mod tests {
 
     #[pg_test]
     fn invalid_schema_is_refused_with_what_is_wrong() {
-        make_acme();
+        create_acme();
         for (schema, path) in [
             (json!({"type": "objekt"}), "/type"),
             (
@@ -175,7 +175,7 @@ mod tests {
     /// Defect F1: 1,600 links overflowed the stack and ended every session of the server; 800 took 6 s.
     #[pg_test]
     fn long_chain_of_references_is_refused() {
-        make_acme();
+        create_acme();
         let link = |next| json!({"allOf": [next], "unevaluatedProperties": false});
         for length in [33, 400, 700] {
             assert_refused(
@@ -196,7 +196,7 @@ mod tests {
     /// Defect F2: 29 definitions took 10 s, and 60 ran until the backend was killed.
     #[pg_test]
     fn definitions_that_unfold_to_too_much_are_refused() {
-        make_acme();
+        create_acme();
         let twice = |next: Value| json!({"allOf": [next.clone(), {"anyOf": [next]}]});
         for length in [8, 29, 31] {
             assert_refused(
@@ -217,7 +217,7 @@ mod tests {
     /// Defect C2: work doubled for each level of the input; 30 levels took 23.5 GB.
     #[pg_test]
     fn recursive_schema_is_refused() {
-        make_acme();
+        create_acme();
         let branch =
             json!({"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["b"]});
         for schema in [
@@ -237,7 +237,7 @@ mod tests {
 
     #[pg_test]
     fn deep_and_large_schemas_are_refused() {
-        make_acme();
+        create_acme();
         let mut deep = json!({"type": "string"});
         for _ in 0..40 {
             deep = json!({"properties": {"a": deep}});
@@ -262,11 +262,12 @@ mod tests {
 
     #[pg_test]
     fn every_violation_of_an_input_is_listed_by_path() {
-        make_endpoint(
+        create_endpoint_with_schema(
             &json!({"type": "object", "required": ["id"], "additionalProperties": false,
             "properties": {"id": {"type": "integer"}, "lines": {"type": "array", "items": {"type": "string", "maxLength": 3}}}}),
         );
-        let told = refusal(&json!({"id": "x", "lines": ["ok", "too long", 5], "more": 1}));
+        let told =
+            assert_invalid_input(&json!({"id": "x", "lines": ["ok", "too long", 5], "more": 1}));
         assert_eq!(paths(&told), ["", "/id", "/lines/1", "/lines/2"]);
         assert_eq!(told.detail["payload_spec"], "p");
         assert!(check(&json!({"id": 1})).is_ok());
@@ -276,7 +277,7 @@ mod tests {
 
     #[pg_test]
     fn every_call_that_stores_an_input_checks_it() {
-        make_endpoint(&json!({"type": "object", "required": ["id"]}));
+        create_endpoint_with_schema(&json!({"type": "object", "required": ["id"]}));
         for call in [
             "enqueue('e')",
             "enqueue('e', '{}', now() + interval '1 hour', idempotency_key => 'k')",
@@ -296,7 +297,7 @@ mod tests {
 
     #[pg_test]
     fn update_of_a_job_must_leave_it_with_a_valid_input() {
-        make_endpoint(&json!({"type": "object", "required": ["id"]}));
+        create_endpoint_with_schema(&json!({"type": "object", "required": ["id"]}));
         let job_id = text(
             "select job_id::text from kronos.create_cron_job('e', '@daily', input => '{\"id\": 1}')",
         );
@@ -322,7 +323,7 @@ mod tests {
 
     #[pg_test]
     fn payload_spec_can_be_deleted_once_no_endpoint_uses_it() {
-        make_endpoint(&json!(false));
+        create_endpoint_with_schema(&json!(false));
         run("select kronos.update_endpoint('e', payload_spec => '')");
         run("select kronos.enqueue('e', '[1]')");
         run("select kronos.delete_payload_spec('p')");
@@ -330,35 +331,35 @@ mod tests {
 
     #[pg_test]
     fn changed_schema_holds_at_once_and_a_change_rolled_back_does_not() {
-        make_endpoint(&json!({"type": "integer"}));
+        create_endpoint_with_schema(&json!({"type": "integer"}));
         assert!(check(&json!(1)).is_ok());
         let _ = sql::dry_run(|| {
             run("select kronos.update_payload_spec('p', '{\"type\": \"string\"}')");
-            refusal(&json!(1));
+            assert_invalid_input(&json!(1));
             Ok(())
         });
         assert!(check(&json!(1)).is_ok());
         run("select kronos.update_payload_spec('p', '{\"type\": \"string\"}')");
-        refusal(&json!(1));
+        assert_invalid_input(&json!(1));
     }
 
     /// Defect F3: 180 kB of input gave 11 MB of DETAIL, and ten failing subschemas 1.3 GB of memory.
     #[pg_test]
     fn violations_are_few_and_short() {
         let failing: Vec<Value> = (0..10).map(|n| json!({"enum": [format!("{n}")]})).collect();
-        make_endpoint(&json!({"items": {"allOf": failing}}));
+        create_endpoint_with_schema(&json!({"items": {"allOf": failing}}));
         let input: Value = (0..60_000).map(|n| json!(n % 10)).collect();
-        let told = refusal(&input);
+        let told = assert_invalid_input(&input);
         assert!(told.detail.to_string().len() < 8192);
         let listed = told.detail["violations"].as_array().unwrap().len();
         assert!((1..=20).contains(&listed));
         assert_eq!(told.detail["truncated"], true);
 
-        let told = refusal(&(0..30).map(|n| json!(n)).collect());
+        let told = assert_invalid_input(&(0..30).map(|n| json!(n)).collect());
         assert_eq!(told.detail["violations"].as_array().unwrap().len(), 20);
 
         let long = "é".repeat(60_000);
-        let told = refusal(&json!([long]));
+        let told = assert_invalid_input(&json!([long]));
         assert!(
             told.detail.to_string().len() < 8192,
             "{}",
@@ -370,7 +371,7 @@ mod tests {
     #[pg_test]
     fn alternatives_do_not_multiply_violations() {
         let three = |next: Value| json!({"oneOf": [next.clone(), next.clone(), next]});
-        make_acme();
+        create_acme();
         assert_refused(
             &chain(16, three, json!({"type": "string"})),
             "more than 1000 subschemas",
@@ -381,7 +382,7 @@ mod tests {
             json!({"type": "string"}),
         )));
         run("select kronos.create_endpoint('e', 'HTTP', payload_spec => 'p')");
-        assert_eq!(paths(&refusal(&json!(1))), [""]);
+        assert_eq!(paths(&assert_invalid_input(&json!(1))), [""]);
     }
 
     #[pg_test]
@@ -391,7 +392,7 @@ mod tests {
         let constants: Vec<Value> = (0..100)
             .map(|n| json!({ "const": serde_json::from_str::<Value>(&number(n)).unwrap() }))
             .collect();
-        make_endpoint(&json!({"items": {"anyOf": constants}}));
+        create_endpoint_with_schema(&json!({"items": {"anyOf": constants}}));
         let told = check_text("e", &format!("[{}]", vec![number(99); 1000].join(",")))
             .expect_err("too many comparisons");
         assert_eq!(told.detail["max_steps"], MAX_STEPS);
@@ -410,7 +411,7 @@ mod tests {
 
         // A large pattern on a long string.
         run("select kronos.update_payload_spec('p', '{\"pattern\": \"[ab]*a[ab]{10000}c\"}')");
-        let told = refusal(&json!("ab".repeat(50_000)));
+        let told = assert_invalid_input(&json!("ab".repeat(50_000)));
         assert_eq!(told.detail["max_steps"], MAX_STEPS);
         run(
             "select kronos.update_payload_spec('p', '{\"pattern\": \"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$\"}')",
@@ -422,14 +423,14 @@ mod tests {
         let mut members = Map::new();
         members.insert("ab".repeat(50_000), json!(1));
         assert_eq!(
-            refusal(&Value::Object(members)).detail["max_steps"],
+            assert_invalid_input(&Value::Object(members)).detail["max_steps"],
             MAX_STEPS
         );
     }
 
     #[pg_test]
     fn patterns_of_a_schema_are_bounded_together() {
-        make_acme();
+        create_acme();
         let many: Vec<Value> = (0..100)
             .map(|n| json!({"pattern": format!("^.{{{}}}$", 900 + n)}))
             .collect();
@@ -449,7 +450,7 @@ mod tests {
 
     #[pg_test]
     fn input_is_measured_with_and_without_a_payload_spec() {
-        make_endpoint(&json!(true));
+        create_endpoint_with_schema(&json!(true));
         let huge = json!("x".repeat(262_200));
         for endpoint in ["e", "hook"] {
             let told = check_text(endpoint, &huge.to_string()).expect_err("too large");
@@ -461,7 +462,7 @@ mod tests {
     /// Defects C23 and F14: such inputs failed with XX000, or were changed on the way.
     #[pg_test]
     fn input_that_cannot_be_read_is_refused_only_where_a_payload_spec_applies() {
-        make_endpoint(&json!(true));
+        create_endpoint_with_schema(&json!(true));
         let deep = format!("{}1{}", "[".repeat(500), "]".repeat(500));
         let odd = r#"{"a": [{"$serde_json::private::Number": "12"}]}"#;
         let raw = r#"{"$serde_json::private::RawValue": "{\"a\": 1}"}"#;
@@ -522,7 +523,7 @@ mod tests {
     /// What schemas of everyday use accept and refuse.
     #[pg_test]
     fn legitimate_schemas_mean_what_json_schema_says() {
-        make_endpoint(&json!(true));
+        create_endpoint_with_schema(&json!(true));
         let address = json!({"type": "object", "properties": {"city": {"type": "string"}, "zip": {"type": "string", "pattern": "^\\d{5}$"}}, "required": ["city"]});
         let order = json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",

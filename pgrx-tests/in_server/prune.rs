@@ -2,7 +2,7 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{count, create, make_acme, run, text};
+    use crate::in_server::{count, create, create_acme, run, text};
     use pgrx::prelude::*;
 
     /// Pretends that everything that has ended was made and ended so many days ago.
@@ -48,7 +48,7 @@ mod tests {
 
     #[pg_test]
     fn executions_are_pruned_in_batches_when_their_workspace_no_longer_keeps_them() {
-        make_acme();
+        create_acme();
         run("select kronos.create_workspace('other')");
         run("select kronos.create_endpoint('hook', 'HTTP', workspace => 'other')");
         run("select kronos.set_retention('5 days', '15 days')");
@@ -87,7 +87,7 @@ mod tests {
     /// An id tells only when an execution was made.
     #[pg_test]
     fn old_execution_that_has_just_finished_is_kept() {
-        make_acme();
+        create_acme();
         run("select kronos.set_retention('5 days')");
         run("select kronos.enqueue('hook')");
         claim_and("complete_execution(execution_id, attempt, 'w')");
@@ -98,7 +98,7 @@ mod tests {
 
     #[pg_test]
     fn retired_job_and_deleted_endpoint_are_pruned_once_nothing_refers_to_them() {
-        make_acme();
+        create_acme();
         run("select kronos.set_retention('5 days', '15 days')");
         let job_id = create("'0 9 * * *'");
         run(&format!(
@@ -126,7 +126,7 @@ mod tests {
 
     #[pg_test]
     fn deleted_endpoint_is_kept_while_an_execution_of_it_waits() {
-        make_acme();
+        create_acme();
         run("select kronos.enqueue('hook', run_at => now() + interval '1 year')");
         run("select kronos.delete_endpoint('hook')");
         age(365);
@@ -135,7 +135,7 @@ mod tests {
 
     #[pg_test]
     fn versions_of_a_live_job_are_listed_though_their_endpoint_was_pruned() {
-        make_acme();
+        create_acme();
         run("select kronos.create_endpoint('bus', 'KAFKA')");
         let job_id = create("'0 9 * * *'");
         run(&format!(
@@ -152,7 +152,7 @@ mod tests {
 
     #[pg_test]
     fn old_rows_of_pg_crons_history_are_pruned_if_they_are_of_kronos() {
-        make_acme();
+        create_acme();
         create("'0 9 * * *'");
         run(
             "insert into cron.job_run_details (jobid, runid, database, username, command, end_time)

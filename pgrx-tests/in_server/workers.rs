@@ -1,20 +1,20 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{assert_code, count, create, make_acme, run, text};
+    use crate::in_server::{assert_code, count, create, create_acme, run, text};
     use pgrx::prelude::*;
 
-    const NOBODYS: &str =
+    const UNKNOWN_EXECUTION: &str =
         "\"execution_id\": \"00000000-0000-0000-0000-000000000000\", \"attempt\": 1";
 
     /// Enqueues an execution and claims it; returns its id.
-    fn claimed() -> String {
+    fn enqueue_and_claim() -> String {
         run("select kronos.enqueue('hook')");
         text("select execution_id::text from kronos.claim_executions('w')")
     }
 
     #[pg_test]
     fn arguments_of_workers_are_checked() {
-        make_acme();
+        create_acme();
         for call in [
             "claim_executions('')",
             "claim_executions('w', 0)",
@@ -53,8 +53,8 @@ mod tests {
 
     #[pg_test]
     fn times_of_retries_are_finite_and_in_lists_iso_8601_with_an_offset() {
-        make_acme();
-        let id = claimed();
+        create_acme();
+        let id = enqueue_and_claim();
         for at in [
             "infinity",
             "-infinity",
@@ -75,7 +75,7 @@ mod tests {
             "2100-01-01 04:00:00",
         ] {
             for key in [
-                NOBODYS.to_owned(),
+                UNKNOWN_EXECUTION.to_owned(),
                 format!("\"execution_id\": \"{id}\", \"attempt\": 1"),
             ] {
                 assert_code(
@@ -96,8 +96,8 @@ mod tests {
     /// F12: the size of an output was checked for completions only, and stored for all endings.
     #[pg_test]
     fn outputs_are_bounded_and_only_completions_have_one() {
-        make_acme();
-        let id = claimed();
+        create_acme();
+        let id = enqueue_and_claim();
         let large = "to_jsonb(repeat('x', 262143))";
         let list = |output: &str| {
             format!(
@@ -124,7 +124,7 @@ mod tests {
             "null"
         );
         assert_eq!(text("select status from kronos.executions"), "RETRYING");
-        let id = claimed();
+        let id = enqueue_and_claim();
         run(&format!(
             "select kronos.complete_execution('{id}', 1, 'w', to_jsonb(repeat('x', 262142)))"
         ));
@@ -132,8 +132,8 @@ mod tests {
 
     #[pg_test]
     fn long_errors_are_cut() {
-        make_acme();
-        let id = claimed();
+        create_acme();
+        let id = enqueue_and_claim();
         run(&format!(
             "select kronos.fail_execution('{id}', 1, 'w', repeat('é', 20000), retryable => false)"
         ));
@@ -144,11 +144,11 @@ mod tests {
     /// F6: with such a jitter a lost lease made every claim that found less than it asked for fail.
     #[pg_test]
     fn smallest_jitter_of_a_retry_policy_delays_no_claim() {
-        make_acme();
+        create_acme();
         run(
             "select kronos.update_endpoint('hook', retry_policy => '{\"jitter\": 1e-400, \"initial_delay_ms\": 1000}')",
         );
-        claimed();
+        enqueue_and_claim();
         run(
             "update kronos_internal.live_executions set lease_expires_at = now() - interval '1 second'",
         );
@@ -159,7 +159,7 @@ mod tests {
     /// C11: an odd interval was stored and made the claims of all sessions fail.
     #[pg_test]
     fn attempt_timeout_that_compares_otherwise_than_it_adds_is_refused() {
-        make_acme();
+        create_acme();
         for timeout in ["-6000000 mons 180000001 days", "-12 mons 361 days"] {
             assert_code(
                 &format!("select kronos.update_endpoint('hook', attempt_timeout => '{timeout}')"),
@@ -167,7 +167,7 @@ mod tests {
             );
         }
         run("select kronos.update_endpoint('hook', attempt_timeout => '30 days')");
-        claimed();
+        enqueue_and_claim();
         assert_eq!(
             text(
                 "select (deadline_at = started_at + interval '720 hours')::text from kronos.executions"
@@ -178,7 +178,7 @@ mod tests {
 
     #[pg_test]
     fn failures_of_a_list_are_retried_unless_they_say_otherwise() {
-        make_acme();
+        create_acme();
         run("select kronos.enqueue('hook') from generate_series(1, 3)");
         run("create temporary table claimed as select * from kronos.claim_executions('w', 3)");
         let reports = "select string_agg(status, ' ' order by status) from kronos.fail_executions('w',
@@ -194,7 +194,7 @@ mod tests {
 
     #[pg_test]
     fn released_execution_keeps_its_place() {
-        make_acme();
+        create_acme();
         run(
             "select kronos.enqueue('hook', run_at => now() - n * interval '1 minute') from generate_series(1, 3) n",
         );
@@ -211,7 +211,7 @@ mod tests {
     /// Executions of an ordered job run one at a time, those that belong to no tick included.
     #[pg_test]
     fn tick_of_an_ordered_job_waits_for_a_triggered_execution() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *', overlap_policy => 'queue_one'");
         run(&format!("select kronos.trigger_cron_job('{job_id}')"));
         let triggered = text("select execution_id::text from kronos.claim_executions('w')");
@@ -234,7 +234,7 @@ mod tests {
 
     #[pg_test]
     fn claim_returns_the_input_of_the_executions_version() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *', input => '1', metadata => '{\"a\": 1}'");
         let trigger = format!("select kronos.trigger_cron_job('{job_id}')");
         run(&trigger);
@@ -249,7 +249,7 @@ mod tests {
     /// C13: inputs of jobs count as those of one-shots do.
     #[pg_test]
     fn claim_of_jobs_with_large_inputs_is_bounded() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *', input => to_jsonb(repeat('x', 250000))");
         run(&format!(
             "select kronos.trigger_cron_job('{job_id}') from generate_series(1, 140)"
@@ -266,7 +266,7 @@ mod tests {
     /// C13: large specs, many small inputs.
     #[pg_test]
     fn claim_of_executions_with_large_specs_is_bounded() {
-        make_acme();
+        create_acme();
         run(
             "select kronos.update_endpoint('hook', spec => jsonb_build_object('x', repeat('x', 65000)))",
         );
@@ -277,8 +277,8 @@ mod tests {
 
     #[pg_test]
     fn second_request_to_stop_leaves_the_time_of_the_first() {
-        make_acme();
-        let id = claimed();
+        create_acme();
+        let id = enqueue_and_claim();
         let stop = format!("select kronos.cancel_execution('{id}', request_stop => true)");
         let requested = "select stop_requested_at::text from kronos.executions";
         run(&stop);
@@ -290,9 +290,9 @@ mod tests {
 
     #[pg_test]
     fn leases_of_other_workspaces_and_types_wake_no_worker() {
-        make_acme();
+        create_acme();
         run("select kronos.create_endpoint('bus', 'KAFKA')");
-        claimed();
+        enqueue_and_claim();
         run("select kronos.create_workspace('other')");
         for (arguments, wakes) in [
             ("", "true"),
@@ -309,7 +309,7 @@ mod tests {
 
     #[pg_test]
     fn executions_of_a_deleted_endpoint_are_still_run() {
-        make_acme();
+        create_acme();
         run("select kronos.enqueue('hook')");
         run("select kronos.delete_endpoint('hook')");
         let id = text("select execution_id::text from kronos.claim_executions('w')");

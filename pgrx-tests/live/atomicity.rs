@@ -7,7 +7,7 @@ use crate::server::Server;
 fn create_that_rolls_back_leaves_nothing() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let before = state(&mut session);
 
     let mut transaction = session.transaction().unwrap();
@@ -22,7 +22,7 @@ fn create_that_rolls_back_leaves_nothing() {
 fn create_that_rolls_back_to_a_savepoint_leaves_only_what_came_before_it() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
 
     let mut transaction = session.transaction().unwrap();
     let kept = create(&mut transaction, YEARLY);
@@ -56,7 +56,7 @@ fn create_that_rolls_back_to_a_savepoint_leaves_only_what_came_before_it() {
 fn create_commits_with_the_business_row() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute("create table invoices (id int, job_id uuid)")
         .unwrap();
@@ -87,7 +87,7 @@ fn create_commits_with_the_business_row() {
 fn session_terminated_before_commit_leaves_nothing() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute("create table invoices (id int)")
         .unwrap();
@@ -114,7 +114,7 @@ fn session_terminated_before_commit_leaves_nothing() {
 fn update_and_cancel_that_roll_back_leave_everything_as_it_was() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let job_id = create(&mut session, YEARLY);
     let before = state(&mut session);
 
@@ -132,7 +132,7 @@ fn update_and_cancel_that_roll_back_leave_everything_as_it_was() {
 fn update_moves_the_pg_cron_entry_and_cancel_of_the_last_job_removes_it() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let job_id = create(&mut session, YEARLY);
     let sharing = create(&mut session, YEARLY);
     assert_eq!(entries(&mut session), 1, "jobs share the entry");
@@ -158,7 +158,7 @@ fn update_moves_the_pg_cron_entry_and_cancel_of_the_last_job_removes_it() {
 fn list_of_jobs_is_created_with_pg_cron_or_not_at_all() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute(
             "create function public.refuse() returns trigger language plpgsql as

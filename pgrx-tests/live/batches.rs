@@ -10,7 +10,7 @@ use uuid::Uuid;
 const BATCH: i64 = 10_000;
 
 /// Makes writing a job's execution wait until an advisory lock can be had, which the session holds.
-fn hold_executions_of(session: &mut Client, job_id: Uuid) {
+fn block_execution_insert_of(session: &mut Client, job_id: Uuid) {
     session
         .batch_execute(&format!(
             "create function public.hold() returns trigger language plpgsql as
@@ -30,7 +30,7 @@ fn is_in_second_batch(session: &mut Client) -> bool {
 }
 
 /// A role that may call Kronos and nothing else.
-fn make_caller(session: &mut Client) {
+fn create_caller(session: &mut Client) {
     session
         .batch_execute(
             "create role caller login;
@@ -107,7 +107,7 @@ fn call_inside_a_transaction_block_runs_one_batch_that_rolls_back_with_it() {
 fn wake_up_that_is_killed_in_its_second_batch_is_continued_there_after_recovery() {
     let (server, mut session, ids) = server_with_due_jobs(BATCH as usize + 2000);
     let last = ids[ids.len() - 1];
-    hold_executions_of(&mut session, last);
+    block_execution_insert_of(&mut session, last);
     let mut waker = server.session();
     let pid = backend_pid(&mut waker);
     let killed = thread::spawn(move || waker.batch_execute("call kronos.tick()"));
@@ -137,7 +137,7 @@ fn wake_up_that_is_killed_in_its_second_batch_is_continued_there_after_recovery(
 fn eight_wake_ups_at_once_share_a_huge_schedule_and_many_small_ones() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let huge = create(&mut session, YEARLY);
     copy_job(&mut session, huge, BATCH as i32 + 1999);
     for minute in 0..40 {
@@ -163,8 +163,8 @@ fn eight_wake_ups_at_once_share_a_huge_schedule_and_many_small_ones() {
 fn call_that_is_cancelled_or_fails_in_its_second_batch_keeps_the_first_and_the_sessions_role() {
     let (server, mut session, ids) = server_with_due_jobs(BATCH as usize + 100);
     let last = ids[ids.len() - 1];
-    make_caller(&mut session);
-    hold_executions_of(&mut session, last);
+    create_caller(&mut session);
+    block_execution_insert_of(&mut session, last);
     let mut caller = server.session_as("caller");
     let pid = backend_pid(&mut caller);
     let cancel = caller.cancel_token();
@@ -209,7 +209,7 @@ fn calls_wait_for_no_wake_up_but_for_the_batch_that_handles_their_job() {
     let last = ids[ids.len() - 1];
     let first = "select job_id from kronos_internal.jobs order by job_id limit 1";
     let first: Uuid = session.query_one(first, &[]).unwrap().get(0);
-    hold_executions_of(&mut session, first);
+    block_execution_insert_of(&mut session, first);
     let mut waker = server.session();
     let pid = backend_pid(&mut waker);
     let woken = thread::spawn(move || tick(&mut waker));
@@ -248,9 +248,9 @@ const DEFAULTS: [&str; 6] = [
 #[test]
 fn ticks_do_not_depend_on_the_callers_defaults() {
     let (server, mut session, _) = server_with_due_jobs(1200);
-    make_caller(&mut session);
+    create_caller(&mut session);
     // The inserts take longer than any of the timeouts, wait for a lock meanwhile, and tell their isolation level.
-    hold_executions(&mut session);
+    block_execution_inserts(&mut session);
     session
         .batch_execute(
             "create table public.seen (isolation text);
@@ -314,7 +314,7 @@ fn ticks_do_not_depend_on_the_callers_defaults() {
 #[test]
 fn tick_that_takes_longer_than_the_roles_statement_timeout_completes() {
     let (server, mut session, _) = server_with_due_jobs(3 * BATCH as usize);
-    make_caller(&mut session);
+    create_caller(&mut session);
     session
         .batch_execute("alter role caller set statement_timeout = '100ms'")
         .unwrap();

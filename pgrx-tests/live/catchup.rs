@@ -35,7 +35,7 @@ fn dropped(session: &mut Client, job_id: Uuid) -> (i64, i64) {
 fn after_a_downtime_exactly_the_ticks_of_the_policy_run_and_the_ledger_has_the_rest_in_one_row() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     // Hourly, the last tick 20 minutes ago.
     let cron = format!("{} * * * *", minutes_ago(&mut session, 20));
     let jobs = [
@@ -72,7 +72,7 @@ fn after_a_downtime_exactly_the_ticks_of_the_policy_run_and_the_ledger_has_the_r
 fn dropped_ticks_can_be_backfilled() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let cron = format!("{} * * * *", minutes_ago(&mut session, 20));
     let job_id = create_with(&mut session, &cron, "none", "1 hour");
     lose_wake_ups(&mut session, 9);
@@ -99,7 +99,7 @@ fn dropped_ticks_can_be_backfilled() {
 fn policy_none_runs_no_missed_tick_whatever_else_is_open() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let cron = "* * * * *";
     let none = create_with(&mut session, cron, "none", "1 hour");
     let last = create_with(&mut session, cron, "last", "1 hour");
@@ -138,7 +138,7 @@ fn policy_none_runs_no_missed_tick_whatever_else_is_open() {
 fn update_writes_only_the_missed_ticks_that_the_policy_catches_up() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let cron = format!("{} * * * *", minutes_ago(&mut session, 20));
     for (policy, expected) in [("none", 0), ("last", 1), ("all", 4)] {
         let job_id = create_with(&mut session, &cron, policy, "4 hours");
@@ -158,7 +158,7 @@ fn update_writes_only_the_missed_ticks_that_the_policy_catches_up() {
 fn tick_of_a_wake_up_just_lost_is_caught_up_whatever_the_policy() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let minutes = [3, 2].map(|minutes| minutes_ago(&mut session, minutes));
     let cron = format!("{},{} * * * *", minutes[0], minutes[1]);
     let job_id = create_with(&mut session, &cron, "none", "0");
@@ -172,7 +172,7 @@ fn tick_of_a_wake_up_just_lost_is_caught_up_whatever_the_policy() {
 fn job_created_with_the_defaults_catches_up_the_last_tick_of_an_hour() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let minute = minutes_ago(&mut session, 20);
     session
         .query(
@@ -192,7 +192,7 @@ fn job_created_with_the_defaults_catches_up_the_last_tick_of_an_hour() {
 fn catch_up_of_a_thousand_ticks_survives_a_kill_and_eight_wake_ups_at_once() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let minute = minutes_ago(&mut session, 20);
     create_with(&mut session, &format!("{minute} * * * *"), "all", "1 year");
     lose_wake_ups(&mut session, 1000);
@@ -214,7 +214,7 @@ fn catch_up_of_a_thousand_ticks_survives_a_kill_and_eight_wake_ups_at_once() {
 fn catch_up_of_all_ticks_is_bounded_whatever_the_window() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let job_id = create_with(&mut session, "* * * * *", "all", "1 year");
     lose_wake_ups(&mut session, 200);
     tick(&mut session);
@@ -242,7 +242,7 @@ fn week_down_with_jobs_of_every_policy_is_caught_up_job_by_job() {
     const EACH: i64 = 600;
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let minute = minutes_ago(&mut session, 20);
     let cron = format!("{minute} * * * *");
     let jobs = [

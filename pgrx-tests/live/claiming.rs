@@ -36,7 +36,7 @@ fn write_ordered(session: &mut Client, job_id: Uuid, tick_at: &str) -> Uuid {
     row.unwrap().get(0)
 }
 
-fn make_workspace(session: &mut Client, name: &str) {
+fn create_workspace(session: &mut Client, name: &str) {
     let create = "select kronos.create_workspace($1), kronos.create_endpoint('hook', 'HTTP', workspace => $1)";
     session.execute(create, &[&name]).unwrap();
 }
@@ -56,7 +56,7 @@ fn labels(session: &mut impl postgres::GenericClient, call: &str) -> Vec<String>
 fn claim_goes_by_priority_then_run_at_and_leaves_what_is_to_come() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute("select kronos.create_endpoint('bus', 'KAFKA', workspace => 'acme')")
         .unwrap();
@@ -103,7 +103,7 @@ fn claim_goes_by_priority_then_run_at_and_leaves_what_is_to_come() {
 fn claimed_execution_has_all_that_a_worker_needs() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute(
             "select kronos.update_endpoint('hook', spec => '{\"url\": \"x\"}', attempt_timeout => '30 seconds',
@@ -127,7 +127,7 @@ fn claimed_execution_has_all_that_a_worker_needs() {
 fn open_claim_hides_what_it_took_and_holds_up_nobody() {
     let server = Server::start();
     let (mut one, mut other) = (server.session(), server.session());
-    make_acme(&mut one);
+    create_acme(&mut one);
     enqueue(&mut one, 10);
     let mut open = one.transaction().unwrap();
     let first = claim(&mut open, "one", 4);
@@ -146,11 +146,11 @@ fn open_claim_hides_what_it_took_and_holds_up_nobody() {
 fn workspace_with_a_hundred_thousand_waiting_does_not_starve_one_with_ten() {
     let server = Server::start();
     let mut session = server.session();
-    make_workspace(&mut session, "big");
+    create_workspace(&mut session, "big");
     fill(&mut session, "big", 100_000);
-    make_workspace(&mut session, "small");
+    create_workspace(&mut session, "small");
     fill(&mut session, "small", 10);
-    fn small_of(session: &mut impl postgres::GenericClient) -> usize {
+    fn count_small(session: &mut impl postgres::GenericClient) -> usize {
         let rows = session
             .query(
                 "select workspace from kronos.claim_any_executions('w', 10)",
@@ -164,10 +164,10 @@ fn workspace_with_a_hundred_thousand_waiting_does_not_starve_one_with_ten() {
     }
     // One session, and one session for each claim.
     let mut undone = session.transaction().unwrap();
-    let shares = [(); 3].map(|()| small_of(&mut undone));
+    let shares = [(); 3].map(|()| count_small(&mut undone));
     assert_eq!(shares, [5, 5, 0], "each has its share");
     undone.rollback().unwrap();
-    let small: usize = (0..3).map(|_| small_of(&mut server.session())).sum();
+    let small: usize = (0..3).map(|_| count_small(&mut server.session())).sum();
     assert_eq!(small, 10);
 }
 
@@ -176,7 +176,7 @@ fn session_that_claims_one_by_one_serves_all_workspaces_in_turn() {
     let server = Server::start();
     let mut session = server.session();
     for name in ["a", "b", "c", "d"] {
-        make_workspace(&mut session, name);
+        create_workspace(&mut session, name);
         fill(&mut session, name, 5);
     }
     let mut served: Vec<String> = vec![];
@@ -196,8 +196,8 @@ fn session_that_claims_one_by_one_serves_all_workspaces_in_turn() {
 fn workspace_that_has_its_first_execution_is_served_at_once() {
     let server = Server::start();
     let mut session = server.session();
-    make_workspace(&mut session, "a");
-    make_workspace(&mut session, "b");
+    create_workspace(&mut session, "a");
+    create_workspace(&mut session, "b");
     fill(&mut session, "a", 2);
     let claim = "select workspace from kronos.claim_any_executions('w')";
     assert_eq!(
@@ -213,7 +213,7 @@ fn workspace_that_has_its_first_execution_is_served_at_once() {
 fn execution_of_an_ordered_job_starts_only_when_the_earlier_one_has_ended() {
     let server = Server::start();
     let (mut session, mut listener) = (server.session(), server.session());
-    make_acme(&mut session);
+    create_acme(&mut session);
     let acme = workspace_id(&mut session, "acme");
     listener.batch_execute("listen kronos_executions").unwrap();
     for ending in [
@@ -262,8 +262,8 @@ fn notifications(listener: &mut Client) -> Vec<String> {
 fn each_transaction_notifies_each_workspace_once_of_what_may_start_within_the_minute() {
     let server = Server::start();
     let (mut session, mut listener) = (server.session(), server.session());
-    make_acme(&mut session);
-    make_workspace(&mut session, "other");
+    create_acme(&mut session);
+    create_workspace(&mut session, "other");
     let acme = workspace_id(&mut session, "acme");
     listener.batch_execute("listen kronos_executions").unwrap();
     enqueue(&mut session, 100);
@@ -294,7 +294,7 @@ fn each_transaction_notifies_each_workspace_once_of_what_may_start_within_the_mi
 fn sleeping_worker_is_told_of_executions_and_retries_that_become_due_before_it_wakes() {
     let server = Server::start();
     let (mut session, mut listener) = (server.session(), server.session());
-    make_acme(&mut session);
+    create_acme(&mut session);
     let acme = workspace_id(&mut session, "acme");
     listener.batch_execute("listen kronos_executions").unwrap();
     for call in [
@@ -335,7 +335,7 @@ fn sleeping_worker_is_told_of_executions_and_retries_that_become_due_before_it_w
 fn transaction_that_enqueues_can_be_prepared_with_notify_off() {
     let server = Server::start_with(&["max_prepared_transactions = 2"]);
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let prepare =
         "begin; select kronos.enqueue('hook', workspace => 'acme'); prepare transaction 'p'";
     let error = session.batch_execute(prepare).unwrap_err();
@@ -352,7 +352,7 @@ fn transaction_that_enqueues_can_be_prepared_with_notify_off() {
 fn next_wakeup_says_when_to_look_again() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     fn holds(session: &mut Client, condition: &str) -> bool {
         let statement = format!("select {condition}");
         session.query_one(&statement, &[]).unwrap().get(0)
@@ -391,7 +391,7 @@ fn next_wakeup_says_when_to_look_again() {
 fn execution_that_comes_late_is_not_starved_by_those_that_keep_coming() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     enqueue(&mut session, 10_000);
     let late = "select execution_id from kronos.enqueue('hook', run_at => now() - interval '1 hour', workspace => 'acme')";
     assert_eq!(claim(&mut session, "w", 1).len(), 1);
@@ -414,7 +414,7 @@ fn execution_that_comes_late_is_not_starved_by_those_that_keep_coming() {
 fn claim_returns_at_most_sixteen_megabytes_but_always_one_execution() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute(
             "select kronos.enqueue('hook', to_jsonb(repeat('x', 250000)), workspace => 'acme') from generate_series(1, 100)",
@@ -428,7 +428,7 @@ fn claim_returns_at_most_sixteen_megabytes_but_always_one_execution() {
         assert_eq!(row.get::<_, Option<bool>>(1), is_small);
     }
     for name in ["a", "b", "c"] {
-        make_workspace(&mut session, name);
+        create_workspace(&mut session, name);
         session
             .execute(
                 "select kronos.enqueue('hook', to_jsonb(repeat('x', 250000)), workspace => $1) from generate_series(1, 50)",
@@ -445,7 +445,7 @@ fn claim_returns_at_most_sixteen_megabytes_but_always_one_execution() {
 fn execution_of_the_first_instant_is_claimed_and_completed() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     for _ in 0..2 {
         session
             .batch_execute(

@@ -8,7 +8,7 @@ use uuid::Uuid;
 fn server_with_hourly_job() -> (Server, Client, Uuid) {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     // The last tick was twenty minutes ago.
     let minute = minutes_ago(&mut session, 20);
     let job_id = create(&mut session, &format!("{minute} * * * *"));
@@ -193,7 +193,7 @@ fn upkeep_prunes_nothing_in_a_run_whose_clock_has_jumped() {
              update kronos_internal.ticks set execution_id = overlay(execution_id::text placing '0190' from 1 for 4)::uuid",
         )
         .unwrap();
-    let last_run = |session: &mut Client, ago: &str| {
+    let set_last_run = |session: &mut Client, ago: &str| {
         session
             .batch_execute(&format!(
                 "delete from kronos_internal.upkeep_runs;
@@ -202,11 +202,11 @@ fn upkeep_prunes_nothing_in_a_run_whose_clock_has_jumped() {
             .unwrap();
     };
     for jump in ["3 months", "-3 months", "61 minutes"] {
-        last_run(&mut session, jump);
+        set_last_run(&mut session, jump);
         upkeep(&mut session);
         assert_eq!(executions(&mut session), 9, "{jump}");
     }
-    last_run(&mut session, "59 minutes");
+    set_last_run(&mut session, "59 minutes");
     upkeep(&mut session);
     assert_eq!(executions(&mut session), 0);
 }

@@ -128,7 +128,7 @@ fn calls_with_a_stale_snapshot_fail_with_40001_or_an_error_of_kronos() {
 fn requests_for_one_name_at_once_create_one_job() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let jobs: Vec<Uuid> = std::thread::scope(|scope| {
         let requests: Vec<_> = (0..8)
             .map(|n| {
@@ -155,12 +155,12 @@ fn requests_for_one_name_at_once_create_one_job() {
 
 fn change_at_random(server: &Server, schedules: u32, level: IsolationLevel) {
     let mut session = server.session();
-    make_acme(&mut session);
-    let quiet = Barrier::new(SESSIONS as usize + 1);
+    create_acme(&mut session);
+    let barrier = Barrier::new(SESSIONS as usize + 1);
     let tally = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..SESSIONS)
             .map(|seed| {
-                let quiet = &quiet;
+                let barrier = &barrier;
                 let mut worker = Worker {
                     session: server.session(),
                     random: StdRng::seed_from_u64(seed),
@@ -174,17 +174,17 @@ fn change_at_random(server: &Server, schedules: u32, level: IsolationLevel) {
                         for _ in 0..OPERATIONS_PER_ROUND {
                             worker.change();
                         }
-                        quiet.wait();
-                        quiet.wait();
+                        barrier.wait();
+                        barrier.wait();
                     }
                     worker.tally
                 })
             })
             .collect();
         for _ in 0..ROUNDS {
-            quiet.wait();
-            assert_quiet(&mut session);
-            quiet.wait();
+            barrier.wait();
+            assert_sound_or_exit(&mut session);
+            barrier.wait();
         }
         workers
             .into_iter()
@@ -195,7 +195,7 @@ fn change_at_random(server: &Server, schedules: u32, level: IsolationLevel) {
     println!("{level:?}, {schedules} schedules: {tally:?}");
 }
 
-fn assert_quiet(session: &mut Client) {
+fn assert_sound_or_exit(session: &mut Client) {
     // A panic here would leave the workers at the barrier for ever.
     let sound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let violations = session
@@ -313,7 +313,7 @@ fn endpoint_is_not_deleted_under_a_job_that_is_being_created() {
     for level in ["read committed", "repeatable read", "serializable"] {
         for deletes_first in [true, false] {
             let workspace = format!("{level} {deletes_first}");
-            make_workspace(&mut session, &workspace);
+            create_workspace(&mut session, &workspace);
             let delete =
                 format!("select kronos.delete_endpoint('hook', workspace => '{workspace}')");
             let create = format!(

@@ -22,7 +22,7 @@ fn apply(session: &mut impl GenericClient, dry_run: bool) -> Result<Vec<String>,
 fn apply_crontab_does_all_with_pg_cron_or_nothing() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let before = state(&mut session);
 
     assert_eq!(
@@ -54,7 +54,7 @@ fn apply_crontab_does_all_with_pg_cron_or_nothing() {
 fn deployments_at_once_deploy_one_set() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| apply(&mut server.session(), false).unwrap());
@@ -72,7 +72,7 @@ fn deployments_at_once_deploy_one_set() {
 fn updates_by_name_come_one_after_the_other() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     apply(&mut session, false).unwrap();
     thread::scope(|scope| {
         for minute in 10..18 {
@@ -107,7 +107,7 @@ fn declared_jobs(prefix: &str, minute: usize) -> String {
 fn deployments_of_disjoint_sets_and_workspaces_do_not_deadlock() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute(
             "select kronos.create_workspace('bravo');
@@ -141,7 +141,7 @@ fn deployments_of_disjoint_sets_and_workspaces_do_not_deadlock() {
 fn name_that_two_sets_declare_at_once_belongs_to_one_of_them() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let outcomes: Vec<Result<u64, postgres::Error>> = thread::scope(|scope| {
         let deployments: Vec<_> = (0..4)
             .map(|n| {
@@ -173,7 +173,7 @@ fn name_that_two_sets_declare_at_once_belongs_to_one_of_them() {
 fn job_that_is_changed_by_hand_during_a_deployment_is_deployed_as_declared() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     apply(&mut session, false).unwrap();
     let mut by_hand = server.session();
     let mut transaction = by_hand.transaction().unwrap();

@@ -6,18 +6,18 @@ use rand::Rng;
 use rand::seq::IndexedRandom;
 
 /// A session with functions that say whether pg_cron, and Kronos, take an expression.
-fn judges(server: &Server) -> Client {
+fn session_with_judges(server: &Server) -> Client {
     let mut session = server.session();
     session
         .batch_execute(
-            "create function public.pg_cron_takes(cron text) returns boolean language plpgsql as $$
+            "create function public.pg_cron_accepts(cron text) returns boolean language plpgsql as $$
              begin
                  perform cron.schedule('dialect', cron, 'select 1');
                  return true;
              exception when invalid_parameter_value then
                  return false;
              end $$;
-             create function public.kronos_takes(cron text) returns boolean language plpgsql as $$
+             create function public.kronos_accepts(cron text) returns boolean language plpgsql as $$
              begin
                  perform kronos.next_ticks(cron, max => 0);
                  return true;
@@ -32,7 +32,7 @@ fn judges(server: &Server) -> Client {
 /// Whether pg_cron and Kronos take each of some expressions.
 fn judge(session: &mut Client, expressions: &[String]) -> Vec<(bool, bool)> {
     let mut transaction = session.transaction().unwrap();
-    let statement = "select pg_cron_takes(cron), kronos_takes(cron)
+    let statement = "select pg_cron_accepts(cron), kronos_accepts(cron)
                      from unnest($1::text[]) with ordinality e (cron, nth) order by nth";
     let rows = transaction.query(statement, &[&expressions]).unwrap();
     transaction.rollback().unwrap();
@@ -40,7 +40,7 @@ fn judge(session: &mut Client, expressions: &[String]) -> Vec<(bool, bool)> {
 }
 
 /// What the server's pg_cron is too old to know.
-fn is_beyond_the_server(session: &mut Client, cron: &str) -> bool {
+fn is_too_new_for_server(session: &mut Client, cron: &str) -> bool {
     let version: String = session
         .query_one(
             "select extversion from pg_extension where extname = 'pg_cron'",
@@ -91,7 +91,7 @@ fn random_expression(rng: &mut impl Rng) -> String {
 #[test]
 fn what_is_well_formed_both_take_and_what_pg_cron_refuses_kronos_refuses() {
     let server = Server::start();
-    let mut session = judges(&server);
+    let mut session = session_with_judges(&server);
     let mut rng = rand::rng();
     let mut well_formed: Vec<String> = (0..1500).map(|_| random_expression(&mut rng)).collect();
     well_formed.extend((1..60).map(|seconds| format!("{seconds} seconds")));
@@ -101,7 +101,7 @@ fn what_is_well_formed_both_take_and_what_pg_cron_refuses_kronos_refuses() {
     for (cron, (pg_cron, kronos)) in well_formed.iter().zip(judge(&mut session, &well_formed)) {
         assert!(kronos, "{cron:?}");
         assert!(
-            pg_cron || is_beyond_the_server(&mut session, cron),
+            pg_cron || is_too_new_for_server(&mut session, cron),
             "{cron:?}"
         );
     }
@@ -123,7 +123,7 @@ fn what_is_well_formed_both_take_and_what_pg_cron_refuses_kronos_refuses() {
         .collect();
     for (cron, (pg_cron, kronos)) in marred.iter().zip(judge(&mut session, &marred)) {
         assert!(
-            pg_cron || !kronos || is_beyond_the_server(&mut session, cron),
+            pg_cron || !kronos || is_too_new_for_server(&mut session, cron),
             "Kronos takes {cron:?}, pg_cron does not"
         );
     }
@@ -132,7 +132,7 @@ fn what_is_well_formed_both_take_and_what_pg_cron_refuses_kronos_refuses() {
 #[test]
 fn what_pg_cron_takes_by_accident_kronos_refuses() {
     let server = Server::start();
-    let mut session = judges(&server);
+    let mut session = session_with_judges(&server);
     let accidents = [
         "5;x,9 * * * *",
         "* * * * mon#2",

@@ -13,7 +13,7 @@ use uuid::Uuid;
 pub const YEARLY: &str = "0 0 1 1 *";
 
 /// Makes workspace `acme` with endpoint `hook`, and upkeep's pg_cron entry.
-pub fn make_acme(session: &mut Client) {
+pub fn create_acme(session: &mut Client) {
     session
         .batch_execute(
             "select kronos.start();
@@ -181,7 +181,7 @@ pub fn backend_pid(session: &mut impl GenericClient) -> i32 {
 }
 
 /// Makes writing an execution wait until an advisory lock can be had.
-pub fn hold_executions(session: &mut Client) {
+pub fn block_execution_inserts(session: &mut Client) {
     session
         .batch_execute(
             "create function public.hold() returns trigger language plpgsql as
@@ -194,7 +194,7 @@ pub fn hold_executions(session: &mut Client) {
 
 /// Kills a wake-up in the middle of its insert, so that the server crashes and recovers.
 pub fn kill_tick_midway(server: &Server, session: &mut Client) {
-    hold_executions(session);
+    block_execution_inserts(session);
     let mut waker = server.session();
     let pid = backend_pid(&mut waker);
     let killed = thread::spawn(move || waker.batch_execute("call kronos.tick()"));
@@ -209,7 +209,7 @@ pub fn kill_tick_midway(server: &Server, session: &mut Client) {
 pub fn server_with_job() -> (Server, Client, Uuid) {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let job_id = create(&mut session, YEARLY);
     (server, session, job_id)
 }
@@ -296,7 +296,7 @@ pub fn upkeep(session: &mut Client) {
 const PROMPT: Duration = Duration::from_secs(20);
 
 /// Runs a statement in a session of its own, and fails if it waits for another session.
-pub fn assert_waits_for_nobody(server: &Server, statement: &str) {
+pub fn assert_does_not_wait(server: &Server, statement: &str) {
     let mut session = server.session();
     let cancel = session.cancel_token();
     let (over, is_over) = mpsc::channel();
@@ -315,7 +315,7 @@ pub fn assert_waits_for_nobody(server: &Server, statement: &str) {
 
 /// Ticks while other sessions hold transactions open.
 pub fn tick_without_waiting(server: &Server) {
-    assert_waits_for_nobody(server, "call kronos.tick()");
+    assert_does_not_wait(server, "call kronos.tick()");
 }
 
 /// How many ticks have an outcome: RUN, SKIPPED, OWED or DROPPED.
@@ -403,14 +403,14 @@ pub fn refuse_executions(session: &mut Client, jobs: &[Uuid]) {
 }
 
 /// Lets every owed tick be retried by the next wake-up.
-pub fn let_owed_be_retried(session: &mut impl GenericClient) {
+pub fn make_owed_ticks_due(session: &mut impl GenericClient) {
     session
         .batch_execute("update kronos_internal.owed set next_try_at = now() - interval '1 second'")
         .unwrap();
 }
 
 /// Creates a workspace with endpoint `hook`.
-pub fn make_workspace(session: &mut Client, name: &str) {
+pub fn create_workspace(session: &mut Client, name: &str) {
     session
         .execute("select kronos.create_workspace($1)", &[&name])
         .unwrap();

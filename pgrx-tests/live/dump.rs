@@ -21,7 +21,7 @@ fn rows_of(session: &mut Client, table: &str) -> String {
 
 /// Leaves at least one row in every table.
 fn fill(session: &mut Client) {
-    make_acme(session);
+    create_acme(session);
     let job_id = create(session, YEARLY);
     let failing = create(session, YEARLY);
     create(session, "5 5 5 5 *");
@@ -111,7 +111,7 @@ fn dump_and_restore_keep_every_row_and_pg_cron_entry_without_an_error() {
     for cron in [YEARLY, "5 5 5 5 *", "0 * * * *"] {
         create(&mut restored, cron);
     }
-    let_owed_be_retried(&mut restored);
+    make_owed_ticks_due(&mut restored);
     tick(&mut restored);
     assert_sound(&mut restored);
     // And a job there goes on as here: its next tick, its ledger, its executions.

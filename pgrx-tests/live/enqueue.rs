@@ -10,7 +10,7 @@ use uuid::Uuid;
 fn one_shot_commits_with_the_callers_writes_or_not_at_all() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute("create table orders (execution_id uuid)")
         .unwrap();
@@ -29,7 +29,7 @@ fn one_shot_commits_with_the_callers_writes_or_not_at_all() {
 fn sessions_with_the_same_key_at_once_make_one_execution() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let call = "select execution_id, created from kronos.enqueue('hook', idempotency_key => 'k', workspace => 'acme')";
     for first_commits in [true, false] {
         let mut first = session.transaction().unwrap();
@@ -63,7 +63,7 @@ fn sessions_with_the_same_key_at_once_make_one_execution() {
 fn lists_with_the_same_keys_in_other_orders_do_not_deadlock() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let call = |order: &str| {
         format!(
             "select count(*) from kronos.enqueue_many(
@@ -92,7 +92,7 @@ fn lists_with_the_same_keys_in_other_orders_do_not_deadlock() {
 fn ten_thousand_executions_are_enqueued_in_one_call() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     enqueue(&mut session, 10_000);
     let queued = "select count(*) from kronos.executions where status = 'QUEUED'";
     assert_eq!(count(&mut session, queued), 10_000);
@@ -106,7 +106,7 @@ fn ten_thousand_executions_are_enqueued_in_one_call() {
 fn times_of_a_list_do_not_depend_on_the_sessions_settings() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let call = "select run_at = '2100-02-01T03:00:00Z' from kronos.enqueue_many(
                     '[{\"endpoint\": \"hook\", \"run_at\": \"2100-02-01T04:00:00+01:00\"}]', workspace => 'acme')";
     for settings in [
@@ -134,7 +134,7 @@ fn times_of_a_list_do_not_depend_on_the_sessions_settings() {
 fn changed_schema_counts_in_every_session_at_once_and_a_rolled_back_one_in_none() {
     let server = Server::start();
     let (mut one, mut other) = (server.session(), server.session());
-    make_acme(&mut one);
+    create_acme(&mut one);
     one.batch_execute(
         "select kronos.create_payload_spec('order', '{\"type\": \"integer\"}', workspace => 'acme');
          select kronos.create_endpoint('orders', 'HTTP', payload_spec => 'order', workspace => 'acme')",

@@ -6,7 +6,7 @@ use postgres::Client;
 use uuid::Uuid;
 
 /// The jobs of owed ticks with SQLSTATE and error, as check() shows them.
-fn shown_by_check(session: &mut Client) -> Vec<(String, String, String)> {
+fn failures_in_check(session: &mut Client) -> Vec<(String, String, String)> {
     let statement = "select detail->>'job_id', detail->>'sqlstate', detail->>'error'
                      from kronos.check() where invariant = 10 order by 1";
     let rows = session.query(statement, &[]).unwrap();
@@ -36,7 +36,7 @@ fn job_that_cannot_be_written_holds_up_no_other_and_is_retried() {
         (id.to_string(), "23514".to_owned(), error)
     });
     expected.sort();
-    assert_eq!(shown_by_check(&mut session), expected);
+    assert_eq!(failures_in_check(&mut session), expected);
     let listed = "select count(*) from kronos.failing_jobs where tries = 1 and next_try_at > now()";
     assert_eq!(count(&mut session, listed), 2);
     tick(&mut session);
@@ -120,14 +120,14 @@ fn update_repairs_a_job_whose_tick_failed() {
     assert_eq!(ticks(&mut session, "OWED"), 3);
     set_priority(&mut session, ids[0], 5, None);
     set_priority(&mut session, ids[1], 5, Some("5 5 5 5 *"));
-    let_owed_be_retried(&mut session);
+    make_owed_ticks_due(&mut session);
     tick(&mut session);
     assert_eq!(outcomes(&mut session, ids[0]), ["RUN"]);
     assert_eq!(outcomes(&mut session, ids[1]), ["RUN"]);
     assert_eq!(outcomes(&mut session, ids[2]), ["OWED"]);
     assert_ledger_matches_executions(&mut session);
     try_cancel(&mut session, ids[2]).unwrap();
-    let_owed_be_retried(&mut session);
+    make_owed_ticks_due(&mut session);
     tick(&mut session);
     assert_eq!(outcomes(&mut session, ids[2]), ["SKIPPED"]);
     assert_sound(&mut session);
@@ -162,8 +162,8 @@ fn three_hundred_failing_jobs_delay_the_others_of_their_workspace_and_nobody_els
     const HEALTHY: i64 = 1700;
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
-    make_workspace(&mut session, "other");
+    create_acme(&mut session);
+    create_workspace(&mut session, "other");
     let job_id = create(&mut session, YEARLY);
     let others = create_named(&mut session, "other", "o", YEARLY);
     copy_job(&mut session, job_id, HEALTHY as i32 + 299);
@@ -197,7 +197,7 @@ fn three_hundred_failing_jobs_delay_the_others_of_their_workspace_and_nobody_els
     assert_eq!(executions(&mut session), HEALTHY + 500);
     assert_eq!(ticks(&mut session, "OWED"), 300);
     assert_eq!(ticks(&mut session, "SKIPPED"), 0);
-    assert_eq!(shown_by_check(&mut session).len(), 300);
+    assert_eq!(failures_in_check(&mut session).len(), 300);
     assert_ledger_matches_executions(&mut session);
 
     // At their next tick the failing ones are known.
@@ -212,7 +212,7 @@ fn three_hundred_failing_jobs_delay_the_others_of_their_workspace_and_nobody_els
     assert_eq!(ticks(&mut session, "OWED"), 300);
 
     session.batch_execute("delete from refused").unwrap();
-    let_owed_be_retried(&mut session);
+    make_owed_ticks_due(&mut session);
     tick(&mut session);
     assert_eq!(executions(&mut session), HEALTHY + 800);
     assert_ledger_matches_executions(&mut session);
@@ -224,7 +224,7 @@ fn three_hundred_failing_jobs_delay_the_others_of_their_workspace_and_nobody_els
 fn schedule_that_the_server_can_no_longer_read_keeps_no_other_from_ticking() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let unreadable = create(&mut session, "0 0 1 1 0");
     let healthy = create(&mut session, YEARLY);
     make_yearly_due(&mut session);

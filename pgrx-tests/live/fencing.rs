@@ -11,7 +11,7 @@ use uuid::Uuid;
 fn server_with_expired_lease() -> (Server, Client, Held) {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     enqueue(&mut session, 1);
     let held = claim_for(&mut session, "slow", 1, "1 second")[0];
     wait_for("the lease to expire", || {
@@ -23,7 +23,7 @@ fn server_with_expired_lease() -> (Server, Client, Held) {
 }
 
 /// What the holder of a lease may do.
-fn every_act(session: &mut Client, worker: &str, held: Held) -> Vec<Result<(), Error>> {
+fn try_every_report(session: &mut Client, worker: &str, held: Held) -> Vec<Result<(), Error>> {
     let (execution_id, attempt) = held;
     [
         "log_execution($1, $2, $3, 'still here')",
@@ -43,7 +43,7 @@ fn every_act(session: &mut Client, worker: &str, held: Held) -> Vec<Result<(), E
 
 fn assert_refused(session: &mut Client, worker: &str, held: Held) {
     let before = rows(session, "kronos.executions");
-    for result in every_act(session, worker, held) {
+    for result in try_every_report(session, worker, held) {
         assert_eq!(assert_code(result, "LEASE_LOST"), "55000");
     }
     let list = list_of(&[held]);
@@ -79,7 +79,7 @@ fn status(session: &mut Client, (execution_id, _): Held) -> String {
 fn only_the_holder_of_the_lease_can_act_and_others_learn_who_holds_it() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     enqueue(&mut session, 1);
     let held = claim(&mut session, "holder", 1)[0];
     assert_refused(&mut session, "stranger", held);
@@ -128,7 +128,7 @@ fn expired_lease_is_a_failed_attempt() {
 fn lease_that_has_not_expired_is_left_alone() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     enqueue(&mut session, 1);
     let held = claim(&mut session, "w", 1)[0];
     session
@@ -142,7 +142,7 @@ fn lease_that_has_not_expired_is_left_alone() {
 fn heartbeat_extends_a_lease_but_never_beyond_the_time_of_the_attempt() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute("select kronos.update_endpoint('hook', attempt_timeout => '90 seconds', workspace => 'acme')")
         .unwrap();
@@ -177,7 +177,7 @@ fn heartbeat_extends_a_lease_but_never_beyond_the_time_of_the_attempt() {
 fn batch_ends_what_is_held_and_reports_who_holds_the_rest() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     enqueue(&mut session, 4);
     let mine = claim(&mut session, "mine", 2);
     let other = claim(&mut session, "other", 2);
@@ -207,7 +207,7 @@ fn batch_ends_what_is_held_and_reports_who_holds_the_rest() {
 fn attempts_run_out_and_released_ones_do_not_count() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute(
             "select kronos.update_endpoint('hook', retry_policy => '{\"max_attempts\": 3, \"initial_delay_ms\": 0}', workspace => 'acme')",
@@ -251,7 +251,7 @@ fn attempts_run_out_and_released_ones_do_not_count() {
 fn retries_wait_as_the_policy_says_within_the_bounds_of_its_jitter() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     for (backoff, formula) in [
         ("fixed", (|_| 1000) as fn(i32) -> u64),
         ("linear", |n| 1000 * n as u64),
@@ -310,7 +310,7 @@ fn retries_wait_as_the_policy_says_within_the_bounds_of_its_jitter() {
 fn worker_that_is_asked_to_stop_hears_of_it_and_whatever_it_reports_but_success_is_cancelled() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     for (report, status) in [
         ("kronos.release_execution($1, $2, 'w')", "CANCELLED"),
         ("kronos.fail_execution($1, $2, 'w', 'stopped')", "CANCELLED"),
@@ -337,7 +337,7 @@ fn worker_that_is_asked_to_stop_hears_of_it_and_whatever_it_reports_but_success_
 }
 
 /// C10, C20: what a session does to a held execution in an open transaction, while a worker's call waits for the row.
-fn during_report<T: Send + 'static>(
+fn report_during_change<T: Send + 'static>(
     server: &Server,
     open: &mut Client,
     change: &str,
@@ -362,7 +362,7 @@ fn during_report<T: Send + 'static>(
 fn report_that_waits_for_a_stop_request_obeys_it() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     for call in [
         "fail_execution($1, $2, 'w', 'no')",
         "release_execution($1, $2, 'w')",
@@ -380,7 +380,7 @@ fn report_that_waits_for_a_stop_request_obeys_it() {
             let row = worker.query_one(&statement, &[&held.0, &held.1]);
             row.unwrap().get(0)
         };
-        let ended = during_report(&server, &mut session, &stop, report, || ());
+        let ended = report_during_change(&server, &mut session, &stop, report, || ());
         assert_eq!(ended, "CANCELLED", "{call}");
         assert_eq!(status(&mut session, held), "CANCELLED", "{call}");
     }
@@ -391,7 +391,7 @@ fn report_that_waits_for_a_stop_request_obeys_it() {
 fn report_that_was_called_within_the_lease_counts_however_long_it_waits() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     for call in [
         "complete_execution($1, $2, 'w')",
         "fail_execution($1, $2, 'w', 'no')",
@@ -411,7 +411,7 @@ fn report_that_was_called_within_the_lease_counts_however_long_it_waits() {
             row.unwrap().get(0)
         };
         let mut observer = server.session();
-        let accepted = during_report(&server, &mut session, &touch, report, || {
+        let accepted = report_during_change(&server, &mut session, &touch, report, || {
             wait_for("the lease to expire", || {
                 let expired = "select lease_expires_at < clock_timestamp() from kronos.executions where execution_id = $1";
                 observer.query_one(expired, &[&held.0]).unwrap().get(0)
@@ -428,7 +428,7 @@ fn report_that_was_called_within_the_lease_counts_however_long_it_waits() {
 fn of_a_cancel_and_a_claim_at_once_one_wins_cleanly() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let (mut cancelled, mut claimed) = (0, 0);
     for _ in 0..100 {
         enqueue(&mut session, 1);
@@ -461,7 +461,7 @@ fn of_a_cancel_and_a_claim_at_once_one_wins_cleanly() {
 fn statuses_change_only_along_the_arrows() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     enqueue(&mut session, 1);
     let arrows = [
         ("PENDING", "RUNNING"),
@@ -496,7 +496,7 @@ fn statuses_change_only_along_the_arrows() {
 fn log_keeps_the_last_thousand_lines_of_the_holder() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     enqueue(&mut session, 1);
     let held = claim(&mut session, "w", 1)[0];
     session
@@ -528,7 +528,7 @@ fn log_keeps_the_last_thousand_lines_of_the_holder() {
 fn completion_commits_with_the_workers_own_writes() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute("create table public.effects (execution_id uuid)")
         .unwrap();

@@ -9,7 +9,7 @@ const JOBS: i64 = 1000;
 
 /// Makes a thousand jobs on one schedule, and gives pg_cron's role defaults that once stopped every tick.
 fn set_up(session: &mut Client, defaults: &str) {
-    make_acme(session);
+    create_acme(session);
     session
         .execute(
             "select count(kronos.create_cron_job('hook', '* * * * *', input => to_jsonb(n), workspace => 'acme'))
@@ -55,7 +55,7 @@ fn pg_cron_fires_in_libpq_mode_and_in_background_worker_mode_whatever_its_role_h
         "alter role postgres set statement_timeout = '200ms';
          alter role postgres set default_transaction_isolation = 'repeatable read'",
     );
-    make_acme(&mut slotless);
+    create_acme(&mut slotless);
     create(&mut slotless, "* * * * *");
     assert_eq!(entries(&mut slotless), 0);
     // A transaction with an old snapshot, which must not pass over what it cannot see.

@@ -86,7 +86,7 @@ fn act(session: &mut Client, worker: &str, how: &str, list: &serde_json::Value) 
 fn fleet_with_killed_and_hanging_workers_ends_every_execution_exactly_once() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute(
             "select kronos.update_endpoint('hook', retry_policy => '{\"max_attempts\": 1000, \"initial_delay_ms\": 0}',

@@ -17,7 +17,7 @@ fn server_with_two_tenants() -> (Server, Client, String) {
     session.batch_execute("select kronos.start()").unwrap();
     let hourly = format!("{} * * * *", minutes_ago(&mut session, 30));
     for workspace in ["a", "b"] {
-        make_workspace(&mut session, workspace);
+        create_workspace(&mut session, workspace);
         for name in ["first", "second", "third"] {
             create_named(&mut session, workspace, name, &hourly);
         }
@@ -122,7 +122,7 @@ fn open_transaction_of_one_workspace_makes_no_call_of_another_wait() {
         .batch_execute("set lock_timeout = '1s'; set statement_timeout = '20s'")
         .unwrap();
     for (held, statement) in HELD_OPEN {
-        forget_due(&mut session);
+        make_hourly_due(&mut session);
         let mut hold = holding.transaction().unwrap();
         hold.query(&statement.replace(HOURLY, &hourly), &[])
             .unwrap();
@@ -137,7 +137,7 @@ fn open_transaction_of_one_workspace_makes_no_call_of_another_wait() {
         tick_without_waiting(&server);
         let of_b = "select count(*) from kronos.ticks where workspace = 'b' and outcome = 'RUN'";
         assert_eq!(count(&mut session, of_b), 3, "while {held} is open");
-        assert_waits_for_nobody(&server, "call kronos.upkeep()");
+        assert_does_not_wait(&server, "call kronos.upkeep()");
         hold.rollback().unwrap();
         tick(&mut session);
         let all = ticks(&mut session, "RUN");
@@ -148,7 +148,7 @@ fn open_transaction_of_one_workspace_makes_no_call_of_another_wait() {
 }
 
 /// Makes the hourly schedules due again, their ticks unknown.
-fn forget_due(session: &mut Client) {
+fn make_hourly_due(session: &mut Client) {
     session
         .batch_execute(
             "delete from kronos_internal.ticks;
@@ -169,7 +169,7 @@ fn two_workspaces_that_remove_all_their_jobs_at_once_never_deadlock() {
     let mut session = server.session();
     session.batch_execute("select kronos.start()").unwrap();
     for workspace in ["a", "b"] {
-        make_workspace(&mut session, workspace);
+        create_workspace(&mut session, workspace);
     }
     let crontab = "[{\"name\": \"1\", \"endpoint\": \"hook\", \"cron\": \"17 * * * *\"},
                     {\"name\": \"2\", \"endpoint\": \"hook\", \"cron\": \"17 * * * *\"},

@@ -13,10 +13,10 @@ const STATISTICS: [&str; 4] = [
     "autovacuum = off",
 ];
 
-fn start() -> (Server, Client) {
+fn start_server() -> (Server, Client) {
     let server = Server::start_with(&STATISTICS);
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute(
             "create extension pg_stat_statements; set kronos.workspace = 'acme';
@@ -72,7 +72,7 @@ fn statements(session: &mut Client) -> Vec<(String, i64, i64, i64)> {
         .collect()
 }
 
-fn reset(session: &mut Client) {
+fn reset_statistics(session: &mut Client) {
     session
         .batch_execute("select pg_stat_statements_reset()")
         .unwrap();
@@ -80,9 +80,9 @@ fn reset(session: &mut Client) {
 
 #[test]
 fn hundred_further_calls_in_a_warm_backend_plan_nothing() {
-    let (_server, mut session) = start();
+    let (_server, mut session) = start_server();
     call_everything(&mut session);
-    reset(&mut session);
+    reset_statistics(&mut session);
     for _ in 0..100 {
         call_everything(&mut session);
     }
@@ -96,7 +96,7 @@ fn hundred_further_calls_in_a_warm_backend_plan_nothing() {
 /// The generic plans are made on empty tables, and again after statistics were gathered on full ones.
 #[test]
 fn plans_made_on_empty_tables_hold_on_full_ones() {
-    let (_server, mut session) = start();
+    let (_server, mut session) = start_server();
     call_everything(&mut session);
     session
         .batch_execute(
@@ -117,7 +117,7 @@ fn plans_made_on_empty_tables_hold_on_full_ones() {
     for analyze in ["", "analyze"] {
         session.batch_execute(analyze).unwrap();
         call_everything(&mut session);
-        reset(&mut session);
+        reset_statistics(&mut session);
         // Claims read from their front, and from the beginning once a second.
         let start = Instant::now();
         wait_for("claims from the beginning", || {

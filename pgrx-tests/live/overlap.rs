@@ -70,7 +70,7 @@ fn statuses(session: &mut Client, job_id: Uuid) -> Vec<String> {
 fn overlap_policy_decides_what_a_tick_does_while_an_execution_is_unfinished() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let cases = [
         ("allow", "PENDING", ["PENDING", "QUEUED"]),
         ("allow", "QUEUED", ["QUEUED", "QUEUED"]),
@@ -135,7 +135,7 @@ fn overlap_policy_decides_what_a_tick_does_while_an_execution_is_unfinished() {
 fn of_several_ticks_at_once_overlap_policy_runs_one() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let minute = minutes_ago(&mut session, 20);
     let jobs = [
         ("allow", ["QUEUED", "QUEUED", "QUEUED"]),
@@ -160,7 +160,7 @@ fn of_several_ticks_at_once_overlap_policy_runs_one() {
 fn tick_that_would_replace_what_another_session_holds_is_owed_and_holds_up_nobody() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let replacing = create_with(&mut session, YEARLY, "replace", "0");
     let other = create_with(&mut session, YEARLY, "replace", "0");
     give_execution(&mut session, replacing, "QUEUED");
@@ -187,7 +187,7 @@ fn tick_that_would_replace_what_another_session_holds_is_owed_and_holds_up_nobod
 fn jitter_spreads_executions_always_alike() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     for _ in 0..20 {
         create_with(&mut session, YEARLY, "allow", "10 minutes");
     }
@@ -217,7 +217,7 @@ fn jitter_spreads_executions_always_alike() {
 fn execution_whose_start_is_to_come_is_pending() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let job_id = create_with(&mut session, "* * * * *", "allow", "1 day");
     copy_job(&mut session, job_id, 20);
     session

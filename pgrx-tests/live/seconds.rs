@@ -4,7 +4,7 @@ use crate::domain::*;
 use crate::server::{Server, wait_for};
 use postgres::Client;
 
-fn pg_cron_has_seconds(session: &mut Client) -> bool {
+fn pg_cron_supports_seconds(session: &mut Client) -> bool {
     let knows =
         "select count(*) from pg_settings where name = 'cron.timezone' and short_desc is not null";
     count(session, knows) == 1
@@ -16,8 +16,8 @@ fn schedule_of_seconds_ticks_on_its_grid_or_is_refused_with_the_version_it_needs
     // Schedules of seconds have a pool of their own.
     let server = Server::start_with(&["kronos.max_entries = 0"]);
     let mut session = server.session();
-    make_acme(&mut session);
-    if !pg_cron_has_seconds(&mut session) {
+    create_acme(&mut session);
+    if !pg_cron_supports_seconds(&mut session) {
         let before = state(&mut session);
         let refused = try_create(&mut session, "2 seconds");
         let message = db_error(refused.as_ref().unwrap_err()).message().to_owned();
@@ -53,12 +53,12 @@ fn schedule_of_seconds_ticks_on_its_grid_or_is_refused_with_the_version_it_needs
 fn sixty_schedules_of_seconds_have_entries_and_the_next_is_refused() {
     let server = Server::start();
     let mut session = server.session();
-    if !pg_cron_has_seconds(&mut session) {
+    if !pg_cron_supports_seconds(&mut session) {
         return;
     }
     session.batch_execute("select kronos.start()").unwrap();
     for workspace in ["acme", "other"] {
-        make_workspace(&mut session, workspace);
+        create_workspace(&mut session, workspace);
     }
     for seconds in 1..=30 {
         for workspace in ["acme", "other"] {

@@ -303,7 +303,7 @@ fn tick_on_time_is_each_jobs_own_beside_jobs_of_every_kind() {
         assert_eq!(outcomes(&mut session, locked), [outcome]);
     }
     session.batch_execute("delete from refused").unwrap();
-    let_owed_be_retried(&mut session);
+    make_owed_ticks_due(&mut session);
     tick(&mut session);
     assert_eq!(outcomes(&mut session, locked), ["RUN"]);
     assert_eq!(outcomes(&mut session, failing), ["RUN"]);
@@ -443,7 +443,7 @@ fn tick_of_a_schedule_that_a_cancel_has_locked_comes_when_the_cancel_is_rolled_b
 #[test]
 fn no_tick_is_written_after_a_cancel_has_committed() {
     let (server, mut session, ids) = server_with_due_jobs(2);
-    hold_executions(&mut session);
+    block_execution_inserts(&mut session);
     thread::scope(|scope| {
         let mut waker = server.session();
         let waker_pid = backend_pid(&mut waker);
@@ -508,7 +508,7 @@ fn only_ticks_within_the_window_are_written() {
 fn every_tick_of_a_downtime_is_written_once() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     for _ in 0..3 {
         create(&mut session, "0 0 * * *");
     }
@@ -549,7 +549,7 @@ fn age_by_days(session: &mut Client, days: i32) {
 fn tick_that_was_pruned_never_runs_again() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute(
             "select kronos.set_retention(execution_retention => '1 day', workspace => 'acme')",

@@ -9,7 +9,7 @@ use std::thread;
 fn server_with_max_entries(max: u32) -> (Server, Client) {
     let server = Server::start_with(&[&format!("kronos.max_entries = {max}")]);
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     (server, session)
 }
 
@@ -146,7 +146,7 @@ fn create_does_not_wait_for_a_transaction_that_creates_upkeeps_entry() {
     let server = Server::start();
     let mut session = server.session();
     for workspace in ["a", "b"] {
-        make_workspace(&mut session, workspace);
+        create_workspace(&mut session, workspace);
     }
     let mut creating = server.session();
     let mut transaction = creating.transaction().unwrap();

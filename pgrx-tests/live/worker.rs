@@ -119,7 +119,7 @@ struct Target {
 }
 
 impl Target {
-    fn answering(answers: &'static [Answer]) -> Target {
+    fn start(answers: &'static [Answer]) -> Target {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/run", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(vec![]));
@@ -213,8 +213,8 @@ impl Scene {
     fn new(program: Program, answers: &'static [Answer]) -> Scene {
         let server = Server::start();
         let mut session = server.session();
-        make_acme(&mut session);
-        let target = Target::answering(answers);
+        create_acme(&mut session);
+        let target = Target::start(answers);
         let spec = json!({ "url": target.url, "headers": { "X-Team": "blue" } });
         let policy = json!({ "max_attempts": 3, "initial_delay_ms": 0 });
         let update = "select kronos.update_endpoint('hook', spec => $1, retry_policy => $2, workspace => 'acme')";
@@ -229,11 +229,11 @@ impl Scene {
     }
 
     /// A worker whose leases last for 4 seconds; the one in Python gives running requests no grace.
-    fn worker(&self, grace: u32) -> Worker {
-        self.worker_serving(Some("acme"), grace)
+    fn start_worker(&self, grace: u32) -> Worker {
+        self.start_worker_for(Some("acme"), grace)
     }
 
-    fn worker_serving(&self, workspace: Option<&str>, grace: u32) -> Worker {
+    fn start_worker_for(&self, workspace: Option<&str>, grace: u32) -> Worker {
         let socket = self.server.socket_dir().display();
         let database = format!("host={socket} user=postgres dbname=postgres");
         let mut command = match self.program {
@@ -309,7 +309,7 @@ impl Scene {
 fn worker_tries_again_after_a_server_error_and_hands_on_the_same_key() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Status(500), Answer::Status(200)]);
-        let _worker = scene.worker(0);
+        let _worker = scene.start_worker(0);
         scene.assert_ended("SUCCEEDED", 1, "FAILED SUCCEEDED");
         let row = scene
             .session
@@ -339,7 +339,7 @@ fn worker_tries_again_after_a_server_error_and_hands_on_the_same_key() {
 fn worker_does_not_try_again_what_the_target_does_not_want() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Status(404)]);
-        let _worker = scene.worker(0);
+        let _worker = scene.start_worker(0);
         scene.assert_ended("FAILED", 1, "FAILED");
         let error = scene.error();
         assert!(error.starts_with("HTTP status 404"), "{error}");
@@ -358,7 +358,7 @@ fn worker_does_not_try_again_what_it_cannot_send() {
             let mut scene = Scene::new(program, &[Answer::Status(200)]);
             let update = "select kronos.update_endpoint('hook', spec => $1, workspace => 'acme')";
             scene.session.execute(update, &[&spec]).unwrap();
-            let _worker = scene.worker(0);
+            let _worker = scene.start_worker(0);
             scene.assert_ended("FAILED", 1, "FAILED");
             let error = scene.error();
             assert!(error.starts_with("bad endpoint spec: "), "{error}");
@@ -371,7 +371,7 @@ fn worker_ends_a_request_that_hangs_by_the_deadline_and_tries_again() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Hang, Answer::Status(200)]);
         scene.set_timeout("5 seconds");
-        let _worker = scene.worker(0);
+        let _worker = scene.start_worker(0);
         scene.assert_ended("SUCCEEDED", 1, "FAILED SUCCEEDED");
         wait_for("the request to be given up", || {
             scene.target.requests()[0].given_up
@@ -383,7 +383,7 @@ fn worker_ends_a_request_that_hangs_by_the_deadline_and_tries_again() {
 fn worker_tries_again_when_the_target_dies_in_the_middle_of_its_response() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Die, Answer::Status(200)]);
-        let _worker = scene.worker(0);
+        let _worker = scene.start_worker(0);
         scene.assert_ended("SUCCEEDED", 1, "FAILED SUCCEEDED");
     }
 }
@@ -392,7 +392,7 @@ fn worker_tries_again_when_the_target_dies_in_the_middle_of_its_response() {
 fn worker_waits_as_long_as_the_target_asks_it_to() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Later(429, 3600)]);
-        let _worker = scene.worker(0);
+        let _worker = scene.start_worker(0);
         scene.assert_ended("RETRYING", 1, "FAILED");
         let late = "select count(*) from kronos.executions
                     where run_at - now() between interval '59 minutes' and interval '60 minutes'";
@@ -405,7 +405,7 @@ fn worker_holds_what_takes_longer_than_a_lease() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Hang]);
         scene.set_timeout("10 seconds");
-        let _worker = scene.worker(0);
+        let _worker = scene.start_worker(0);
         scene.target.wait_for_requests(1);
         wait_for("a lease to be extended", || {
             let extended = "select count(*) from kronos.executions x join kronos.attempts a using (execution_id)
@@ -420,12 +420,12 @@ fn worker_holds_what_takes_longer_than_a_lease() {
 fn terminated_worker_gives_back_what_runs_and_exits_cleanly() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Hang, Answer::Status(200)]);
-        let mut worker = scene.worker(1);
+        let mut worker = scene.start_worker(1);
         scene.target.wait_for_requests(1);
         worker.terminate();
         assert_eq!(worker.wait_for_exit().code(), Some(0), "{program:?}");
         assert_eq!(scene.execution(), ("QUEUED".into(), 0, "RELEASED".into()));
-        let _other = scene.worker(0);
+        let _other = scene.start_worker(0);
         scene.assert_ended("SUCCEEDED", 0, "RELEASED SUCCEEDED");
     }
 }
@@ -434,7 +434,7 @@ fn terminated_worker_gives_back_what_runs_and_exits_cleanly() {
 fn terminated_rust_worker_lets_a_request_end_that_ends_in_time() {
     let mut scene = Scene::new(Program::Rust, &[Answer::Hang]);
     scene.set_timeout("5 seconds");
-    let mut worker = scene.worker(60);
+    let mut worker = scene.start_worker(60);
     scene.target.wait_for_requests(1);
     worker.terminate();
     assert_eq!(worker.wait_for_exit().code(), Some(0));
@@ -446,7 +446,7 @@ fn terminated_rust_worker_lets_a_request_end_that_ends_in_time() {
 fn worker_gives_up_what_it_is_asked_to_stop() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Hang]);
-        let _worker = scene.worker(0);
+        let _worker = scene.start_worker(0);
         scene.target.wait_for_requests(1);
         scene
             .session
@@ -467,9 +467,9 @@ fn worker_gives_up_what_it_is_asked_to_stop() {
 fn executions_of_a_killed_worker_are_run_by_another_after_the_lease() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Hang, Answer::Status(200)]);
-        let mut killed = scene.worker(0);
+        let mut killed = scene.start_worker(0);
         scene.target.wait_for_requests(1);
-        let _other = scene.worker(0);
+        let _other = scene.start_worker(0);
         killed.kill();
         scene.assert_ended("SUCCEEDED", 1, "LOST SUCCEEDED");
         let requests = scene.target.requests();
@@ -481,7 +481,7 @@ fn executions_of_a_killed_worker_are_run_by_another_after_the_lease() {
 #[test]
 fn rust_worker_serves_all_workspaces_and_outlives_its_connection() {
     let mut scene = Scene::new(Program::Rust, &[Answer::Status(200)]);
-    let mut worker = scene.worker_serving(None, 0);
+    let mut worker = scene.start_worker_for(None, 0);
     scene.assert_ended("SUCCEEDED", 0, "SUCCEEDED");
     let ended = "select count(*) from (select pg_terminate_backend(pid) from pg_stat_activity
                  where query like '%next_wakeup%' and pid <> pg_backend_pid()) t";

@@ -18,7 +18,7 @@ fn expressions(session: &mut Client) -> Vec<String> {
     rows.iter().map(|row| row.get(0)).collect()
 }
 
-fn renewed(session: &mut Client) -> i64 {
+fn renew_entries(session: &mut Client) -> i64 {
     upkeep(session);
     let last =
         "select renewed_entries from kronos_internal.upkeep_runs order by started_at desc limit 1";
@@ -30,7 +30,7 @@ fn renewed(session: &mut Client) -> i64 {
 fn pg_cron_entries_cover_the_ticks_of_their_zones() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     create_in(&mut session, "15 9 * * *", "Europe/Berlin");
     create_in(&mut session, "15 9 * * *", "europe/paris");
     create_in(&mut session, "15 9 * * *", "Asia/Kolkata");
@@ -48,7 +48,7 @@ fn pg_cron_entries_cover_the_ticks_of_their_zones() {
 fn jobs_in_the_zones_that_are_utc_share_a_schedule() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     for zone in ["UTC", "GMT", "etc/utc", "Etc/Greenwich", "Etc/GMT-0"] {
         create_in(&mut session, "15 9 * * *", zone);
     }
@@ -61,7 +61,7 @@ fn jobs_in_the_zones_that_are_utc_share_a_schedule() {
 fn entry_that_no_longer_covers_its_schedule_is_seen_by_check_and_renewed_by_upkeep() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     create_in(&mut session, "15 9 * * *", "Europe/Berlin");
     // As if the rules had been others when the entry was made.
     session
@@ -73,10 +73,10 @@ fn entry_that_no_longer_covers_its_schedule_is_seen_by_check_and_renewed_by_upke
     let seen = "select count(*) from kronos.check() where invariant = 1 and problem like '%does not cover%'";
     assert_eq!(count(&mut session, seen), 1);
 
-    assert_eq!(renewed(&mut session), 1);
+    assert_eq!(renew_entries(&mut session), 1);
     assert_eq!(expressions(&mut session), ["15 7,8 * * *"]);
     assert_sound(&mut session);
-    assert_eq!(renewed(&mut session), 0);
+    assert_eq!(renew_entries(&mut session), 0);
 }
 
 // Invariant 1.
@@ -84,7 +84,7 @@ fn entry_that_no_longer_covers_its_schedule_is_seen_by_check_and_renewed_by_upke
 fn change_of_pg_crons_own_zone_is_set_right_by_upkeep() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     create_in(&mut session, "15 9 * * *", "UTC");
     create_in(&mut session, "15 9 * * *", "America/New_York");
     drop(session);
@@ -99,7 +99,7 @@ fn change_of_pg_crons_own_zone_is_set_right_by_upkeep() {
         assert_sound(&mut session);
         return;
     }
-    assert_eq!(renewed(&mut session), 2);
+    assert_eq!(renew_entries(&mut session), 2);
     assert_eq!(expressions(&mut session), ["15 4,5 * * *", "15 9 * * *"]);
     assert_sound(&mut session);
 }
