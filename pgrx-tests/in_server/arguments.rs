@@ -30,7 +30,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn null_and_unknown_names_are_refused_before_anything_is_written() {
+    fn nulls_and_unknown_names_are_refused_before_any_write() {
         assert_refused(&[
             ("null, '* * * * *'", "NULL_ARGUMENT"),
             ("'hook', null", "NULL_ARGUMENT"),
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn schedules_that_cannot_be_are_refused_before_anything_is_written() {
+    fn impossible_schedules_are_refused_before_any_write() {
         assert_refused(&[
             ("'hook', '* * * *'", "INVALID_CRON"),
             ("'hook', ''", "INVALID_CRON"),
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn values_out_of_range_are_refused_before_anything_is_written() {
+    fn values_out_of_range_are_refused_before_any_write() {
         assert_refused(&[
             (
                 "'hook', '* * * * *', overlap_policy => 'never'",
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn times_beyond_the_years_that_kronos_stores_are_refused() {
+    fn times_outside_1970_to_2200_are_refused() {
         create_acme();
         let job_id = create("'* * * * *'");
         for time in [
@@ -220,13 +220,13 @@ mod tests {
     }
 
     #[pg_test]
-    fn input_of_just_the_limit_is_accepted() {
+    fn input_of_exactly_the_limit_is_accepted() {
         create_acme();
         create("'* * * * *', input => to_jsonb(repeat('x', 262142))");
     }
 
     #[pg_test]
-    fn input_is_stored_untouched_however_deep_it_is() {
+    fn deep_or_odd_input_is_stored_unchanged() {
         create_acme();
         let deep = format!("{}1{}", "[".repeat(2000), "]".repeat(2000));
         let odd = r#"{"$serde_json::private::Number": "12", "n": 12345678901234567890.10}"#;
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn malformed_cron_names_the_field_and_the_text() {
+    fn error_of_a_malformed_cron_names_the_field_and_the_text() {
         create_acme();
         let told = assert_code(
             "select kronos.create_cron_job('hook', '* 5,24 * * *')",
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn filters_of_jobs_refuse_values_that_do_not_exist() {
+    fn filters_of_jobs_refuse_unknown_values() {
         create_acme();
         let job_id = create("'* * * * *'");
         for (call, code) in [
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn every_name_of_utc_is_the_same_schedule() {
+    fn jobs_in_any_zone_named_utc_share_a_schedule() {
         create_acme();
         for zone in ["UTC", "gmt", "Etc/UTC", "Etc/GMT"] {
             create(&format!("'* * * * *', timezone => '{zone}'"));

@@ -35,7 +35,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn tick_that_was_skipped_exists_and_is_not_run_again() {
+    fn backfill_does_not_run_a_skipped_tick() {
         create_acme();
         let job_id = create("'0 9 * * *', name => 'report'");
         run(&format!(
@@ -81,7 +81,7 @@ mod tests {
 
     /// The ledger keeps by when a row was recorded: a backfill of old ticks is not forgotten at once.
     #[pg_test]
-    fn backfill_of_old_ticks_outlives_prune() {
+    fn backfilled_old_ticks_survive_prune() {
         create_acme();
         let job_id = create("'0 9 * * *', name => 'report'");
         run("update kronos_internal.jobs set created_at = now() - interval '1 year'");
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn backfill_is_bounded_and_refuses_ranges_that_are_not_past() {
+    fn backfill_refuses_too_many_ticks_and_ranges_not_in_the_past() {
         create_acme();
         create("'* * * * *', name => 'poll'");
         let call =

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn next_tick_is_what_a_minute_by_minute_reading_finds() {
+    fn next_tick_matches_a_minute_by_minute_reading() {
         for_random_expressions(400, |fields, start| {
             let found = in_utc(&text_of(fields)).next_after(start);
             // A day that matches no sooner than in a year is left to the other tests.
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn what_kronos_accepts_pg_cron_accepts() {
+    fn pg_cron_accepts_every_expression_that_kronos_accepts() {
         for_random_expressions(300, |fields, _| {
             let text = text_of(fields);
             let accepted = CronExpr::parse(&text).unwrap();
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn what_is_no_expression_is_refused() {
+    fn malformed_expressions_are_refused() {
         for text in [
             "",
             " ",
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn ticks_around_every_kind_of_change_are_what_a_reading_minute_by_minute_finds() {
+    fn ticks_around_clock_changes_match_a_minute_by_minute_reading() {
         let count = Cell::new(0);
         for_each_window(37, |fields, name, timing, minutes| {
             count.set(count.get() + 1);
@@ -497,7 +497,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn clock_changes_follow_vixie_cron() {
+    fn ticks_around_clock_changes_follow_vixie_cron() {
         // Spring in Berlin: 02:00 to 03:00 is skipped. Once, right after the gap; and the next day as ever.
         assert_eq!(
             ticks("30 2 * * *", "Europe/Berlin", "2026-03-28 12:00+00", 2),
@@ -533,7 +533,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn there_is_no_tick_after_infinity() {
+    fn no_tick_follows_infinity() {
         for cron in ["* * * * *", "30 2 * * *", "20 seconds"] {
             assert_eq!(ticks(cron, "UTC", "infinity", 1), "null", "{cron}");
         }
@@ -624,7 +624,7 @@ mod tests {
 
     /// Defects C23 and F14: an instant at the edge of what PostgreSQL knows was XX000.
     #[pg_test]
-    fn next_ticks_after_any_instant_are_none_or_later() {
+    fn next_ticks_after_extreme_instants_are_later_or_none() {
         for cron in ["1 seconds", "0 9 * * *", "*/5 * * * 1"] {
             for zone in ["UTC", "Europe/Berlin"] {
                 for after in [
@@ -643,7 +643,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn next_ticks_of_one_long_call_are_those_of_two_short_ones() {
+    fn one_long_search_finds_the_ticks_of_two_short_ones() {
         for_random_expressions(60, |fields, start| {
             let timing = Timing {
                 expr: CronExpr::parse(&text_of(fields)).unwrap(),
@@ -669,7 +669,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn zones_are_those_of_the_database_by_their_own_names() {
+    fn zones_are_found_by_iana_names_only() {
         for (given, name) in [
             ("europe/berlin", "Europe/Berlin"),
             ("EST5EDT", "EST5EDT"),

@@ -186,7 +186,7 @@ mod tests {
     ];
 
     #[pg_test]
-    fn check_names_every_violation() {
+    fn check_reports_every_violation() {
         run("set timezone = 'UTC'");
         create_handled_jobs();
         run("set constraints all immediate");

@@ -21,7 +21,7 @@ mod tests {
                            "overlap_policy": "skip", "priority": 3, "metadata": {"team": "a"}}"#;
 
     #[pg_test]
-    fn declared_set_is_deployed_and_then_left_alone() {
+    fn apply_crontab_creates_updates_resumes_and_retires_jobs() {
         create_acme();
         create("'7 7 * * *', name => 'by hand'");
         assert_eq!(
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn sets_of_a_workspace_do_not_touch_each_other() {
+    fn declared_sets_of_a_workspace_are_independent() {
         create_acme();
         assert_eq!(apply_set("a", REPORT), "report CREATE");
         assert_eq!(apply_set("b", POLL), "poll CREATE");
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn field_that_is_no_longer_declared_has_its_default_again() {
+    fn field_no_longer_declared_returns_to_its_default() {
         create_acme();
         run("select kronos.create_endpoint('other', 'HTTP')");
         apply(POLL);
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn dry_run_tells_the_plan_and_changes_nothing() {
+    fn dry_run_returns_the_plan_and_changes_nothing() {
         create_acme();
         apply(REPORT);
         let before = text("select string_agg(j::text, ' ') from kronos_internal.jobs j");
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn declaration_that_cannot_be_deployed_is_an_error_that_names_the_job() {
+    fn error_of_a_bad_declaration_names_the_job() {
         create_acme();
         create("'7 7 * * *', name => 'by hand'");
         let refused = |jobs: &str, code: &str| {
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn times_are_iso_8601_with_an_offset_whatever_the_session_says() {
+    fn declared_times_must_be_iso_8601_with_an_offset() {
         create_acme();
         run("set local timezone = 'America/New_York'; set local datestyle = 'SQL, DMY'");
         let at = |time: &str| {
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn declared_job_whose_ends_at_is_past_is_skipped() {
+    fn declared_job_whose_ends_at_is_past_is_skipped_or_retired() {
         create_acme();
         let ended = r#"{"name": "sale", "endpoint": "hook", "cron": "0 9 * * *", "ends_at": "2020-01-01T00:00:00Z"}"#;
         assert_eq!(
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn large_set_is_deployed_by_few_statements() {
+    fn set_of_two_thousand_jobs_is_deployed_in_one_call() {
         create_acme();
         let declare = |first: i64| {
             format!(

@@ -20,7 +20,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn reference_has_every_error_as_error_codes_returns_it() {
+    fn reference_lists_the_errors_that_error_codes_returns() {
         let in_code = text(
             "select string_agg(format('| `%s` | %s | %s | %s |', code, sqlstate, http_status, meaning), E'\n')
              from kronos.error_codes()",
@@ -30,7 +30,7 @@ mod tests {
 
     /// The tables of examples: rule, cron, (timezone,) after, ticks.
     #[pg_test]
-    fn examples_of_time_are_what_kronos_does() {
+    fn examples_in_time_md_match_next_ticks() {
         let examples = TIME.lines().filter_map(|line| {
             let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
             match cells[..] {
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn nothing_of_kronos_is_open_to_everybody() {
+    fn public_has_no_privileges_on_kronos() {
         let functions = "select count(*) from pg_proc where pronamespace = 'kronos'::regnamespace
                          and has_function_privilege('public', oid, 'execute')";
         assert_eq!(count(functions), 0);

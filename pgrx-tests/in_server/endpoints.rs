@@ -7,7 +7,7 @@ mod tests {
                                      retry_jitter, attempt_timeout, payload_spec)";
 
     #[pg_test]
-    fn endpoint_lives_from_create_to_delete() {
+    fn endpoint_can_be_created_updated_listed_and_deleted() {
         create_acme();
         let created = text(&format!(
             "select {COLUMNS} from kronos.create_endpoint('e', 'KAFKA', '{{\"topic\": \"t\"}}', '{{\"max_attempts\": 7}}', '30 seconds')"
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn endpoint_of_a_live_job_is_not_deleted() {
+    fn endpoint_of_a_live_job_cannot_be_deleted() {
         create_acme();
         run("select kronos.create_endpoint('bus', 'KAFKA')");
         let job_id = create("'0 9 * * *'");
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn executions_that_a_cancelled_job_left_outlive_its_endpoint() {
+    fn executions_of_a_cancelled_job_outlive_its_endpoint() {
         create_acme();
         let job_id = create("'0 9 * * *', input => '{\"a\": 1}'");
         let execution = text(&format!(
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn endpoint_that_exists_is_an_error_or_returned_unchanged() {
+    fn create_of_an_existing_endpoint_fails_or_returns_it_unchanged() {
         create_acme();
         assert_code(
             "select kronos.create_endpoint('hook', 'KAFKA')",
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn endpoint_of_another_workspace_does_not_exist() {
+    fn endpoint_of_another_workspace_is_not_found() {
         create_acme();
         run("select kronos.create_workspace('other')");
         assert_code(
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn update_keeps_what_it_does_not_name() {
+    fn update_of_an_endpoint_keeps_the_arguments_left_out() {
         create_acme();
         run("select kronos.create_payload_spec('p', 'true')");
         run(
@@ -197,7 +197,7 @@ mod tests {
 
     /// Defect F6: such a jitter was stored as it was written, and every later claim failed to read it.
     #[pg_test]
-    fn jitter_below_the_smallest_float_is_stored_as_zero() {
+    fn jitter_below_the_smallest_float_can_be_read_again() {
         create_acme();
         for jitter in ["1e-400", "-0", "1e-320"] {
             run(&format!(
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn attempt_timeout_is_a_duration_in_range() {
+    fn attempt_timeout_out_of_range_is_refused() {
         create_acme();
         let mixed = "-70000000 months 2100000001 days";
         for timeout in ["0", "-1 second", "31 days", "30 days 1 microsecond", mixed] {
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn arguments_that_are_too_long_are_refused() {
+    fn long_empty_and_null_arguments_of_endpoints_are_refused() {
         create_acme();
         let huge = format!("{{\"a\": \"{}\"}}", "x".repeat(70_000));
         for call in [
@@ -272,7 +272,7 @@ mod tests {
 
     /// Defect C23: pgrx's own type for jsonb failed for these.
     #[pg_test]
-    fn spec_that_is_nested_deeply_passes_untouched() {
+    fn deeply_nested_spec_is_stored_unchanged() {
         create_acme();
         let deep = format!("{{\"a\": {}1{}}}", "[".repeat(500), "]".repeat(500));
         run(&format!(

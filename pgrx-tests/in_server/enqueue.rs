@@ -4,7 +4,7 @@ mod tests {
     use pgrx::prelude::*;
 
     #[pg_test]
-    fn one_shot_is_one_live_row_and_moves_to_history() {
+    fn finished_one_shot_moves_to_history() {
         create_acme();
         let row = text(
             "select concat_ws('|', status, run_at <= clock_timestamp(), created) from kronos.enqueue('hook', '{\"a\": 1}', priority => 2)",
@@ -35,7 +35,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn first_call_creates_the_default_workspace_and_only_that_one() {
+    fn first_call_creates_the_default_workspace_but_no_other() {
         run("select kronos.create_endpoint('hook', 'HTTP')");
         run("select kronos.enqueue('hook')");
         assert_eq!(text("select workspace from kronos.executions"), "default");
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn bad_arguments_are_refused_before_anything_is_written() {
+    fn invalid_arguments_of_enqueue_are_refused_before_any_write() {
         create_acme();
         run("select kronos.create_endpoint('gone', 'HTTP')");
         run("select kronos.delete_endpoint('gone')");
@@ -92,7 +92,7 @@ mod tests {
 
     /// C23, F14: JSON that serde_json cannot read, or would change, passes through untouched.
     #[pg_test]
-    fn json_passes_through_untouched() {
+    fn json_is_stored_and_returned_unchanged() {
         create_acme();
         let deep = "(repeat('[', 5000) || repeat(']', 5000))::jsonb";
         let nested = "(repeat('[', 1000) || repeat(']', 1000))::jsonb";
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn same_key_finds_the_execution_made_first_in_whatever_state_or_names_what_differs() {
+    fn same_key_returns_the_first_execution_or_names_the_differences() {
         create_acme();
         run("select kronos.create_endpoint('bus', 'KAFKA')");
         let call = |arguments: &str| {
@@ -176,7 +176,7 @@ mod tests {
 
     /// A retry moves run_at; the request is the same all the same.
     #[pg_test]
-    fn same_key_finds_an_execution_that_was_retried() {
+    fn same_key_returns_an_execution_that_was_retried() {
         create_acme();
         let call = "select execution_id::text from kronos.enqueue('hook', run_at => '2000-01-01Z', idempotency_key => 'k')";
         let first = text(call);
@@ -188,7 +188,7 @@ mod tests {
 
     /// A key lasts as long as its workspace keeps executions, from run_at on if that is to come.
     #[pg_test]
-    fn key_is_free_again_after_the_retention() {
+    fn idempotency_key_expires_after_the_retention() {
         create_acme();
         run("select kronos.set_retention('2 days')");
         let call = |arguments: &str| {
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn list_is_enqueued_in_its_order_or_not_at_all() {
+    fn list_is_enqueued_in_order_or_not_at_all() {
         create_acme();
         run("select kronos.create_endpoint('bus', 'KAFKA')");
         run(

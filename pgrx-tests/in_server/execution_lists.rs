@@ -4,7 +4,7 @@ mod tests {
     use pgrx::prelude::*;
 
     #[pg_test]
-    fn pages_show_every_execution_once_newest_first_whatever_comes_meanwhile() {
+    fn pages_list_every_execution_once_while_more_are_enqueued() {
         create_acme();
         let more = "select kronos.enqueue('hook') from generate_series(1, 2)";
         for _ in 0..4 {
@@ -37,7 +37,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn lists_are_filtered() {
+    fn list_executions_filters_by_each_argument() {
         create_acme();
         run("select kronos.create_endpoint('bus', 'KAFKA')");
         run("select kronos.create_workspace('other')");
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn lists_of_a_job_are_filtered() {
+    fn list_executions_of_a_job_filters_by_each_argument() {
         create_acme();
         let job_id = create("'0 9 * * *', name => 'report'");
         let other = create("'0 9 * * *'");
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn filters_refuse_values_that_do_not_exist() {
+    fn filters_of_executions_refuse_unknown_values() {
         create_acme();
         run("select kronos.enqueue('hook')");
         let id = text("select execution_id::text from kronos.executions");
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn every_attempt_is_listed_first_to_last() {
+    fn attempts_are_listed_in_order() {
         create_acme();
         run("select kronos.update_endpoint('hook', retry_policy => '{\"initial_delay_ms\": 0}')");
         run("select kronos.enqueue('hook')");

@@ -8,7 +8,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn create_returns_the_job_it_made() {
+    fn create_returns_the_created_job() {
         create_acme();
         let row = text(
             "select concat_ws('|', name, version, status, cron, timezone, next_tick_at, created)
@@ -31,7 +31,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn same_idempotency_key_returns_the_job_made_first() {
+    fn same_idempotency_key_returns_the_first_job() {
         create_acme();
         let arguments = "'0 9 * * *', input => '{\"n\": 1.0}', starts_at => '-infinity', idempotency_key => 'k'";
         let first = create(arguments);
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn same_idempotency_key_for_another_request_names_what_differs() {
+    fn same_idempotency_key_for_another_request_names_the_differences() {
         create_acme();
         run("select kronos.create_endpoint('hook2', 'HTTP')");
         create("'0 9 * * *', idempotency_key => 'k'");
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn repeated_request_for_a_retired_job_is_an_error() {
+    fn repeated_request_for_a_retired_job_fails() {
         create_acme();
         let arguments = "'0 9 * * *', idempotency_key => 'k'";
         let job_id = create(arguments);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn key_of_a_job_lasts_until_the_job_is_pruned() {
+    fn idempotency_key_of_a_job_lasts_until_the_job_is_pruned() {
         create_acme();
         let call = "select job_id::text from kronos.create_cron_job('hook', '0 9 * * *', idempotency_key => 'k')";
         let job_id = text(call);
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn if_not_exists_leaves_a_live_job_of_that_name_as_it_is() {
+    fn if_not_exists_returns_a_live_job_of_that_name_unchanged() {
         create_acme();
         let job_id = create("'0 9 * * *', name => 'report'");
         let again = |arguments: &str| {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn jobs_of_a_list_are_created_at_once_in_the_order_given() {
+    fn listed_jobs_are_created_and_returned_in_order() {
         create_acme();
         let there = create("'0 9 * * *', name => 'there'");
         let rows = text(
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn list_with_one_bad_job_creates_none_and_names_it() {
+    fn list_with_an_invalid_job_creates_none_and_names_it() {
         create_acme();
         create("'0 9 * * *', name => 'taken'");
         let good = r#"{"endpoint": "hook", "cron": "1 9 * * *", "name": "good"}"#;
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn update_with_another_endpoint_changes_the_type_of_its_executions() {
+    fn update_to_another_endpoint_changes_the_type_of_later_executions() {
         create_acme();
         run("select kronos.create_endpoint('queue', 'SQS')");
         let job_id = create("'0 9 * * *'");
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn update_with_another_schedule_never_catches_up_on_its_past_ticks() {
+    fn update_to_another_schedule_does_not_catch_up_its_past_ticks() {
         create_acme();
         let job_id = create("'0 9 * * *'");
         let active_since = format!(
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn bad_update_leaves_the_job_alone() {
+    fn invalid_update_leaves_the_job_unchanged() {
         create_acme();
         let job_id = create("'0 9 * * *', starts_at => '2090-01-01'");
         for (arguments, code) in [
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn retired_job_tells_since_when_and_why() {
+    fn error_of_a_retired_job_says_when_and_why_it_was_retired() {
         create_acme();
         let job_id = create("'0 9 * * *'");
         run(&format!("select kronos.cancel_cron_job('{job_id}')"));

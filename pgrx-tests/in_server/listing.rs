@@ -4,7 +4,7 @@ mod tests {
     use pgrx::prelude::*;
 
     #[pg_test]
-    fn pages_show_every_job_once_newest_first_whatever_is_created_meanwhile() {
+    fn pages_list_every_job_once_while_more_are_created() {
         create_acme();
         for _ in 0..8 {
             create("'@daily'");
@@ -32,7 +32,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn jobs_are_listed_by_status_and_endpoint() {
+    fn list_jobs_filters_by_status_and_endpoint() {
         create_acme();
         run("select kronos.create_endpoint('other', 'HTTP')");
         create("'0 9 * * *', name => 'a'");
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn status_of_a_job_counts_the_last_day() {
+    fn job_status_counts_the_last_day() {
         create_acme();
         let job_id = create("'0 9 * * *', name => 'report'");
         let status = || {
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn ticks_are_listed_newest_first_in_pages_that_never_part_a_tick() {
+    fn pages_of_ticks_list_every_row_once_even_at_equal_times() {
         create_acme();
         let job_id = create("'0 9 * * *'");
         run(&format!(
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn health_is_that_of_the_last_ten_that_ended() {
+    fn health_reflects_the_last_ten_finished_executions() {
         create_acme();
         for (statuses, health) in [
             ("", "IDLE"),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn job_status_counts_what_waits_and_runs_and_how_long_it_took() {
+    fn job_status_counts_unfinished_executions_and_measures_durations() {
         create_acme();
         let job_id = create_job_with_history("ss");
         run("update kronos_internal.history

@@ -4,7 +4,7 @@ mod tests {
     use pgrx::prelude::*;
 
     #[pg_test]
-    fn job_is_called_by_its_name_through_all_its_versions() {
+    fn job_is_found_by_its_current_name_in_every_version() {
         create_acme();
         let first = create("'0 9 * * *', name => 'report'");
         let by_name = |function: &str| {
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn job_is_meant_by_its_id_or_by_its_name() {
+    fn calls_need_either_a_job_id_or_a_job_name() {
         create_acme();
         let job_id = create("'0 9 * * *', name => 'report'");
         for function in [

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn payload_spec_lives_from_create_to_delete() {
+    fn payload_spec_can_be_created_updated_listed_and_deleted() {
         create_acme();
         run("select kronos.create_payload_spec('p', '{\"type\": \"object\"}')");
         assert_code(
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn invalid_schema_is_refused_with_what_is_wrong() {
+    fn error_of_an_invalid_schema_names_the_path() {
         create_acme();
         for (schema, path) in [
             (json!({"type": "objekt"}), "/type"),
@@ -195,7 +195,7 @@ mod tests {
 
     /// Defect F2: 29 definitions took 10 s, and 60 ran until the backend was killed.
     #[pg_test]
-    fn definitions_that_unfold_to_too_much_are_refused() {
+    fn definitions_that_expand_to_too_many_subschemas_are_refused() {
         create_acme();
         let twice = |next: Value| json!({"allOf": [next.clone(), {"anyOf": [next]}]});
         for length in [8, 29, 31] {
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn update_of_a_job_must_leave_it_with_a_valid_input() {
+    fn update_that_leaves_a_job_with_an_invalid_input_is_refused() {
         create_endpoint_with_schema(&json!({"type": "object", "required": ["id"]}));
         let job_id = text(
             "select job_id::text from kronos.create_cron_job('e', '@daily', input => '{\"id\": 1}')",
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn changed_schema_holds_at_once_and_a_change_rolled_back_does_not() {
+    fn changed_schema_applies_at_once_and_a_rolled_back_change_never() {
         create_endpoint_with_schema(&json!({"type": "integer"}));
         assert!(check(&json!(1)).is_ok());
         let _ = sql::dry_run(|| {
@@ -345,7 +345,7 @@ mod tests {
 
     /// Defect F3: 180 kB of input gave 11 MB of DETAIL, and ten failing subschemas 1.3 GB of memory.
     #[pg_test]
-    fn violations_are_few_and_short() {
+    fn violations_are_bounded_in_number_and_length() {
         let failing: Vec<Value> = (0..10).map(|n| json!({"enum": [format!("{n}")]})).collect();
         create_endpoint_with_schema(&json!({"items": {"allOf": failing}}));
         let input: Value = (0..60_000).map(|n| json!(n % 10)).collect();
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn input_that_costs_too_much_is_refused() {
+    fn input_that_is_too_costly_to_check_is_refused() {
         // Each comparison of such numbers is one of fractions of big integers.
         let number = |n: usize| format!("1.{n:030}1");
         let constants: Vec<Value> = (0..100)
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn patterns_of_a_schema_are_bounded_together() {
+    fn total_size_of_the_patterns_of_a_schema_is_bounded() {
         create_acme();
         let many: Vec<Value> = (0..100)
             .map(|n| json!({"pattern": format!("^.{{{}}}$", 900 + n)}))
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn input_is_measured_with_and_without_a_payload_spec() {
+    fn large_input_is_refused_with_and_without_a_payload_spec() {
         create_endpoint_with_schema(&json!(true));
         let huge = json!("x".repeat(262_200));
         for endpoint in ["e", "hook"] {
@@ -461,7 +461,7 @@ mod tests {
 
     /// Defects C23 and F14: such inputs failed with XX000, or were changed on the way.
     #[pg_test]
-    fn input_that_cannot_be_read_is_refused_only_where_a_payload_spec_applies() {
+    fn unreadable_input_is_refused_only_where_a_payload_spec_applies() {
         create_endpoint_with_schema(&json!(true));
         let deep = format!("{}1{}", "[".repeat(500), "]".repeat(500));
         let odd = r#"{"a": [{"$serde_json::private::Number": "12"}]}"#;
@@ -505,7 +505,7 @@ mod tests {
 
     /// A signal that does not end the statement: the flag is PostgreSQL's own.
     #[pg_test]
-    fn session_knows_that_it_was_interrupted() {
+    fn pending_interrupt_is_detected() {
         assert!(!sql::is_interrupted());
         // SAFETY: signal handlers set the flag in the same way.
         unsafe { pg_sys::InterruptPending = 1 };
@@ -515,14 +515,14 @@ mod tests {
     }
 
     #[pg_test]
-    fn panic_of_the_crate_becomes_a_value() {
+    fn panic_of_the_validator_crate_is_contained() {
         let panicked = meter::contain(|| -> bool { panic!("a defect") });
         assert_eq!(panicked, Err(Stop::Panicked));
     }
 
     /// What schemas of everyday use accept and refuse.
     #[pg_test]
-    fn legitimate_schemas_mean_what_json_schema_says() {
+    fn ordinary_schemas_are_evaluated_as_json_schema_defines() {
         create_endpoint_with_schema(&json!(true));
         let address = json!({"type": "object", "properties": {"city": {"type": "string"}, "zip": {"type": "string", "pattern": "^\\d{5}$"}}, "required": ["city"]});
         let order = json!({
@@ -701,7 +701,7 @@ mod tests {
     /// A schema within bounds means to the metered evaluation what it means to the crate's own, and takes few steps: those
     /// of its subschemas for each value of the input.
     #[pg_test]
-    fn random_schemas_within_bounds_are_evaluated_as_the_crate_does() {
+    fn random_schemas_are_evaluated_as_by_the_unmetered_crate() {
         fn values(input: &Value) -> u64 {
             1 + match input {
                 Value::Array(items) => items.iter().map(values).sum::<u64>(),

@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn executions_are_pruned_in_batches_when_their_workspace_no_longer_keeps_them() {
+    fn executions_past_their_retention_are_pruned_in_batches() {
         create_acme();
         run("select kronos.create_workspace('other')");
         run("select kronos.create_endpoint('hook', 'HTTP', workspace => 'other')");
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn retired_job_and_deleted_endpoint_are_pruned_once_nothing_refers_to_them() {
+    fn retired_job_and_deleted_endpoint_are_pruned_once_unreferenced() {
         create_acme();
         run("select kronos.set_retention('5 days', '15 days')");
         let job_id = create("'0 9 * * *'");
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn deleted_endpoint_is_kept_while_an_execution_of_it_waits() {
+    fn deleted_endpoint_is_kept_while_one_of_its_executions_waits() {
         create_acme();
         run("select kronos.enqueue('hook', run_at => now() + interval '1 year')");
         run("select kronos.delete_endpoint('hook')");
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn versions_of_a_live_job_are_listed_though_their_endpoint_was_pruned() {
+    fn job_versions_are_listed_even_if_their_endpoint_was_pruned() {
         create_acme();
         run("select kronos.create_endpoint('bus', 'KAFKA')");
         let job_id = create("'0 9 * * *'");
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn old_rows_of_pg_crons_history_are_pruned_if_they_are_of_kronos() {
+    fn old_pg_cron_runs_of_kronos_are_pruned() {
         create_acme();
         create("'0 9 * * *'");
         run(

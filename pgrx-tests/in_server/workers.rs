@@ -13,7 +13,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn arguments_of_workers_are_checked() {
+    fn invalid_arguments_of_worker_calls_are_refused() {
         create_acme();
         for call in [
             "claim_executions('')",
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn times_of_retries_are_finite_and_in_lists_iso_8601_with_an_offset() {
+    fn invalid_retry_times_are_refused() {
         create_acme();
         let id = enqueue_and_claim();
         for at in [
@@ -95,7 +95,7 @@ mod tests {
 
     /// F12: the size of an output was checked for completions only, and stored for all endings.
     #[pg_test]
-    fn outputs_are_bounded_and_only_completions_have_one() {
+    fn outputs_are_bounded_and_stored_for_completions_only() {
         create_acme();
         let id = enqueue_and_claim();
         let large = "to_jsonb(repeat('x', 262143))";
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn long_errors_are_cut() {
+    fn long_errors_are_truncated() {
         create_acme();
         let id = enqueue_and_claim();
         run(&format!(
@@ -143,7 +143,7 @@ mod tests {
 
     /// F6: with such a jitter a lost lease made every claim that found less than it asked for fail.
     #[pg_test]
-    fn smallest_jitter_of_a_retry_policy_delays_no_claim() {
+    fn lost_lease_with_a_tiny_retry_jitter_is_retried() {
         create_acme();
         run(
             "select kronos.update_endpoint('hook', retry_policy => '{\"jitter\": 1e-400, \"initial_delay_ms\": 1000}')",
@@ -158,7 +158,7 @@ mod tests {
 
     /// C11: an odd interval was stored and made the claims of all sessions fail.
     #[pg_test]
-    fn attempt_timeout_that_compares_otherwise_than_it_adds_is_refused() {
+    fn attempt_timeout_with_mixed_signs_is_refused() {
         create_acme();
         for timeout in ["-6000000 mons 180000001 days", "-12 mons 361 days"] {
             assert_code(
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn failures_of_a_list_are_retried_unless_they_say_otherwise() {
+    fn listed_failures_are_retried_unless_marked_otherwise() {
         create_acme();
         run("select kronos.enqueue('hook') from generate_series(1, 3)");
         run("create temporary table claimed as select * from kronos.claim_executions('w', 3)");
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn released_execution_keeps_its_place() {
+    fn released_execution_keeps_its_place_in_the_queue() {
         create_acme();
         run(
             "select kronos.enqueue('hook', run_at => now() - n * interval '1 minute') from generate_series(1, 3) n",
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn second_request_to_stop_leaves_the_time_of_the_first() {
+    fn second_stop_request_keeps_the_time_of_the_first() {
         create_acme();
         let id = enqueue_and_claim();
         let stop = format!("select kronos.cancel_execution('{id}', request_stop => true)");
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn leases_of_other_workspaces_and_types_wake_no_worker() {
+    fn next_wakeup_ignores_leases_of_other_workspaces_and_types() {
         create_acme();
         run("select kronos.create_endpoint('bus', 'KAFKA')");
         enqueue_and_claim();
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn executions_of_a_deleted_endpoint_are_still_run() {
+    fn executions_of_a_deleted_endpoint_still_run() {
         create_acme();
         run("select kronos.enqueue('hook')");
         run("select kronos.delete_endpoint('hook')");

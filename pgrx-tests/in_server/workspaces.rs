@@ -4,7 +4,7 @@ mod tests {
     use pgrx::prelude::*;
 
     #[pg_test]
-    fn workspace_that_exists_is_an_error_or_returned_unchanged() {
+    fn create_of_an_existing_workspace_fails_or_returns_it_unchanged() {
         assert_eq!(
             text(
                 "select workspace || ' ' || execution_retention from kronos.create_workspace('acme')"
@@ -29,7 +29,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn workspaces_are_listed_by_pages() {
+    fn workspaces_are_listed_in_pages() {
         for name in ["a", "b", "c"] {
             run(&format!("select kronos.create_workspace('{name}')"));
         }

@@ -4,7 +4,7 @@ use crate::domain::*;
 use crate::server::Server;
 
 #[test]
-fn create_that_rolls_back_leaves_nothing() {
+fn create_that_is_rolled_back_leaves_nothing() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -19,7 +19,7 @@ fn create_that_rolls_back_leaves_nothing() {
 }
 
 #[test]
-fn create_that_rolls_back_to_a_savepoint_leaves_only_what_came_before_it() {
+fn rollback_to_a_savepoint_keeps_the_jobs_created_before_it() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -53,7 +53,7 @@ fn create_that_rolls_back_to_a_savepoint_leaves_only_what_came_before_it() {
 }
 
 #[test]
-fn create_commits_with_the_business_row() {
+fn create_commits_with_the_callers_own_row() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -111,7 +111,7 @@ fn session_terminated_before_commit_leaves_nothing() {
 }
 
 #[test]
-fn update_and_cancel_that_roll_back_leave_everything_as_it_was() {
+fn update_and_cancel_that_are_rolled_back_change_nothing() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -155,7 +155,7 @@ fn update_moves_the_pg_cron_entry_and_cancel_of_the_last_job_removes_it() {
 }
 
 #[test]
-fn list_of_jobs_is_created_with_pg_cron_or_not_at_all() {
+fn list_of_jobs_is_created_with_its_pg_cron_entries_or_not_at_all() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -187,7 +187,7 @@ fn list_of_jobs_is_created_with_pg_cron_or_not_at_all() {
 }
 
 #[test]
-fn update_writes_the_tick_that_came_due_for_the_old_version() {
+fn update_writes_a_due_tick_for_the_old_version() {
     let (_server, mut session, job_id) = server_with_job();
     make_yearly_due(&mut session);
     try_update(&mut session, job_id, Some("5 5 5 5 *")).unwrap();
@@ -203,7 +203,7 @@ fn update_writes_the_tick_that_came_due_for_the_old_version() {
 }
 
 #[test]
-fn job_whose_ticks_cannot_be_written_is_repaired_by_an_update() {
+fn update_repairs_a_job_whose_ticks_cannot_be_written() {
     let (_server, mut session, job_id) = server_with_job();
     make_yearly_due(&mut session);
     session

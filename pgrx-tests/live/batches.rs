@@ -55,7 +55,7 @@ fn assert_is_itself(session: &mut Client) {
 
 // Invariant 4; design 4: bounded batches.
 #[test]
-fn more_jobs_than_a_batch_holds_are_handled_by_one_call_in_several_transactions() {
+fn one_call_handles_two_batches_and_more_in_several_transactions() {
     let (_server, mut session, _) = server_with_due_jobs(2 * BATCH as usize + 1);
     tick(&mut session);
     assert_eq!(executions(&mut session), 2 * BATCH + 1);
@@ -67,7 +67,7 @@ fn more_jobs_than_a_batch_holds_are_handled_by_one_call_in_several_transactions(
 
 // Invariant 4: run_due() is one batch in the caller's transaction.
 #[test]
-fn run_due_handles_one_batch_and_goes_on_where_the_last_one_ended() {
+fn run_due_handles_one_batch_and_continues_after_the_last_one() {
     let (_server, mut session, _) = server_with_due_jobs(BATCH as usize + 500);
     let mut transaction = session.transaction().unwrap();
     assert_eq!(run_due(&mut transaction), BATCH);
@@ -84,7 +84,7 @@ fn run_due_handles_one_batch_and_goes_on_where_the_last_one_ended() {
 
 // Design 4: CallContext.atomic.
 #[test]
-fn call_inside_a_transaction_block_runs_one_batch_that_rolls_back_with_it() {
+fn tick_inside_a_transaction_block_runs_one_batch_that_rolls_back_with_it() {
     let (_server, mut session, _) = server_with_due_jobs(BATCH as usize + 500);
     session
         .batch_execute("begin; call kronos.tick(); rollback")
@@ -104,7 +104,7 @@ fn call_inside_a_transaction_block_runs_one_batch_that_rolls_back_with_it() {
 
 // Invariant 4: a crash between batches.
 #[test]
-fn wake_up_that_is_killed_in_its_second_batch_is_continued_there_after_recovery() {
+fn wake_up_killed_in_its_second_batch_is_continued_there_after_recovery() {
     let (server, mut session, ids) = server_with_due_jobs(BATCH as usize + 2000);
     let last = ids[ids.len() - 1];
     block_execution_insert_of(&mut session, last);
@@ -134,7 +134,7 @@ fn wake_up_that_is_killed_in_its_second_batch_is_continued_there_after_recovery(
 
 // Invariant 4: one pass with several callers, and many schedules besides.
 #[test]
-fn eight_wake_ups_at_once_share_a_huge_schedule_and_many_small_ones() {
+fn eight_concurrent_wake_ups_share_a_huge_schedule_and_many_small_ones() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -160,7 +160,7 @@ fn eight_wake_ups_at_once_share_a_huge_schedule_and_many_small_ones() {
 
 // Design 4: an error in a later batch leaves the session neither as the owner nor with the first batch undone.
 #[test]
-fn call_that_is_cancelled_or_fails_in_its_second_batch_keeps_the_first_and_the_sessions_role() {
+fn tick_that_is_cancelled_or_fails_in_its_second_batch_keeps_the_first_and_the_sessions_role() {
     let (server, mut session, ids) = server_with_due_jobs(BATCH as usize + 100);
     let last = ids[ids.len() - 1];
     create_caller(&mut session);
@@ -204,7 +204,7 @@ fn call_that_is_cancelled_or_fails_in_its_second_batch_keeps_the_first_and_the_s
 
 // C18: who waits for a wake-up, and for how long.
 #[test]
-fn calls_wait_for_no_wake_up_but_for_the_batch_that_handles_their_job() {
+fn calls_wait_only_for_the_batch_that_handles_their_job() {
     let (server, mut session, ids) = server_with_due_jobs(BATCH as usize + 100);
     let last = ids[ids.len() - 1];
     let first = "select job_id from kronos_internal.jobs order by job_id limit 1";
@@ -246,7 +246,7 @@ const DEFAULTS: [&str; 6] = [
 
 // C4, C12, C18: neither a role's isolation level nor its timeouts stop ticks.
 #[test]
-fn ticks_do_not_depend_on_the_callers_defaults() {
+fn ticks_do_not_depend_on_the_settings_of_the_calling_role() {
     let (server, mut session, _) = server_with_due_jobs(1200);
     create_caller(&mut session);
     // The inserts take longer than any of the timeouts, wait for a lock meanwhile, and tell their isolation level.

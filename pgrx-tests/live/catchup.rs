@@ -32,7 +32,7 @@ fn dropped(session: &mut Client, job_id: Uuid) -> (i64, i64) {
 
 // Invariant 4, design 9.
 #[test]
-fn after_a_downtime_exactly_the_ticks_of_the_policy_run_and_the_ledger_has_the_rest_in_one_row() {
+fn after_an_outage_each_policy_runs_its_ticks_and_one_row_covers_the_dropped_ones() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -96,7 +96,7 @@ fn dropped_ticks_can_be_backfilled() {
 
 // C6: nothing that other sessions do makes a policy of none run what was missed.
 #[test]
-fn policy_none_runs_no_missed_tick_whatever_else_is_open() {
+fn policy_none_runs_no_missed_tick_while_other_transactions_are_open() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -155,7 +155,7 @@ fn update_writes_only_the_missed_ticks_that_the_policy_catches_up() {
 }
 
 #[test]
-fn tick_of_a_wake_up_just_lost_is_caught_up_whatever_the_policy() {
+fn ticks_of_a_briefly_lost_wake_up_run_whatever_the_policy() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -169,7 +169,7 @@ fn tick_of_a_wake_up_just_lost_is_caught_up_whatever_the_policy() {
 }
 
 #[test]
-fn job_created_with_the_defaults_catches_up_the_last_tick_of_an_hour() {
+fn job_with_the_default_policy_catches_up_the_last_tick_within_an_hour() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -189,7 +189,7 @@ fn job_created_with_the_defaults_catches_up_the_last_tick_of_an_hour() {
 
 // Invariant 4.
 #[test]
-fn catch_up_of_a_thousand_ticks_survives_a_kill_and_eight_wake_ups_at_once() {
+fn catch_up_of_a_thousand_ticks_survives_a_kill_and_eight_concurrent_wake_ups() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -238,7 +238,7 @@ fn catch_up_of_all_ticks_is_bounded_whatever_the_window() {
 
 // Design 5: a week down must not write a row for every dropped tick; batches of jobs with many ticks each.
 #[test]
-fn week_down_with_jobs_of_every_policy_is_caught_up_job_by_job() {
+fn after_a_week_down_each_job_catches_up_by_its_own_policy() {
     const EACH: i64 = 600;
     let server = Server::start();
     let mut session = server.session();

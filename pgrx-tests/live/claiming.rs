@@ -53,7 +53,7 @@ fn labels(session: &mut impl postgres::GenericClient, call: &str) -> Vec<String>
 }
 
 #[test]
-fn claim_goes_by_priority_then_run_at_and_leaves_what_is_to_come() {
+fn claim_orders_by_priority_then_run_at_and_leaves_future_executions() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -100,7 +100,7 @@ fn claim_goes_by_priority_then_run_at_and_leaves_what_is_to_come() {
 }
 
 #[test]
-fn claimed_execution_has_all_that_a_worker_needs() {
+fn claim_returns_everything_a_worker_needs() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -124,7 +124,7 @@ fn claimed_execution_has_all_that_a_worker_needs() {
 
 /// Invariant 8.
 #[test]
-fn open_claim_hides_what_it_took_and_holds_up_nobody() {
+fn open_claim_hides_its_executions_and_blocks_no_other_claim() {
     let server = Server::start();
     let (mut one, mut other) = (server.session(), server.session());
     create_acme(&mut one);
@@ -143,7 +143,7 @@ fn open_claim_hides_what_it_took_and_holds_up_nobody() {
 }
 
 #[test]
-fn workspace_with_a_hundred_thousand_waiting_does_not_starve_one_with_ten() {
+fn workspace_with_a_hundred_thousand_executions_does_not_starve_one_with_ten() {
     let server = Server::start();
     let mut session = server.session();
     create_workspace(&mut session, "big");
@@ -193,7 +193,7 @@ fn session_that_claims_one_by_one_serves_all_workspaces_in_turn() {
 
 /// Within a second a session uses the list of workspaces that it has seen; a claim that finds less than it asks for looks anew.
 #[test]
-fn workspace_that_has_its_first_execution_is_served_at_once() {
+fn workspace_with_its_first_execution_is_served_at_once() {
     let server = Server::start();
     let mut session = server.session();
     create_workspace(&mut session, "a");
@@ -210,7 +210,7 @@ fn workspace_that_has_its_first_execution_is_served_at_once() {
 }
 
 #[test]
-fn execution_of_an_ordered_job_starts_only_when_the_earlier_one_has_ended() {
+fn execution_of_an_ordered_job_starts_only_after_the_earlier_one_has_finished() {
     let server = Server::start();
     let (mut session, mut listener) = (server.session(), server.session());
     create_acme(&mut session);
@@ -259,7 +259,7 @@ fn notifications(listener: &mut Client) -> Vec<String> {
 
 /// The payload is the workspace's id: LISTEN needs no privilege, and a name would tell strangers something (F8).
 #[test]
-fn each_transaction_notifies_each_workspace_once_of_what_may_start_within_the_minute() {
+fn transaction_notifies_a_workspace_once_of_executions_that_may_start_within_a_minute() {
     let server = Server::start();
     let (mut session, mut listener) = (server.session(), server.session());
     create_acme(&mut session);
@@ -291,7 +291,7 @@ fn each_transaction_notifies_each_workspace_once_of_what_may_start_within_the_mi
 
 /// C14: an idle worker sleeps a minute, so it must be told what becomes due before that.
 #[test]
-fn sleeping_worker_is_told_of_executions_and_retries_that_become_due_before_it_wakes() {
+fn sleeping_worker_is_notified_of_executions_and_retries_due_before_it_wakes() {
     let server = Server::start();
     let (mut session, mut listener) = (server.session(), server.session());
     create_acme(&mut session);
@@ -349,7 +349,7 @@ fn transaction_that_enqueues_can_be_prepared_with_notify_off() {
 }
 
 #[test]
-fn next_wakeup_says_when_to_look_again() {
+fn next_wakeup_returns_the_next_start_or_lease_expiry() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -388,7 +388,7 @@ fn next_wakeup_says_when_to_look_again() {
 
 /// A session that claims continues where it has been, without losing executions that come late.
 #[test]
-fn execution_that_comes_late_is_not_starved_by_those_that_keep_coming() {
+fn late_execution_is_claimed_before_the_queue_is_empty() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -411,7 +411,7 @@ fn execution_that_comes_late_is_not_starved_by_those_that_keep_coming() {
 
 /// C13: eight executions with specs of 200 MB took 3.2 GB in the backend that claimed them.
 #[test]
-fn claim_returns_at_most_sixteen_megabytes_but_always_one_execution() {
+fn claim_returns_at_most_sixteen_megabytes() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -442,7 +442,7 @@ fn claim_returns_at_most_sixteen_megabytes_but_always_one_execution() {
 
 /// C27: 'claimed - SLACK' lay before PostgreSQL's first timestamp.
 #[test]
-fn execution_of_the_first_instant_is_claimed_and_completed() {
+fn execution_due_in_1970_is_claimed_and_completed() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);

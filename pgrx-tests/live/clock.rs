@@ -46,7 +46,7 @@ fn minutes_to_next_tick(session: &mut Client) -> i64 {
 
 // C9: a fast clock for one wake-up.
 #[test]
-fn clock_that_was_ahead_is_seen_by_check_and_set_right_by_the_next_wake_up() {
+fn schedule_handled_under_a_fast_clock_is_reported_by_check_and_corrected_by_the_next_wake_up() {
     let (_server, mut session, job_id) = server_with_hourly_job();
     lose_wake_ups(&mut session, 1);
     tick(&mut session);
@@ -67,7 +67,7 @@ fn clock_that_was_ahead_is_seen_by_check_and_set_right_by_the_next_wake_up() {
 
 // C9: upkeep's entry fires every minute, so no schedule sleeps for a year.
 #[test]
-fn upkeep_sets_schedules_right_that_were_handled_under_a_fast_clock() {
+fn upkeep_corrects_schedules_handled_under_a_fast_clock() {
     let (_server, mut session, _) = server_with_hourly_job();
     handle_ahead(&mut session, "1 year");
     upkeep(&mut session);
@@ -95,7 +95,7 @@ fn tick_that_ran_under_a_fast_clock_does_not_run_again_when_its_time_comes() {
 
 // C9 (a): a fail-over to a server that is a little behind loses no tick of a job created there.
 #[test]
-fn job_created_while_its_schedule_is_handled_ahead_of_the_clock_has_its_ticks() {
+fn job_created_while_its_schedule_is_ahead_of_the_clock_gets_its_ticks() {
     let (_server, mut session, _) = server_with_hourly_job();
     let cron: String = session
         .query_one("select cron from kronos.jobs", &[])
@@ -113,7 +113,7 @@ fn job_created_while_its_schedule_is_handled_ahead_of_the_clock_has_its_ticks() 
 
 // C9 (a): the tick that the fast clock has already handled is caught up for jobs that did not have it.
 #[test]
-fn tick_between_a_fast_clock_and_the_right_one_is_written_when_it_comes_due() {
+fn tick_between_the_correct_clock_and_a_fast_one_is_written_when_it_comes_due() {
     let (_server, mut session, job_id) = server_with_hourly_job();
     // Handled up to now, though the last tick, twenty minutes ago, was not due for the clock of an hour ago: the wake-up
     // that sets the clock right ...
@@ -134,7 +134,7 @@ fn tick_between_a_fast_clock_and_the_right_one_is_written_when_it_comes_due() {
 
 // C9 (b): new rules of a zone move the next tick earlier.
 #[test]
-fn next_tick_that_new_zone_rules_have_moved_is_seen_by_check_and_corrected_by_upkeep() {
+fn next_tick_moved_by_new_zone_rules_is_reported_by_check_and_corrected_by_upkeep() {
     let (_server, mut session, _) = server_with_hourly_job();
     session
         .batch_execute(
@@ -162,7 +162,7 @@ fn next_tick_that_new_zone_rules_have_moved_is_seen_by_check_and_corrected_by_up
 
 // C9 (b): and a tick that became due by it is not lost.
 #[test]
-fn tick_that_new_zone_rules_have_made_due_is_written_after_upkeep_has_corrected_it() {
+fn tick_made_due_by_new_zone_rules_is_written_after_upkeep_corrects_the_schedule() {
     let (_server, mut session, job_id) = server_with_hourly_job();
     lose_wake_ups(&mut session, 1);
     session
@@ -178,7 +178,7 @@ fn tick_that_new_zone_rules_have_made_due_is_written_after_upkeep_has_corrected_
 
 // Design 12: a clock that is wrong by years must not delete history.
 #[test]
-fn upkeep_prunes_nothing_in_a_run_whose_clock_has_jumped() {
+fn upkeep_prunes_nothing_after_the_clock_has_jumped() {
     let (_server, mut session, _) = server_with_hourly_job();
     lose_wake_ups(&mut session, 9);
     tick(&mut session);

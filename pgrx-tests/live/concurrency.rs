@@ -48,7 +48,7 @@ fn random_changes_over_300_schedules_stay_within_max_entries_in_repeatable_read(
 }
 
 #[test]
-fn open_trigger_keeps_no_tick_away_and_no_update_waits_for_it() {
+fn open_trigger_delays_neither_ticks_nor_updates() {
     let (server, mut session, job_id) = server_with_job();
     make_yearly_due(&mut session);
     let mut triggering = server.session();
@@ -65,7 +65,7 @@ fn open_trigger_keeps_no_tick_away_and_no_update_waits_for_it() {
 }
 
 #[test]
-fn calls_with_a_stale_snapshot_fail_with_40001_or_an_error_of_kronos() {
+fn calls_with_a_stale_snapshot_fail_with_40001() {
     let (server, mut session, job_id) = server_with_job();
     let calls = [
         "select kronos.update_cron_job($1, priority => 1, workspace => 'acme')",
@@ -125,7 +125,7 @@ fn calls_with_a_stale_snapshot_fail_with_40001_or_an_error_of_kronos() {
 }
 
 #[test]
-fn requests_for_one_name_at_once_create_one_job() {
+fn concurrent_creates_with_one_name_create_one_job() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -307,7 +307,7 @@ fn expression(number: u32) -> String {
 
 /// Whatever the isolation level and whichever call comes first, no live job is left on a deleted endpoint.
 #[test]
-fn endpoint_is_not_deleted_under_a_job_that_is_being_created() {
+fn endpoint_is_never_deleted_under_a_job_being_created() {
     let server = Server::start();
     let mut session = server.session();
     for level in ["read committed", "repeatable read", "serializable"] {

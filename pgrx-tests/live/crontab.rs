@@ -19,7 +19,7 @@ fn apply(session: &mut impl GenericClient, dry_run: bool) -> Result<Vec<String>,
 }
 
 #[test]
-fn apply_crontab_does_all_with_pg_cron_or_nothing() {
+fn apply_crontab_changes_jobs_and_pg_cron_entries_or_nothing() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -51,7 +51,7 @@ fn apply_crontab_does_all_with_pg_cron_or_nothing() {
 }
 
 #[test]
-fn deployments_at_once_deploy_one_set() {
+fn concurrent_deployments_of_one_set_deploy_it_once() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -69,7 +69,7 @@ fn deployments_at_once_deploy_one_set() {
 }
 
 #[test]
-fn updates_by_name_come_one_after_the_other() {
+fn concurrent_updates_by_name_run_one_after_the_other() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -104,7 +104,7 @@ fn declared_jobs(prefix: &str, minute: usize) -> String {
 }
 
 #[test]
-fn deployments_of_disjoint_sets_and_workspaces_do_not_deadlock() {
+fn concurrent_deployments_in_two_workspaces_do_not_deadlock() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -138,7 +138,7 @@ fn deployments_of_disjoint_sets_and_workspaces_do_not_deadlock() {
 }
 
 #[test]
-fn name_that_two_sets_declare_at_once_belongs_to_one_of_them() {
+fn name_declared_by_several_sets_at_once_belongs_to_one_of_them() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -170,7 +170,7 @@ fn name_that_two_sets_declare_at_once_belongs_to_one_of_them() {
 }
 
 #[test]
-fn job_that_is_changed_by_hand_during_a_deployment_is_deployed_as_declared() {
+fn job_changed_by_hand_during_a_deployment_is_deployed_as_declared() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);

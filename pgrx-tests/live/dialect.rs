@@ -89,7 +89,7 @@ fn random_expression(rng: &mut impl Rng) -> String {
 }
 
 #[test]
-fn what_is_well_formed_both_take_and_what_pg_cron_refuses_kronos_refuses() {
+fn kronos_accepts_well_formed_expressions_and_nothing_that_pg_cron_refuses() {
     let server = Server::start();
     let mut session = session_with_judges(&server);
     let mut rng = rand::rng();
@@ -130,7 +130,7 @@ fn what_is_well_formed_both_take_and_what_pg_cron_refuses_kronos_refuses() {
 }
 
 #[test]
-fn what_pg_cron_takes_by_accident_kronos_refuses() {
+fn kronos_refuses_expressions_that_pg_cron_accepts_by_accident() {
     let server = Server::start();
     let mut session = session_with_judges(&server);
     let accidents = [

@@ -26,7 +26,7 @@ fn one_shot_commits_with_the_callers_writes_or_not_at_all() {
 }
 
 #[test]
-fn sessions_with_the_same_key_at_once_make_one_execution() {
+fn concurrent_enqueues_with_the_same_key_create_one_execution() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -60,7 +60,7 @@ fn sessions_with_the_same_key_at_once_make_one_execution() {
 }
 
 #[test]
-fn lists_with_the_same_keys_in_other_orders_do_not_deadlock() {
+fn lists_with_the_same_keys_in_opposite_orders_do_not_deadlock() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -89,7 +89,7 @@ fn lists_with_the_same_keys_in_other_orders_do_not_deadlock() {
 }
 
 #[test]
-fn ten_thousand_executions_are_enqueued_in_one_call() {
+fn one_call_enqueues_at_most_ten_thousand_executions() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -131,7 +131,7 @@ fn times_of_a_list_do_not_depend_on_the_sessions_settings() {
 }
 
 #[test]
-fn changed_schema_counts_in_every_session_at_once_and_a_rolled_back_one_in_none() {
+fn changed_schema_applies_in_every_session_at_once_and_a_rolled_back_change_in_none() {
     let server = Server::start();
     let (mut one, mut other) = (server.session(), server.session());
     create_acme(&mut one);

@@ -25,7 +25,7 @@ fn pass_seconds(session: &mut Client, seconds: i32) {
 
 // C15.
 #[test]
-fn job_that_cannot_be_written_holds_up_no_other_and_is_retried() {
+fn failing_job_delays_no_other_and_is_retried() {
     let (_server, mut session, ids) = server_with_due_jobs(40);
     let failing = [ids[7], ids[8]];
     refuse_executions(&mut session, &failing);
@@ -53,7 +53,7 @@ fn job_that_cannot_be_written_holds_up_no_other_and_is_retried() {
 
 // C15, C22 (c): a bounded number of tries.
 #[test]
-fn failing_tick_is_retried_with_growing_pauses_and_given_up_as_skipped() {
+fn failing_tick_is_retried_with_growing_pauses_and_finally_skipped() {
     let (_server, mut session, ids) = server_with_due_jobs(2);
     refuse_executions(&mut session, &ids[..1]);
     tick(&mut session);
@@ -158,7 +158,7 @@ fn update_of_a_job_whose_unhandled_tick_fails_succeeds() {
 
 // C15: many failing jobs cost the others of their workspace a bounded delay, and other workspaces nothing.
 #[test]
-fn three_hundred_failing_jobs_delay_the_others_of_their_workspace_and_nobody_else() {
+fn three_hundred_failing_jobs_delay_only_their_own_workspace() {
     const HEALTHY: i64 = 1700;
     let server = Server::start();
     let mut session = server.session();
@@ -221,7 +221,7 @@ fn three_hundred_failing_jobs_delay_the_others_of_their_workspace_and_nobody_els
 
 // Invariant 10 with C1: a schedule that this server cannot read stops nobody else.
 #[test]
-fn schedule_that_the_server_can_no_longer_read_keeps_no_other_from_ticking() {
+fn unreadable_schedule_keeps_no_other_from_ticking() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);

@@ -43,7 +43,7 @@ fn jobs_and_schedules(session: &mut Client) -> String {
 
 // Invariant 3.
 #[test]
-fn pg_cron_that_refuses_superusers_fails_create_and_update() {
+fn create_and_update_fail_if_pg_cron_refuses_superusers() {
     let (server, mut session, job_id) = server_with_job();
     // pg_cron 1.6.5 crashes at its start if it finds a superuser's entry then (its pull request 367 mends that).
     session
@@ -70,7 +70,7 @@ fn pg_cron_that_refuses_superusers_fails_create_and_update() {
 
 // Invariant 3.
 #[test]
-fn missing_permission_on_pg_cron_fails_every_call() {
+fn every_call_fails_without_permission_on_pg_cron() {
     let (_server, mut session, job_id) = server_with_job();
     session
         .batch_execute(
@@ -89,7 +89,7 @@ fn missing_permission_on_pg_cron_fails_every_call() {
 
 // Invariant 3.
 #[test]
-fn schedule_or_removal_refused_by_pg_cron_fails_the_call() {
+fn every_call_fails_with_the_error_of_pg_cron() {
     let (_server, mut session, job_id) = server_with_job();
     session
         .batch_execute(
@@ -116,7 +116,7 @@ fn schedule_or_removal_refused_by_pg_cron_fails_the_call() {
 
 // Invariant 3.
 #[test]
-fn pg_cron_dropped_fails_every_call() {
+fn every_call_fails_once_pg_cron_is_dropped() {
     let (server, mut session, job_id) = server_with_job();
     session
         .batch_execute("drop extension pg_cron")
@@ -152,7 +152,7 @@ fn pg_cron_dropped_fails_every_call() {
 
 // Invariant 1.
 #[test]
-fn pg_cron_in_another_database_fails_create_also_on_a_schedule_that_exists() {
+fn create_fails_if_pg_cron_runs_in_another_database() {
     let (server, session, _) = server_with_job();
     drop(session);
     server.restart_with(&["cron.database_name = 'template1'"]);
@@ -165,7 +165,7 @@ fn pg_cron_in_another_database_fails_create_also_on_a_schedule_that_exists() {
 
 // Invariant 1.
 #[test]
-fn pg_cron_no_longer_loaded_fails_create_and_is_seen_by_check() {
+fn create_fails_and_check_reports_it_if_pg_cron_is_not_loaded() {
     let (server, session, _) = server_with_job();
     drop(session);
     // The other lines stay: PostgreSQL then keeps them as settings of nobody.
@@ -179,7 +179,7 @@ fn pg_cron_no_longer_loaded_fails_create_and_is_seen_by_check() {
 
 // Invariant 1.
 #[test]
-fn pg_cron_that_launches_no_jobs_fails_create_also_in_a_session_that_has_used_it() {
+fn create_fails_and_check_reports_it_if_pg_cron_launches_no_jobs() {
     let (_server, mut session, _) = server_with_job();
     let known = "select count(*) from pg_settings where name = 'cron.launch_active_jobs'";
     if count(&mut session, known) == 0 {
@@ -205,7 +205,7 @@ fn pg_cron_that_launches_no_jobs_fails_create_also_in_a_session_that_has_used_it
 
 // Invariant 3.
 #[test]
-fn entry_that_is_gone_already_does_not_keep_its_last_job_from_being_cancelled() {
+fn last_job_can_be_cancelled_after_its_entry_is_gone() {
     let (_server, mut session, job_id) = server_with_job();
     session
         .batch_execute(
@@ -239,7 +239,7 @@ fn assert_repaired(session: &mut Client) {
 
 // Invariant 1: a caller never gets success for a job that pg_cron would not wake.
 #[test]
-fn create_or_update_onto_a_schedule_repairs_entries_that_are_gone_or_altered() {
+fn create_and_update_repair_missing_and_altered_entries() {
     let (_server, mut session, job_id) = server_with_job();
     session.batch_execute("create role other login").unwrap();
     let moving = create(&mut session, OTHER);
@@ -265,7 +265,7 @@ fn create_or_update_onto_a_schedule_repairs_entries_that_are_gone_or_altered() {
 
 // Invariant 1: sessions that find an entry gone at once repair it once.
 #[test]
-fn eight_creates_at_once_on_a_schedule_whose_entry_is_gone_make_one_entry() {
+fn eight_concurrent_creates_repair_a_missing_entry_once() {
     let (server, mut session, _) = server_with_job();
     for damage in &DAMAGES[..4] {
         for name in ["'kronos schedule %'", "'kronos upkeep'"] {

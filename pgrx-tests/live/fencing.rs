@@ -76,7 +76,7 @@ fn status(session: &mut Client, (execution_id, _): Held) -> String {
 }
 
 #[test]
-fn only_the_holder_of_the_lease_can_act_and_others_learn_who_holds_it() {
+fn only_the_lease_holder_can_report_and_others_learn_who_holds_it() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -98,13 +98,13 @@ fn only_the_holder_of_the_lease_can_act_and_others_learn_who_holds_it() {
 }
 
 #[test]
-fn expired_lease_is_lost_even_before_anybody_reclaims_it() {
+fn expired_lease_is_lost_even_before_it_is_reclaimed() {
     let (_server, mut session, held) = server_with_expired_lease();
     assert_refused(&mut session, "slow", held);
 }
 
 #[test]
-fn expired_lease_is_a_failed_attempt() {
+fn expired_lease_counts_as_a_failed_attempt() {
     for by in [
         "select kronos.expire_leases()",
         "select kronos.claim_executions('other', workspace => 'acme')",
@@ -125,7 +125,7 @@ fn expired_lease_is_a_failed_attempt() {
 }
 
 #[test]
-fn lease_that_has_not_expired_is_left_alone() {
+fn unexpired_lease_is_not_reclaimed() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -139,7 +139,7 @@ fn lease_that_has_not_expired_is_left_alone() {
 }
 
 #[test]
-fn heartbeat_extends_a_lease_but_never_beyond_the_time_of_the_attempt() {
+fn heartbeat_extends_a_lease_but_never_beyond_the_deadline() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -174,7 +174,7 @@ fn heartbeat_extends_a_lease_but_never_beyond_the_time_of_the_attempt() {
 }
 
 #[test]
-fn batch_ends_what_is_held_and_reports_who_holds_the_rest() {
+fn batch_report_ends_held_executions_and_names_the_holders_of_others() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -204,7 +204,7 @@ fn batch_ends_what_is_held_and_reports_who_holds_the_rest() {
 }
 
 #[test]
-fn attempts_run_out_and_released_ones_do_not_count() {
+fn execution_fails_after_max_attempts_not_counting_released_ones() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -248,7 +248,7 @@ fn attempts_run_out_and_released_ones_do_not_count() {
 }
 
 #[test]
-fn retries_wait_as_the_policy_says_within_the_bounds_of_its_jitter() {
+fn retry_delays_follow_the_policy_within_its_jitter() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -307,7 +307,7 @@ fn retries_wait_as_the_policy_says_within_the_bounds_of_its_jitter() {
 }
 
 #[test]
-fn worker_that_is_asked_to_stop_hears_of_it_and_whatever_it_reports_but_success_is_cancelled() {
+fn stop_request_reaches_the_worker_and_any_report_but_success_cancels() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -388,7 +388,7 @@ fn report_that_waits_for_a_stop_request_obeys_it() {
 
 /// C20: a lease that expires while a report waits for another transaction is not lost by that.
 #[test]
-fn report_that_was_called_within_the_lease_counts_however_long_it_waits() {
+fn report_called_within_the_lease_is_accepted_however_long_it_waits() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -425,7 +425,7 @@ fn report_that_was_called_within_the_lease_counts_however_long_it_waits() {
 }
 
 #[test]
-fn of_a_cancel_and_a_claim_at_once_one_wins_cleanly() {
+fn exactly_one_of_a_concurrent_cancel_and_claim_wins() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -458,7 +458,7 @@ fn of_a_cancel_and_a_claim_at_once_one_wins_cleanly() {
 
 /// The arrows of the documentation between live statuses, and no others.
 #[test]
-fn statuses_change_only_along_the_arrows() {
+fn statuses_change_only_along_the_documented_transitions() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -493,7 +493,7 @@ fn statuses_change_only_along_the_arrows() {
 }
 
 #[test]
-fn log_keeps_the_last_thousand_lines_of_the_holder() {
+fn log_keeps_the_last_thousand_lines() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);

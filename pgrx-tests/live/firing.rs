@@ -32,7 +32,7 @@ fn set_up(session: &mut Client, defaults: &str) {
 
 // Invariant 1; C4 and C12 with pg_cron's own role.
 #[test]
-fn pg_cron_fires_in_libpq_mode_and_in_background_worker_mode_whatever_its_role_has_set() {
+fn pg_cron_fires_in_libpq_and_background_worker_mode_whatever_the_settings_of_its_role() {
     let workers = [
         "cron.use_background_workers = on",
         "max_worker_processes = 20",

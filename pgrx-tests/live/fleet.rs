@@ -83,7 +83,7 @@ fn act(session: &mut Client, worker: &str, how: &str, list: &serde_json::Value) 
 }
 
 #[test]
-fn fleet_with_killed_and_hanging_workers_ends_every_execution_exactly_once() {
+fn fleet_with_killed_and_hanging_workers_finishes_every_execution_exactly_once() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);

@@ -108,7 +108,7 @@ fn assert_waits_for_no_lock(transaction: &mut Transaction, held: &str, statement
 
 // C8, C16, C17, C18.
 #[test]
-fn open_transaction_of_one_workspace_makes_no_call_of_another_wait() {
+fn open_transaction_of_one_workspace_blocks_no_call_of_another() {
     let (server, mut session, hourly) = server_with_two_tenants();
     session
         .batch_execute(
@@ -201,7 +201,7 @@ fn two_workspaces_that_remove_all_their_jobs_at_once_never_deadlock() {
 
 // C17: a cancel of a schedule's last committed job does not starve while others keep creating on the expression.
 #[test]
-fn cancel_does_not_wait_for_as_long_as_another_workspace_goes_on_creating() {
+fn cancel_does_not_starve_while_another_workspace_keeps_creating_jobs() {
     let (server, mut session, _) = server_with_two_tenants();
     let stop = std::sync::atomic::AtomicBool::new(false);
     thread::scope(|scope| {

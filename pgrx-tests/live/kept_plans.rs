@@ -79,7 +79,7 @@ fn reset_statistics(session: &mut Client) {
 }
 
 #[test]
-fn hundred_further_calls_in_a_warm_backend_plan_nothing() {
+fn warm_backend_plans_nothing_in_a_hundred_further_calls() {
     let (_server, mut session) = start_server();
     call_everything(&mut session);
     reset_statistics(&mut session);
@@ -95,7 +95,7 @@ fn hundred_further_calls_in_a_warm_backend_plan_nothing() {
 
 /// The generic plans are made on empty tables, and again after statistics were gathered on full ones.
 #[test]
-fn plans_made_on_empty_tables_hold_on_full_ones() {
+fn plans_made_on_empty_tables_stay_cheap_on_full_ones() {
     let (_server, mut session) = start_server();
     call_everything(&mut session);
     session

@@ -67,7 +67,7 @@ fn statuses(session: &mut Client, job_id: Uuid) -> Vec<String> {
 }
 
 #[test]
-fn overlap_policy_decides_what_a_tick_does_while_an_execution_is_unfinished() {
+fn overlap_policy_decides_the_outcome_of_a_tick_while_an_execution_is_unfinished() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -132,7 +132,7 @@ fn overlap_policy_decides_what_a_tick_does_while_an_execution_is_unfinished() {
 }
 
 #[test]
-fn of_several_ticks_at_once_overlap_policy_runs_one() {
+fn overlap_policy_runs_one_of_several_due_ticks() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -157,7 +157,7 @@ fn of_several_ticks_at_once_overlap_policy_runs_one() {
 
 // Invariant 10: what a worker's open transaction holds is owed.
 #[test]
-fn tick_that_would_replace_what_another_session_holds_is_owed_and_holds_up_nobody() {
+fn tick_that_would_replace_a_locked_execution_is_owed_and_delays_no_other() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -184,7 +184,7 @@ fn tick_that_would_replace_what_another_session_holds_is_owed_and_holds_up_nobod
 }
 
 #[test]
-fn jitter_spreads_executions_always_alike() {
+fn jitter_spreads_executions_the_same_way_each_time() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -214,7 +214,7 @@ fn jitter_spreads_executions_always_alike() {
 }
 
 #[test]
-fn execution_whose_start_is_to_come_is_pending() {
+fn execution_that_starts_later_is_pending() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);

@@ -23,7 +23,7 @@ fn try_resume(session: &mut impl GenericClient, job_id: Uuid) -> Result<(), Erro
 }
 
 #[test]
-fn pause_takes_the_pg_cron_entry_away_and_resume_brings_it_back() {
+fn pause_removes_the_pg_cron_entry_and_resume_restores_it() {
     let (_server, mut session, job_id) = server_with_job();
     let before = state(&mut session);
     let mut transaction = session.transaction().unwrap();
@@ -56,7 +56,7 @@ fn pause_takes_the_pg_cron_entry_away_and_resume_brings_it_back() {
 }
 
 #[test]
-fn pause_and_resume_fail_with_pg_cron_and_change_nothing() {
+fn pause_and_resume_change_nothing_if_pg_cron_fails() {
     let (_server, mut session, job_id) = server_with_job();
     let refuse = "create or replace function cron.unschedule(job_id bigint) returns bool strict language plpgsql as
                     $$ begin raise exception 'no' using errcode = '22023'; end $$;
@@ -75,7 +75,7 @@ fn pause_and_resume_fail_with_pg_cron_and_change_nothing() {
 }
 
 #[test]
-fn ticks_of_a_pause_are_never_caught_up() {
+fn ticks_during_a_pause_are_never_caught_up() {
     let (_server, mut session, job_id) = server_with_job();
     let sharing = create(&mut session, YEARLY);
     make_yearly_due(&mut session);
@@ -99,7 +99,7 @@ fn ticks_of_a_pause_are_never_caught_up() {
 }
 
 #[test]
-fn tick_that_waits_while_its_job_is_being_paused_is_dropped() {
+fn due_tick_of_a_job_being_paused_does_not_run() {
     let (server, mut session, job_id) = server_with_job();
     make_yearly_due(&mut session);
     let mut pausing = server.session();

@@ -41,7 +41,7 @@ fn errors_of_page(server: &Server, page: &str) -> Vec<String> {
 }
 
 #[test]
-fn example_of_the_readme_works_as_printed() {
+fn readme_examples_work_as_printed() {
     let server = Server::start();
     assert_eq!(errors_of_page(&server, README), Vec::<String>::new());
     let mut session = server.session();
@@ -52,7 +52,7 @@ fn example_of_the_readme_works_as_printed() {
 }
 
 #[test]
-fn tour_and_guide_work_as_printed() {
+fn guide_examples_work_as_printed() {
     let server = Server::start();
     let mut session = server.session();
 
@@ -83,7 +83,7 @@ fn tour_and_guide_work_as_printed() {
 }
 
 #[test]
-fn examples_of_workers_and_time_work_as_printed() {
+fn worker_and_time_examples_work_as_printed() {
     let server = Server::start();
     assert_eq!(errors_of_page(&server, WORKERS), Vec::<String>::new());
     assert_eq!(errors_of_page(&server, TIME), Vec::<String>::new());
@@ -96,7 +96,7 @@ fn examples_of_workers_and_time_work_as_printed() {
 }
 
 #[test]
-fn examples_of_operations_work_as_printed() {
+fn operations_examples_work_as_printed() {
     let server = Server::start();
     let mut session = server.session();
     session.batch_execute("create role app").unwrap();

@@ -12,7 +12,7 @@ fn pg_cron_supports_seconds(session: &mut Client) -> bool {
 
 // Design 2 and 9.
 #[test]
-fn schedule_of_seconds_ticks_on_its_grid_or_is_refused_with_the_version_it_needs() {
+fn schedule_of_seconds_ticks_on_its_grid_or_is_refused_with_the_required_version() {
     // Schedules of seconds have a pool of their own.
     let server = Server::start_with(&["kronos.max_entries = 0"]);
     let mut session = server.session();

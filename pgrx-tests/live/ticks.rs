@@ -32,7 +32,7 @@ fn predate_change(transaction: &mut Transaction, job_id: Uuid) {
 
 // Invariant 4.
 #[test]
-fn tick_that_is_woken_twice_has_one_execution_per_job() {
+fn tick_handled_twice_creates_one_execution_per_job() {
     let (_server, mut session, _) = server_with_due_jobs(20);
     tick(&mut session);
     assert_eq!(ticks(&mut session, "RUN"), 20);
@@ -51,7 +51,7 @@ fn tick_that_is_woken_twice_has_one_execution_per_job() {
 
 // Invariant 4.
 #[test]
-fn tick_that_is_woken_by_eight_sessions_at_once_has_one_execution_per_job() {
+fn tick_handled_by_eight_sessions_at_once_creates_one_execution_per_job() {
     let (server, mut session, _) = server_with_due_jobs(200);
     let mut wakers: Vec<Client> = (0..8).map(|_| server.session()).collect();
     for round in 0..10 {
@@ -71,7 +71,7 @@ fn tick_that_is_woken_by_eight_sessions_at_once_has_one_execution_per_job() {
 
 // Invariant 4: procedure and function share what is due.
 #[test]
-fn tick_that_tick_and_run_due_handle_at_once_has_one_execution_per_job() {
+fn tick_and_run_due_at_once_create_one_execution_per_job() {
     let (server, mut session, ids) = server_with_due_jobs(1);
     copy_job(&mut session, ids[0], 3000);
     thread::scope(|scope| {
@@ -95,7 +95,7 @@ fn tick_that_tick_and_run_due_handle_at_once_has_one_execution_per_job() {
 
 // Invariant 4: a crash.
 #[test]
-fn tick_whose_wake_up_is_killed_midway_has_one_execution_per_job_after_recovery() {
+fn tick_of_a_killed_wake_up_creates_one_execution_per_job_after_recovery() {
     let (server, mut session, _) = server_with_due_jobs(50);
     kill_tick_midway(&server, &mut session);
 
@@ -110,7 +110,7 @@ fn tick_whose_wake_up_is_killed_midway_has_one_execution_per_job_after_recovery(
 
 // Invariant 5.
 #[test]
-fn tick_due_before_an_update_belongs_to_the_old_version_though_nothing_had_woken() {
+fn unhandled_tick_due_before_an_update_belongs_to_the_old_version() {
     let (_server, mut session, ids) = server_with_due_jobs(3);
     let changes = [None, Some("5 5 5 5 *"), None];
     for (job_id, cron) in ids.iter().zip(changes) {
@@ -144,7 +144,7 @@ fn tick_after_an_update_belongs_to_the_new_version() {
 
 // Invariant 4.
 #[test]
-fn tick_due_before_a_job_was_created_is_not_the_jobs() {
+fn job_does_not_get_a_tick_that_was_due_before_its_creation() {
     let (_server, mut session, _) = server_with_due_jobs(1);
     let late = create(&mut session, YEARLY);
     tick(&mut session);
@@ -213,7 +213,7 @@ const CHANGES: [(&str, &str, bool, &str); 9] = [
 
 // Invariant 4; C8 (an open backfill), C18: a change in progress holds up nobody, and loses no tick.
 #[test]
-fn job_in_an_open_transaction_neither_holds_up_the_ticks_of_others_nor_loses_its_own() {
+fn job_in_an_open_transaction_neither_delays_the_ticks_of_others_nor_loses_its_own() {
     let (server, mut session, _) = server_with_due_jobs(1);
     let both_ways = DUE_IN_BOTH_WAYS
         .iter()
@@ -254,7 +254,7 @@ fn job_in_an_open_transaction_neither_holds_up_the_ticks_of_others_nor_loses_its
 
 // Invariants 4, 7 and 10: one statement writes the tick for the plain jobs of a schedule; the others have theirs all the same.
 #[test]
-fn tick_on_time_is_each_jobs_own_beside_jobs_of_every_kind() {
+fn tick_on_time_reaches_every_job_of_a_mixed_schedule() {
     let (server, mut session, plain) = server_with_due_jobs(30);
     let with = |session: &mut Client, arguments: &str| -> Uuid {
         let statement = format!(
@@ -313,7 +313,7 @@ fn tick_on_time_is_each_jobs_own_beside_jobs_of_every_kind() {
 
 // Invariant 4: a resume that is open.
 #[test]
-fn job_that_is_being_resumed_holds_up_nobody_and_has_only_ticks_after_its_resume() {
+fn job_being_resumed_delays_no_other_and_gets_only_ticks_after_its_resume() {
     let (server, mut session, ids) = server_with_due_jobs(2);
     let pause = "select kronos.pause_cron_job($1, workspace => 'acme')";
     session.query(pause, &[&ids[0]]).unwrap();
@@ -336,7 +336,7 @@ fn job_that_is_being_resumed_holds_up_nobody_and_has_only_ticks_after_its_resume
 
 // Invariant 4: a tick between an update's instant and its commit is the new version's, if its schedule has the tick.
 #[test]
-fn tick_due_between_an_update_and_its_commit_is_the_new_versions_if_it_has_it() {
+fn tick_due_between_an_update_and_its_commit_belongs_to_the_new_version() {
     let (server, mut session, ids) = server_with_due_jobs(3);
     let changes = [
         (ids[0], None, vec![2]),
@@ -362,7 +362,7 @@ fn tick_due_between_an_update_and_its_commit_is_the_new_versions_if_it_has_it() 
 
 // Invariant 4.
 #[test]
-fn owed_tick_of_a_job_that_is_then_updated_is_written_by_the_update_for_the_old_version() {
+fn update_writes_an_owed_tick_for_the_old_version() {
     let (server, mut session, ids) = server_with_due_jobs(2);
     let mut holding = server.session();
     let mut transaction = holding.transaction().unwrap();
@@ -383,7 +383,7 @@ fn owed_tick_of_a_job_that_is_then_updated_is_written_by_the_update_for_the_old_
 
 // Invariants 9 and 11: a call that finds more owed ticks than a batch retries, all of them held, ends all the same.
 #[test]
-fn wake_up_ends_though_another_session_holds_thousands_of_jobs() {
+fn wake_up_ends_while_another_session_locks_thousands_of_jobs() {
     let (server, mut session, ids) = server_with_due_jobs(1);
     copy_job(&mut session, ids[0], 2999);
     let mut holding = server.session();
@@ -402,7 +402,7 @@ fn wake_up_ends_though_another_session_holds_thousands_of_jobs() {
 
 // Invariant 6: the ledger says what became of the tick.
 #[test]
-fn owed_tick_of_a_job_that_is_then_cancelled_or_paused_is_skipped_with_the_reason() {
+fn owed_tick_of_a_cancelled_or_paused_job_is_skipped_with_the_reason() {
     let (server, mut session, ids) = server_with_due_jobs(3);
     let mut holding = server.session();
     let mut transaction = holding.transaction().unwrap();
@@ -426,7 +426,7 @@ fn owed_tick_of_a_job_that_is_then_cancelled_or_paused_is_skipped_with_the_reaso
 
 // Invariant 4: nothing else is on the schedule, so the cancel holds the schedule itself.
 #[test]
-fn tick_of_a_schedule_that_a_cancel_has_locked_comes_when_the_cancel_is_rolled_back() {
+fn tick_of_a_schedule_locked_by_a_cancel_runs_once_the_cancel_is_rolled_back() {
     let (server, mut session, ids) = server_with_due_jobs(1);
     let mut cancelling = server.session();
     let mut transaction = cancelling.transaction().unwrap();
@@ -505,7 +505,7 @@ fn only_ticks_within_the_window_are_written() {
 
 // Invariant 4: three jobs, ten ticks each.
 #[test]
-fn every_tick_of_a_downtime_is_written_once() {
+fn every_tick_of_an_outage_is_written_once() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -546,7 +546,7 @@ fn age_by_days(session: &mut Client, days: i32) {
 
 // Invariant 4; C3: a tick that ran and was pruned runs again.
 #[test]
-fn tick_that_was_pruned_never_runs_again() {
+fn pruned_tick_never_runs_again() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -596,7 +596,7 @@ fn tick_that_was_pruned_never_runs_again() {
 
 // Invariant 4; C3: the ledger of every job of a schedule is pruned whole.
 #[test]
-fn jobs_whose_whole_ledger_was_pruned_never_run_its_ticks_again() {
+fn jobs_never_rerun_the_ticks_of_a_pruned_ledger() {
     let (_server, mut session, ids) = server_with_due_jobs(30);
     session
         .batch_execute(

@@ -42,7 +42,7 @@ fn schedules_beyond_max_entries_are_woken_by_upkeep() {
 }
 
 #[test]
-fn with_no_entries_at_all_upkeep_wakes_every_schedule() {
+fn upkeep_wakes_every_schedule_if_max_entries_is_zero() {
     let (_server, mut session) = server_with_max_entries(0);
     create(&mut session, YEARLY);
     create(&mut session, "5 5 5 5 *");
@@ -55,7 +55,7 @@ fn with_no_entries_at_all_upkeep_wakes_every_schedule() {
 
 // Invariant 2: a slot is free again when its schedule goes.
 #[test]
-fn slot_that_a_schedule_has_left_is_given_to_the_next_new_one() {
+fn slot_of_a_deleted_schedule_goes_to_the_next_new_one() {
     let (_server, mut session) = server_with_max_entries(2);
     let jobs: Vec<_> = (0..3)
         .map(|n| create(&mut session, &format!("0 0 1 1 {n}")))
@@ -125,7 +125,7 @@ fn eight_sessions_that_create_forty_schedules_at_once_stay_within_max_entries() 
 
 // Invariant 2: nobody waits for a slot that another transaction has reserved.
 #[test]
-fn create_passes_over_slots_that_open_transactions_have_reserved() {
+fn create_skips_slots_reserved_by_open_transactions() {
     let (server, mut session) = server_with_max_entries(2);
     let mut reserving = server.session();
     let mut transaction = reserving.transaction().unwrap();
@@ -162,7 +162,7 @@ fn create_does_not_wait_for_a_transaction_that_creates_upkeeps_entry() {
 
 // F9: advisory locks and LOCK TABLE are everybody's; Kronos's locks are not.
 #[test]
-fn role_with_nothing_but_connect_cannot_block_a_create() {
+fn role_with_only_connect_cannot_block_a_create() {
     let (server, mut session) = server_with_max_entries(2);
     session.batch_execute("create role mallory login").unwrap();
     let mut mallory = server.session_as("mallory");
@@ -193,7 +193,7 @@ fn role_with_nothing_but_connect_cannot_block_a_create() {
 
 // Invariant 2: the last job takes schedule and entry with it.
 #[test]
-fn last_job_of_a_schedule_takes_the_entry_along() {
+fn last_job_to_leave_a_schedule_removes_its_entry() {
     let (_server, mut session) = server_with_max_entries(2);
     let first = create(&mut session, YEARLY);
     let second = create(&mut session, YEARLY);
@@ -221,7 +221,7 @@ fn last_job_of_a_schedule_takes_the_entry_along() {
 
 // Design 12: upkeep is everybody's: a run whose last one is still under way, or many at once, harm nothing.
 #[test]
-fn upkeep_may_run_in_several_sessions_at_once_and_beside_ticks() {
+fn concurrent_upkeep_tick_and_prune_do_no_harm() {
     let (server, mut session) = server_with_max_entries(2);
     let job_id = create(&mut session, YEARLY);
     copy_job(&mut session, job_id, 999);
@@ -257,7 +257,7 @@ fn upkeep_may_run_in_several_sessions_at_once_and_beside_ticks() {
 
 // Design 12: upkeep looks at the ledgers of one sixtieth of the jobs a minute.
 #[test]
-fn upkeep_prunes_the_ledger_of_the_jobs_whose_minute_it_is_and_prune_of_all() {
+fn upkeep_prunes_the_ledger_of_some_jobs_and_prune_that_of_all() {
     let (_server, mut session) = server_with_max_entries(2);
     let job_id = create(&mut session, YEARLY);
     copy_job(&mut session, job_id, 599);

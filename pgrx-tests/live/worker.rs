@@ -306,7 +306,7 @@ impl Scene {
 }
 
 #[test]
-fn worker_tries_again_after_a_server_error_and_hands_on_the_same_key() {
+fn worker_retries_after_a_server_error_with_the_same_key() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Status(500), Answer::Status(200)]);
         let _worker = scene.start_worker(0);
@@ -336,7 +336,7 @@ fn worker_tries_again_after_a_server_error_and_hands_on_the_same_key() {
 }
 
 #[test]
-fn worker_does_not_try_again_what_the_target_does_not_want() {
+fn worker_does_not_retry_a_request_that_the_target_rejects() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Status(404)]);
         let _worker = scene.start_worker(0);
@@ -348,7 +348,7 @@ fn worker_does_not_try_again_what_the_target_does_not_want() {
 }
 
 #[test]
-fn worker_does_not_try_again_what_it_cannot_send() {
+fn worker_does_not_retry_an_execution_with_a_bad_spec() {
     for program in PROGRAMS {
         for spec in [
             json!({}),
@@ -367,7 +367,7 @@ fn worker_does_not_try_again_what_it_cannot_send() {
 }
 
 #[test]
-fn worker_ends_a_request_that_hangs_by_the_deadline_and_tries_again() {
+fn worker_ends_a_hanging_request_at_the_deadline_and_retries() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Hang, Answer::Status(200)]);
         scene.set_timeout("5 seconds");
@@ -380,7 +380,7 @@ fn worker_ends_a_request_that_hangs_by_the_deadline_and_tries_again() {
 }
 
 #[test]
-fn worker_tries_again_when_the_target_dies_in_the_middle_of_its_response() {
+fn worker_retries_if_the_target_dies_in_the_middle_of_its_response() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Die, Answer::Status(200)]);
         let _worker = scene.start_worker(0);
@@ -389,7 +389,7 @@ fn worker_tries_again_when_the_target_dies_in_the_middle_of_its_response() {
 }
 
 #[test]
-fn worker_waits_as_long_as_the_target_asks_it_to() {
+fn worker_waits_as_long_as_the_target_asks() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Later(429, 3600)]);
         let _worker = scene.start_worker(0);
@@ -401,7 +401,7 @@ fn worker_waits_as_long_as_the_target_asks_it_to() {
 }
 
 #[test]
-fn worker_holds_what_takes_longer_than_a_lease() {
+fn worker_extends_the_lease_of_a_long_execution() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Hang]);
         scene.set_timeout("10 seconds");
@@ -417,7 +417,7 @@ fn worker_holds_what_takes_longer_than_a_lease() {
 }
 
 #[test]
-fn terminated_worker_gives_back_what_runs_and_exits_cleanly() {
+fn terminated_worker_releases_its_executions_and_exits_cleanly() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Hang, Answer::Status(200)]);
         let mut worker = scene.start_worker(1);
@@ -431,7 +431,7 @@ fn terminated_worker_gives_back_what_runs_and_exits_cleanly() {
 }
 
 #[test]
-fn terminated_rust_worker_lets_a_request_end_that_ends_in_time() {
+fn terminated_rust_worker_waits_for_a_request_that_ends_in_time() {
     let mut scene = Scene::new(Program::Rust, &[Answer::Hang]);
     scene.set_timeout("5 seconds");
     let mut worker = scene.start_worker(60);
@@ -443,7 +443,7 @@ fn terminated_rust_worker_lets_a_request_end_that_ends_in_time() {
 }
 
 #[test]
-fn worker_gives_up_what_it_is_asked_to_stop() {
+fn worker_releases_an_execution_that_it_is_asked_to_stop() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Hang]);
         let _worker = scene.start_worker(0);
@@ -464,7 +464,7 @@ fn worker_gives_up_what_it_is_asked_to_stop() {
 }
 
 #[test]
-fn executions_of_a_killed_worker_are_run_by_another_after_the_lease() {
+fn executions_of_a_killed_worker_run_on_another_after_the_lease_expires() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Hang, Answer::Status(200)]);
         let mut killed = scene.start_worker(0);
@@ -479,7 +479,7 @@ fn executions_of_a_killed_worker_are_run_by_another_after_the_lease() {
 }
 
 #[test]
-fn rust_worker_serves_all_workspaces_and_outlives_its_connection() {
+fn rust_worker_serves_all_workspaces_and_survives_a_lost_connection() {
     let mut scene = Scene::new(Program::Rust, &[Answer::Status(200)]);
     let mut worker = scene.start_worker_for(None, 0);
     scene.assert_ended("SUCCEEDED", 0, "SUCCEEDED");

@@ -27,7 +27,7 @@ fn renew_entries(session: &mut Client) -> i64 {
 
 // Invariant 1.
 #[test]
-fn pg_cron_entries_cover_the_ticks_of_their_zones() {
+fn pg_cron_entries_cover_ticks_in_other_zones() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -45,7 +45,7 @@ fn pg_cron_entries_cover_the_ticks_of_their_zones() {
 
 // Design 9: the names of UTC are one zone, so their jobs share a schedule.
 #[test]
-fn jobs_in_the_zones_that_are_utc_share_a_schedule() {
+fn jobs_in_zones_equivalent_to_utc_share_a_schedule() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -58,7 +58,7 @@ fn jobs_in_the_zones_that_are_utc_share_a_schedule() {
 
 // Invariant 1: an entry that the zone's rules have outgrown.
 #[test]
-fn entry_that_no_longer_covers_its_schedule_is_seen_by_check_and_renewed_by_upkeep() {
+fn outdated_entry_is_reported_by_check_and_renewed_by_upkeep() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
@@ -81,7 +81,7 @@ fn entry_that_no_longer_covers_its_schedule_is_seen_by_check_and_renewed_by_upke
 
 // Invariant 1.
 #[test]
-fn change_of_pg_crons_own_zone_is_set_right_by_upkeep() {
+fn upkeep_renews_entries_after_pg_crons_own_zone_has_changed() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
