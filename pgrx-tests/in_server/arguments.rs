@@ -3,8 +3,8 @@ mod tests {
     use crate::in_server::{assert_code, count, create, create_acme, error_of, run, text};
     use pgrx::prelude::*;
 
-    /// Intervals whose months and days have different signs, or that last for thousands of years: PostgreSQL compares
-    /// them by months of 30 days and adds them by the calendar.
+    /// Intervals with mixed signs or of a thousand years. PostgreSQL compares intervals by months of 30 days, but adds
+    /// them by the calendar.
     const ODD_INTERVALS: [&str; 5] = [
         "-60000000 mons 1800000100 days",
         "60000000 mons -1799999999 days",
@@ -13,7 +13,7 @@ mod tests {
         "1000 years",
     ];
 
-    /// Asserts that create refuses arguments, and that nothing is written.
+    /// Asserts that create_cron_job() fails for each of the arguments, and that nothing is written.
     fn assert_refused(cases: &[(&str, &str)]) {
         create_acme();
         for (arguments, code) in cases {
@@ -164,7 +164,7 @@ mod tests {
     #[pg_test]
     fn intervals_with_mixed_signs_or_of_thousands_of_years_are_refused() {
         create_acme();
-        let job_id = create("'* * * * *', name => 'there'");
+        let job_id = create("'* * * * *', name => 'existing'");
         for argument in ["catchup_window", "jitter"] {
             for interval in ODD_INTERVALS {
                 let listed = format!(
@@ -176,9 +176,9 @@ mod tests {
                     format!("create_cron_jobs('{listed}')"),
                     format!("apply_crontab('{listed}')"),
                 ] {
-                    let told = assert_code(&format!("select kronos.{call}"), "INVALID_ARGUMENT");
-                    assert_eq!(told.detail["argument"], argument, "{call}");
-                    assert_eq!(told.sqlstate, "22023", "{call}");
+                    let error = assert_code(&format!("select kronos.{call}"), "INVALID_ARGUMENT");
+                    assert_eq!(error.detail["argument"], argument, "{call}");
+                    assert_eq!(error.sqlstate, "22023", "{call}");
                 }
             }
         }
@@ -212,8 +212,8 @@ mod tests {
                     format!("create_cron_job('hook', '* * * * *', {argument} => '{time}')"),
                     format!("update_cron_job('{job_id}', {argument} => '{time}')"),
                 ] {
-                    let told = assert_code(&format!("select kronos.{call}"), "INVALID_ARGUMENT");
-                    assert_eq!(told.detail["argument"], argument, "{call}");
+                    let error = assert_code(&format!("select kronos.{call}"), "INVALID_ARGUMENT");
+                    assert_eq!(error.detail["argument"], argument, "{call}");
                 }
             }
         }
@@ -271,13 +271,13 @@ mod tests {
     #[pg_test]
     fn error_of_a_malformed_cron_names_the_field_and_the_text() {
         create_acme();
-        let told = assert_code(
+        let error = assert_code(
             "select kronos.create_cron_job('hook', '* 5,24 * * *')",
             "INVALID_CRON",
         );
-        assert_eq!(told.detail["field"], "hour");
-        assert_eq!(told.detail["text"], "24");
-        assert_eq!(told.detail["allowed"], "0 to 23");
+        assert_eq!(error.detail["field"], "hour");
+        assert_eq!(error.detail["text"], "24");
+        assert_eq!(error.detail["allowed"], "0 to 23");
     }
 
     #[pg_test]
@@ -296,19 +296,19 @@ mod tests {
             "list_ticks",
             "job_status",
         ] {
-            let refused = |arguments: &str, code: &str| {
+            let assert_error = |arguments: &str, code: &str| {
                 assert_code(&format!("select kronos.{call}({arguments})"), code);
             };
-            refused(
+            assert_error(
                 &format!("'{job_id}', workspace => 'other'"),
                 "JOB_NOT_FOUND",
             );
-            refused("kronos.uuid_v7()", "JOB_NOT_FOUND");
-            refused(
+            assert_error("kronos.uuid_v7()", "JOB_NOT_FOUND");
+            assert_error(
                 &format!("'{job_id}', workspace => 'nowhere'"),
                 "WORKSPACE_NOT_FOUND",
             );
-            refused("null", "NULL_ARGUMENT");
+            assert_error("null", "NULL_ARGUMENT");
         }
     }
 
@@ -366,8 +366,8 @@ mod tests {
     #[pg_test]
     fn detail_of_an_error_is_bounded() {
         create_acme();
-        let told = error_of("select kronos.create_cron_job('hook', repeat('x', 100000))");
-        assert_eq!(told.detail["code"], "INVALID_CRON");
-        assert!(told.detail.to_string().len() < 8192);
+        let error = error_of("select kronos.create_cron_job('hook', repeat('x', 100000))");
+        assert_eq!(error.detail["code"], "INVALID_CRON");
+        assert!(error.detail.to_string().len() < 8192);
     }
 }

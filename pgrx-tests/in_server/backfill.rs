@@ -3,6 +3,7 @@ mod tests {
     use crate::in_server::{assert_code, count, create, create_acme, run, text};
     use pgrx::prelude::*;
 
+    /// Backfills job `report`, and returns each tick with its action; `-` marks a tick without an execution.
     fn backfill(arguments: &str) -> String {
         text(&format!(
             "select string_agg(concat_ws(' ', to_char(tick_at at time zone 'UTC', 'DD HH24:MI'), action,
@@ -26,9 +27,9 @@ mod tests {
             backfill("tick_from => '2026-01-02', tick_before => '2026-01-03 10:00+00'"),
             "02 09:00 EXISTS, 03 09:00 CREATE"
         );
-        let rightly = "select count(*) from kronos.executions
+        let queued = "select count(*) from kronos.executions
                        where origin = 'BACKFILL' and status = 'QUEUED' and run_at > now() - interval '1 minute'";
-        assert_eq!(count(rightly), 3);
+        assert_eq!(count(queued), 3);
         let ledger =
             "select count(*) from kronos.list_ticks(job_name => 'report', outcome => 'RUN')";
         assert_eq!(count(ledger), 3);
@@ -58,7 +59,7 @@ mod tests {
             backfill("tick_from => '2026-01-01', tick_before => '2026-01-04'"),
             "02 09:00 CREATE, 03 09:00 CREATE"
         );
-        // Past its end a job is live until upkeep retires it.
+        // After its end a job stays live until upkeep retires it.
         run("update kronos_internal.jobs set ends_at = '2026-01-06 09:00+00'");
         assert_eq!(
             backfill("tick_from => '2026-01-03', tick_before => '2026-01-10'"),
@@ -79,7 +80,7 @@ mod tests {
         );
     }
 
-    /// The ledger keeps by when a row was recorded: a backfill of old ticks is not forgotten at once.
+    /// prune() goes by the time at which a ledger row was recorded, not by its tick.
     #[pg_test]
     fn backfilled_old_ticks_survive_prune() {
         create_acme();
@@ -103,7 +104,7 @@ mod tests {
         assert_eq!(
             backfill(&range.replace("2026-01-01", "2025-12-01")),
             "01 09:00 EXISTS, 02 09:00 EXISTS",
-            "ticks before are below the floor"
+            "older ticks are before the ledger_from"
         );
         assert_eq!(
             text("select string_agg(outcome, ' ' order by tick_at) from kronos.ticks"),

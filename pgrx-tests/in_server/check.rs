@@ -3,7 +3,7 @@ mod tests {
     use crate::in_server::{count, create_acme, run, text};
     use pgrx::prelude::*;
 
-    /// Two jobs whose tick of this year's first second has been written.
+    /// Creates two jobs whose tick at the start of this year has been written.
     fn create_handled_jobs() {
         create_acme();
         run("select kronos.start()");
@@ -27,7 +27,7 @@ mod tests {
         );
     }
 
-    /// Each violation: the invariant, what check() calls it, and the damage.
+    /// Each case is an invariant, the problem that check() reports, and the damage that causes it.
     const CASES: [(i32, &str, &str); 29] = [
         (
             1,
@@ -191,7 +191,7 @@ mod tests {
         create_handled_jobs();
         run("set constraints all immediate");
         for (invariant, problem, damage) in CASES {
-            // A block whose exception undoes the damage.
+            // The exception at the end of the block rolls the damage back.
             run("create temporary table seen (found bigint)");
             let block = format!(
                 "do $do$
@@ -216,7 +216,7 @@ mod tests {
             assert_eq!(
                 text("select string_agg(problem, ', ') from kronos.check()"),
                 "null",
-                "undone"
+                "the damage is rolled back"
             );
         }
     }

@@ -7,6 +7,7 @@ mod tests {
         apply_set("default", jobs)
     }
 
+    /// Applies a declared set, and returns the action and the changed fields of each job.
     fn apply_set(set_name: &str, jobs: &str) -> String {
         text(&format!(
             "select string_agg(concat_ws(' ', name, action, nullif(changed::text, '{{}}')), ', ' order by name)
@@ -77,12 +78,12 @@ mod tests {
         assert_eq!(apply_set("a", REPORT), "report CREATE");
         assert_eq!(apply_set("b", POLL), "poll CREATE");
         assert_eq!(apply_set("a", REPORT), "report UNCHANGED");
-        let told = assert_code(
+        let error = assert_code(
             &format!("select kronos.apply_crontab('[{REPORT}]', set_name => 'b')"),
             "JOB_EXISTS",
         );
-        assert_eq!(told.detail["declared_by"], "a");
-        assert_eq!(told.detail["job_name"], "report");
+        assert_eq!(error.detail["declared_by"], "a");
+        assert_eq!(error.detail["job_name"], "report");
         assert_eq!(apply_set("b", ""), "poll RETIRE");
         assert_eq!(
             text(
@@ -129,24 +130,24 @@ mod tests {
     fn error_of_a_bad_declaration_names_the_job() {
         create_acme();
         create("'7 7 * * *', name => 'by hand'");
-        let refused = |jobs: &str, code: &str| {
+        let assert_error = |jobs: &str, code: &str| {
             assert_code(&format!("select kronos.apply_crontab('{jobs}')"), code)
         };
-        let with = |field: &str| REPORT.replace("\"cron\"", &format!("{field}, \"cron\""));
+        let with_field = |field: &str| REPORT.replace("\"cron\"", &format!("{field}, \"cron\""));
         for (job, code) in [
             (REPORT.replace("0 9", "0 99"), "INVALID_CRON"),
             (REPORT.replace("hook", "nowhere"), "ENDPOINT_NOT_FOUND"),
-            (with("\"jitter\": \"2 days\""), "INVALID_ARGUMENT"),
-            (with("\"jitter\": \"soon\""), "INVALID_ARGUMENT"),
-            (with("\"starts_at\": \"soon\""), "INVALID_ARGUMENT"),
-            (with("\"metadata\": 1"), "INVALID_ARGUMENT"),
-            (with("\"priority\": 11"), "INVALID_ARGUMENT"),
+            (with_field("\"jitter\": \"2 days\""), "INVALID_ARGUMENT"),
+            (with_field("\"jitter\": \"soon\""), "INVALID_ARGUMENT"),
+            (with_field("\"starts_at\": \"soon\""), "INVALID_ARGUMENT"),
+            (with_field("\"metadata\": 1"), "INVALID_ARGUMENT"),
+            (with_field("\"priority\": 11"), "INVALID_ARGUMENT"),
         ] {
-            let told = refused(&format!("[{POLL}, {job}]"), code);
-            assert_eq!(told.detail["job_name"], "report");
-            assert_eq!(told.detail["place"], 1);
+            let error = assert_error(&format!("[{POLL}, {job}]"), code);
+            assert_eq!(error.detail["job_name"], "report");
+            assert_eq!(error.detail["place"], 1);
         }
-        refused(
+        assert_error(
             &format!("[{}]", REPORT.replace("report", "by hand")),
             "JOB_EXISTS",
         );
@@ -157,12 +158,12 @@ mod tests {
             "[{\"name\": \"x\"}]".to_owned(),
             r#"[{"endpoint": "hook", "cron": "* * * * *"}]"#.to_owned(),
             format!("[{}]", REPORT.replace("cron", "corn")),
-            format!("[{}]", with("\"if_not_exists\": true")),
-            format!("[{}]", with("\"priority\": \"1\"")),
+            format!("[{}]", with_field("\"if_not_exists\": true")),
+            format!("[{}]", with_field("\"priority\": \"1\"")),
             format!("[{REPORT}, {REPORT}]"),
         ] {
-            let told = refused(&jobs, "INVALID_ARGUMENT");
-            assert_eq!(told.detail["argument"], "jobs", "{jobs}");
+            let error = assert_error(&jobs, "INVALID_ARGUMENT");
+            assert_eq!(error.detail["argument"], "jobs", "{jobs}");
         }
         assert_code("select kronos.apply_crontab(null)", "NULL_ARGUMENT");
         assert_code(
@@ -198,11 +199,11 @@ mod tests {
             "2200-01-01T00:00:00Z",
         ] {
             for call in ["apply_crontab", "create_cron_jobs"] {
-                let told = assert_code(
+                let error = assert_code(
                     &format!("select kronos.{call}('[{}]')", at(time)),
                     "INVALID_ARGUMENT",
                 );
-                assert_eq!(told.detail["argument"], "starts_at", "{time}");
+                assert_eq!(error.detail["argument"], "starts_at", "{time}");
             }
         }
     }
@@ -215,10 +216,10 @@ mod tests {
             apply(&format!("{ended}, {REPORT}")),
             "report CREATE, sale ENDED"
         );
-        let there = "select count(*) from kronos.jobs where job_name = 'sale'";
-        assert_eq!(count(there), 0);
+        let stored = "select count(*) from kronos.jobs where job_name = 'sale'";
+        assert_eq!(count(stored), 0);
 
-        // A live job of the set retires once its declaration says that it has ended.
+        // A live job of the set is retired once its declared ends_at is past.
         apply(&format!("{}, {REPORT}", ended.replace("2020", "2100")));
         assert_eq!(
             apply(&format!("{ended}, {REPORT}")),

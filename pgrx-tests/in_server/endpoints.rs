@@ -53,11 +53,11 @@ mod tests {
         run("select kronos.create_endpoint('bus', 'KAFKA')");
         let job_id = create("'0 9 * * *'");
         let delete = "select kronos.delete_endpoint('hook')";
-        let told = assert_code(delete, "ENDPOINT_IN_USE");
-        assert_eq!(told.detail["endpoint"], "hook");
+        let error = assert_code(delete, "ENDPOINT_IN_USE");
+        assert_eq!(error.detail["endpoint"], "hook");
         run(&format!("select kronos.pause_cron_job('{job_id}')"));
         assert_code(delete, "ENDPOINT_IN_USE");
-        // A version that was replaced is no use.
+        // A replaced version does not count as a use.
         run(&format!(
             "select kronos.update_cron_job('{job_id}', endpoint => 'bus')"
         ));
@@ -81,7 +81,7 @@ mod tests {
         ));
         run(&format!("select kronos.cancel_cron_job('{job_id}')"));
         run("select kronos.delete_endpoint('hook')");
-        // Another endpoint of the name is not that of the execution.
+        // A new endpoint of the same name does not serve the old execution.
         run("select kronos.create_endpoint('hook', 'HTTP', '{\"new\": true}')");
         let claimed = "select concat_ws('|', execution_id, endpoint, endpoint_spec, input, attempt) from kronos.claim_executions('w')";
         assert_eq!(
@@ -146,7 +146,7 @@ mod tests {
             )),
             unchanged
         );
-        // A retry policy is replaced in full.
+        // A retry policy is replaced as a whole.
         assert_eq!(
             text(
                 "select max_attempts || backoff || retry_jitter from kronos.update_endpoint('e', retry_policy => '{\"jitter\": 1}')"
@@ -185,8 +185,8 @@ mod tests {
                 format!("create_endpoint('e', 'HTTP', retry_policy => '{policy}')"),
                 format!("update_endpoint('hook', retry_policy => '{policy}')"),
             ] {
-                let told = assert_code(&format!("select kronos.{call}"), "INVALID_ARGUMENT");
-                assert_eq!(told.detail["field"], field, "{policy}");
+                let error = assert_code(&format!("select kronos.{call}"), "INVALID_ARGUMENT");
+                assert_eq!(error.detail["field"], field, "{policy}");
             }
         }
         assert_code(
@@ -195,7 +195,7 @@ mod tests {
         );
     }
 
-    /// Defect F6: such a jitter was stored as it was written, and every later claim failed to read it.
+    /// Stored as written, such a jitter would make every later claim fail.
     #[pg_test]
     fn jitter_below_the_smallest_float_can_be_read_again() {
         create_acme();
@@ -244,8 +244,8 @@ mod tests {
             format!("create_endpoint('e', 'HTTP', '{huge}')"),
             format!("update_endpoint('hook', '{huge}')"),
         ] {
-            let told = assert_code(&format!("select kronos.{call}"), "VALUE_TOO_LARGE");
-            assert_eq!(told.detail["argument"], "spec");
+            let error = assert_code(&format!("select kronos.{call}"), "VALUE_TOO_LARGE");
+            assert_eq!(error.detail["argument"], "spec");
         }
         let name = "n".repeat(201);
         for call in [
@@ -270,7 +270,7 @@ mod tests {
         }
     }
 
-    /// Defect C23: pgrx's own type for jsonb failed for these.
+    /// pgrx's own type for jsonb cannot read such JSON.
     #[pg_test]
     fn deeply_nested_spec_is_stored_unchanged() {
         create_acme();

@@ -62,7 +62,7 @@ mod tests {
             ("'hook', priority => -1", "INVALID_ARGUMENT"),
             ("'hook', run_at => 'infinity'", "INVALID_ARGUMENT"),
             ("'hook', run_at => '-infinity'", "INVALID_ARGUMENT"),
-            // F6: the next claim of the session that took it was XX000.
+            // If stored, such a time would make the next claim of the session fail.
             ("'hook', run_at => '4714-11-24 BC'", "INVALID_ARGUMENT"),
             (
                 "'hook', run_at => '1969-12-31 23:59:59Z'",
@@ -90,7 +90,7 @@ mod tests {
         run("select kronos.enqueue('hook', run_at => '2199-12-31 23:59:59Z')");
     }
 
-    /// C23, F14: JSON that serde_json cannot read, or would change, passes through untouched.
+    /// Includes JSON that serde_json cannot read or would change.
     #[pg_test]
     fn json_is_stored_and_returned_unchanged() {
         create_acme();
@@ -155,9 +155,9 @@ mod tests {
                 "metadata",
             ),
         ] {
-            let told = assert_code(&call(arguments), "IDEMPOTENCY_CONFLICT");
-            assert_eq!(told.detail["differing"][0], differing);
-            assert_eq!(told.detail["differing"].as_array().unwrap().len(), 1);
+            let error = assert_code(&call(arguments), "IDEMPOTENCY_CONFLICT");
+            assert_eq!(error.detail["differing"][0], differing);
+            assert_eq!(error.detail["differing"].as_array().unwrap().len(), 1);
         }
         run("select kronos.cancel_execution(execution_id) from kronos_internal.live_executions");
         assert_eq!(text(&call("'hook', run_at => '2100-01-01Z'")), again);
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(text(other), "true");
     }
 
-    /// A retry moves run_at; the request is the same all the same.
+    /// A retry moves run_at, but the request is still the same.
     #[pg_test]
     fn same_key_returns_an_execution_that_was_retried() {
         create_acme();
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(text(call), first);
     }
 
-    /// A key lasts as long as its workspace keeps executions, from run_at on if that is to come.
+    /// A key lasts for the retention of its workspace, counted from run_at if that is in the future.
     #[pg_test]
     fn idempotency_key_expires_after_the_retention() {
         create_acme();
@@ -225,17 +225,17 @@ mod tests {
         create_acme();
         run("select kronos.create_endpoint('bus', 'KAFKA')");
         run(
-            "create temporary table made as
+            "create temporary table enqueued as
              select * from kronos.enqueue_many('[
                  {\"endpoint\": \"bus\", \"input\": 1, \"idempotency_key\": \"a\"},
                  {\"endpoint\": \"hook\", \"input\": 2, \"run_at\": \"2100-01-01T00:00:00Z\", \"priority\": 0},
                  {\"endpoint\": \"bus\", \"input\": 1, \"idempotency_key\": \"a\", \"metadata\": null},
                  {\"endpoint\": \"hook\", \"input\": null, \"metadata\": {\"a\": 1}}]') with ordinality",
         );
-        let made = "select string_agg(concat_ws(' ', x.input, x.endpoint, x.priority, x.metadata, made.status, made.created), ', ' order by ordinality)
-                    from made join kronos.executions x using (execution_id)";
+        let rows = "select string_agg(concat_ws(' ', x.input, x.endpoint, x.priority, x.metadata, enqueued.status, enqueued.created), ', ' order by ordinality)
+                    from enqueued join kronos.executions x using (execution_id)";
         assert_eq!(
-            text(made),
+            text(rows),
             "1 bus 5 {} QUEUED t, 2 hook 0 {} PENDING t, 1 bus 5 {} QUEUED f, null hook 5 {\"a\": 1} QUEUED t"
         );
         for (list, code) in [
@@ -285,8 +285,8 @@ mod tests {
             ),
             (r#"[{"endpoint": "hook"}, 1]"#, "INVALID_ARGUMENT"),
         ] {
-            let told = assert_code(&format!("select kronos.enqueue_many('{list}')"), code);
-            assert_eq!(told.detail["place"], 1, "{list}");
+            let error = assert_code(&format!("select kronos.enqueue_many('{list}')"), code);
+            assert_eq!(error.detail["place"], 1, "{list}");
         }
         for list in [r#"{"endpoint": "hook"}"#, "1", "null", r#""x""#] {
             assert_code(

@@ -10,7 +10,7 @@ mod tests {
         for _ in 0..4 {
             run(more);
         }
-        // Some are finished, so that pages run over both tables.
+        // Finish some, so that pages span both tables.
         run(
             "select kronos.complete_execution(execution_id, attempt, 'w') from kronos.claim_executions('w', 3)",
         );
@@ -57,7 +57,7 @@ mod tests {
             ("endpoint_type => 'KAFKA'", 1),
             ("created_from => now() - interval '1 minute'", 3),
             ("created_before => now() - interval '1 minute'", 0),
-            // C23: infinite filters were raw errors.
+            // Infinite and extreme times are valid bounds.
             (
                 "created_from => '-infinity', created_before => 'infinity'",
                 3,

@@ -39,7 +39,7 @@ mod tests {
         assert_eq!(
             create("'0 9  * * *', input => '{\"n\": 1.00}', idempotency_key => 'k'"),
             first,
-            "the same, said otherwise"
+            "the same request, written differently"
         );
         let created =
             format!("select created::text from kronos.create_cron_job('hook', {arguments})");
@@ -51,7 +51,7 @@ mod tests {
         assert_eq!(repeated, format!("{first} false"));
         assert_eq!(count("select count(*) from kronos.jobs"), 1);
 
-        // Also after the job has moved on.
+        // Also after an update of the job.
         run(&format!(
             "select kronos.update_cron_job('{first}', cron => '5 5 * * *')"
         ));
@@ -67,14 +67,14 @@ mod tests {
         create_acme();
         run("select kronos.create_endpoint('hook2', 'HTTP')");
         create("'0 9 * * *', idempotency_key => 'k'");
-        let told = assert_code(
+        let error = assert_code(
             "select kronos.create_cron_job('hook2', '0 8 * * *', timezone => 'Europe/Berlin', input => '[]', ends_at => '2100-01-01',
                  name => 'n', starts_at => '2026-01-01', catchup_policy => 'all', catchup_window => '0', overlap_policy => 'skip',
                  jitter => '1 s', priority => 1, metadata => '{\"a\": 1}', idempotency_key => 'k')",
             "IDEMPOTENCY_CONFLICT",
         );
         assert_eq!(
-            told.detail["differing"],
+            error.detail["differing"],
             serde_json::json!([
                 "endpoint",
                 "cron",
@@ -100,11 +100,11 @@ mod tests {
         let arguments = "'0 9 * * *', idempotency_key => 'k'";
         let job_id = create(arguments);
         run(&format!("select kronos.cancel_cron_job('{job_id}')"));
-        let told = assert_code(
+        let error = assert_code(
             &format!("select kronos.create_cron_job('hook', {arguments})"),
             "JOB_RETIRED",
         );
-        assert_eq!(told.detail["job_id"], job_id);
+        assert_eq!(error.detail["job_id"], job_id);
         let listed = r#"[{"endpoint": "hook", "cron": "0 9 * * *", "idempotency_key": "k"}]"#;
         assert_code(
             &format!("select kronos.create_cron_jobs('{listed}')"),
@@ -117,9 +117,9 @@ mod tests {
         create_acme();
         let call = "select job_id::text from kronos.create_cron_job('hook', '0 9 * * *', idempotency_key => 'k')";
         let job_id = text(call);
-        // As if years had passed.
-        let age = "update kronos_internal.idempotency_keys set expires_at = expires_at - interval '10 years'";
-        run(age);
+        // Pretend that ten years have passed.
+        let age_keys = "update kronos_internal.idempotency_keys set expires_at = expires_at - interval '10 years'";
+        run(age_keys);
         run("select kronos.prune()");
         assert_eq!(text(call), job_id);
         run(&format!("select kronos.cancel_cron_job('{job_id}')"));
@@ -154,17 +154,23 @@ mod tests {
     fn if_not_exists_returns_a_live_job_of_that_name_unchanged() {
         create_acme();
         let job_id = create("'0 9 * * *', name => 'report'");
-        let again = |arguments: &str| {
+        let create_if_missing = |arguments: &str| {
             text(&format!(
                 "select concat_ws(' ', job_id, version, cron, next_tick_at is not null, created)
                  from kronos.create_cron_job('hook', {arguments}, name => 'report', if_not_exists => true)"
             ))
         };
-        assert_eq!(again("'0 10 * * *'"), format!("{job_id} 1 0 9 * * * t f"));
+        assert_eq!(
+            create_if_missing("'0 10 * * *'"),
+            format!("{job_id} 1 0 9 * * * t f")
+        );
         run(&format!("select kronos.pause_cron_job('{job_id}')"));
-        assert_eq!(again("'0 10 * * *'"), format!("{job_id} 1 0 9 * * * f f"));
+        assert_eq!(
+            create_if_missing("'0 10 * * *'"),
+            format!("{job_id} 1 0 9 * * * f f")
+        );
         run(&format!("select kronos.cancel_cron_job('{job_id}')"));
-        let next = again("'0 10 * * *'");
+        let next = create_if_missing("'0 10 * * *'");
         assert!(
             !next.starts_with(&job_id) && next.ends_with(" 1 0 10 * * * t t"),
             "{next}"
@@ -174,19 +180,19 @@ mod tests {
     #[pg_test]
     fn listed_jobs_are_created_and_returned_in_order() {
         create_acme();
-        let there = create("'0 9 * * *', name => 'there'");
+        let existing = create("'0 9 * * *', name => 'existing'");
         let rows = text(
             r#"select string_agg(concat_ws(' ', name, cron, timezone, status, version, created, next_tick_at is not null,
                                            (job_id = (kronos.get_job(job_name => name)).job_id)), ', ')
                from kronos.create_cron_jobs('[
                    {"endpoint": "hook", "cron": "1 9 * * *", "name": "c", "timezone": "europe/berlin", "jitter": "1 minute"},
-                   {"endpoint": "hook", "cron": "7 7 * * *", "name": "there", "if_not_exists": true},
+                   {"endpoint": "hook", "cron": "7 7 * * *", "name": "existing", "if_not_exists": true},
                    {"endpoint": "hook", "cron": "1 9 * * *", "name": "a", "timezone": "Europe/Berlin", "input": {"x": 1}},
                    {"endpoint": "hook", "cron": "0 9 * * *", "name": "b"}]')"#,
         );
         assert_eq!(
             rows,
-            "c 1 9 * * * Europe/Berlin ACTIVE 1 t t t, there 0 9 * * * UTC ACTIVE 1 f t t, \
+            "c 1 9 * * * Europe/Berlin ACTIVE 1 t t t, existing 0 9 * * * UTC ACTIVE 1 f t t, \
              a 1 9 * * * Europe/Berlin ACTIVE 1 t t t, b 0 9 * * * UTC ACTIVE 1 t t t"
         );
         assert_eq!(count("select count(*) from kronos_internal.schedules"), 2);
@@ -199,7 +205,7 @@ mod tests {
             "{\"x\": 1}"
         );
         assert_eq!(
-            text(&format!("select cron from kronos.get_job('{there}')")),
+            text(&format!("select cron from kronos.get_job('{existing}')")),
             "0 9 * * *"
         );
     }
@@ -244,11 +250,11 @@ mod tests {
                 "INVALID_WINDOW",
             ),
         ] {
-            let told = assert_code(
+            let error = assert_code(
                 &format!("select kronos.create_cron_jobs('[{good}, {bad}]')"),
                 code,
             );
-            assert_eq!(told.detail["place"], 1, "{bad}");
+            assert_eq!(error.detail["place"], 1, "{bad}");
         }
         assert_code("select kronos.create_cron_jobs(null)", "NULL_ARGUMENT");
         assert_code("select kronos.create_cron_jobs('{}')", "INVALID_ARGUMENT");
@@ -268,7 +274,7 @@ mod tests {
         assert_eq!(
             updated,
             format!("{job_id}|ACTIVE|2|0 10 * * *|{{\"a\": 1}}|t"),
-            "an argument left out keeps the old value"
+            "arguments left out keep their values"
         );
         run(&format!(
             "select kronos.update_cron_job('{job_id}', input => '{{\"a\": 2}}', priority => 1, metadata => '{{\"b\": 1}}')"
@@ -390,13 +396,13 @@ mod tests {
         create_acme();
         let job_id = create("'0 9 * * *'");
         let statement = format!("select kronos.update_cron_job('{job_id}', expected_version => 3)");
-        let told = assert_code(&statement, "VERSION_CONFLICT");
-        assert_eq!(told.detail["current_version"], 1);
+        let error = assert_code(&statement, "VERSION_CONFLICT");
+        assert_eq!(error.detail["current_version"], 1);
         run(&format!(
             "select kronos.update_cron_job('{job_id}', expected_version => 1)"
         ));
-        let told = assert_code(&statement.replace("3)", "1)"), "VERSION_CONFLICT");
-        assert_eq!(told.detail["current_version"], 2);
+        let error = assert_code(&statement.replace("3)", "1)"), "VERSION_CONFLICT");
+        assert_eq!(error.detail["current_version"], 2);
     }
 
     #[pg_test]
@@ -436,11 +442,11 @@ mod tests {
         run(&format!(
             "select kronos.pause_cron_job('{job_id}', reason => 'month-end')"
         ));
-        let told = assert_code(
+        let error = assert_code(
             &format!("select kronos.pause_cron_job('{job_id}')"),
             "JOB_PAUSED",
         );
-        assert!(told.detail["paused_at"].is_string());
+        assert!(error.detail["paused_at"].is_string());
         let row = text(&format!(
             "select concat_ws('|', status, paused_reason, version, cron, next_tick_at is null)
              from kronos.update_cron_job('{job_id}', cron => '0 10 * * *')"
@@ -467,10 +473,10 @@ mod tests {
             "resume_cron_job",
             "trigger_cron_job",
         ] {
-            let told = assert_code(&format!("select kronos.{call}('{job_id}')"), "JOB_RETIRED");
-            assert_eq!(told.detail["job_id"], job_id);
-            assert_eq!(told.detail["retired_reason"], "CANCELLED");
-            assert!(told.detail["retired_at"].is_string());
+            let error = assert_code(&format!("select kronos.{call}('{job_id}')"), "JOB_RETIRED");
+            assert_eq!(error.detail["job_id"], job_id);
+            assert_eq!(error.detail["retired_reason"], "CANCELLED");
+            assert!(error.detail["retired_at"].is_string());
         }
         let backfill =
             format!("select kronos.backfill_cron_job('{job_id}', tick_from => '2026-01-01')");
@@ -499,26 +505,26 @@ mod tests {
         run(&format!(
             "select kronos.update_cron_job('{job_id}', input => '{{}}')"
         ));
-        assert_eq!(trigger("'k'"), repeated, "also for the next version");
+        assert_eq!(trigger("'k'"), repeated, "also after an update");
         run(&format!("select kronos.pause_cron_job('{job_id}')"));
         trigger("'while paused'");
         let executions = text(
             "select string_agg(concat_ws(' ', origin, version, input, metadata, priority, tick_at is null), ', ' order by execution_id)
              from kronos.executions",
         );
-        let of_first = "TRIGGER 1 {\"a\": 1} {\"b\": 1} 2 t";
+        let of_version_1 = "TRIGGER 1 {\"a\": 1} {\"b\": 1} 2 t";
         assert_eq!(
             executions,
             format!(
                 "{}, TRIGGER 2 {{}} {{\"b\": 1}} 2 t",
-                [of_first; 4].join(", ")
+                [of_version_1; 4].join(", ")
             )
         );
         let other = create("'0 9 * * *'");
         let created = format!(
             "select created::text from kronos.trigger_cron_job('{other}', idempotency_key => 'k')"
         );
-        assert_eq!(text(&created), "true", "a key is its job's");
+        assert_eq!(text(&created), "true", "keys belong to a job");
         assert_code(
             &format!("select kronos.trigger_cron_job('{job_id}', idempotency_key => '')"),
             "INVALID_ARGUMENT",

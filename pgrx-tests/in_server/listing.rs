@@ -132,7 +132,8 @@ mod tests {
         let days: Vec<&str> = some.split(',').map(|row| &row[..2]).collect();
         assert_eq!(days, ["04", "03"]);
     }
-    /// A job whose last executions ended like this, in this order: `s` for success, `f` for failure.
+
+    /// Creates a job whose executions ended in the given order: `s` for success, `f` for failure.
     fn create_job_with_history(statuses: &str) -> String {
         let job_id = create("'@daily'");
         for status in statuses.chars() {

@@ -45,11 +45,11 @@ mod tests {
             by_name("cancel_cron_job(job_name => 'summary')"),
             "3 RETIRED summary 1 9 * * *"
         );
-        let told = assert_code(
+        let error = assert_code(
             "select kronos.cancel_cron_job(job_name => 'summary')",
             "JOB_NOT_FOUND",
         );
-        assert_eq!(told.detail["job_name"], "summary");
+        assert_eq!(error.detail["job_name"], "summary");
         assert_code(
             &format!("select kronos.cancel_cron_job('{first}')"),
             "JOB_RETIRED",
@@ -62,11 +62,11 @@ mod tests {
         create_acme();
         create("'0 9 * * *', name => 'report'");
         create("'0 9 * * *', name => 'other'");
-        let told = assert_code(
+        let error = assert_code(
             "select kronos.create_cron_job('hook', '5 5 * * *', name => 'report')",
             "JOB_EXISTS",
         );
-        assert_eq!(told.detail["job_name"], "report");
+        assert_eq!(error.detail["job_name"], "report");
         assert_code(
             "select kronos.update_cron_job(job_name => 'other', name => 'report')",
             "JOB_EXISTS",
@@ -119,7 +119,7 @@ mod tests {
         run(&format!(
             "update kronos_internal.jobs set starts_at = null, ends_at = now() where job_id = '{job_id}'"
         ));
-        assert_eq!(next(&job_id), "null", "its window is past");
+        assert_eq!(next(&job_id), "null", "its window has passed");
 
         let job_id = create("'0 9 1 1 *'");
         let expected = text(
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(
             next(&job_id),
             "2021-01-01 09:00",
-            "due, and not handled yet"
+            "due, but not handled yet"
         );
         run(&format!(
             "insert into kronos_internal.ticks (job_id, tick_at, workspace_id, version, execution_id)

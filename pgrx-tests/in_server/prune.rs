@@ -1,11 +1,12 @@
-//! What prune() deletes, and what it keeps.
+//! Which rows prune() deletes, and which it keeps.
 
 #[pgrx::pg_schema]
 mod tests {
     use crate::in_server::{count, create, create_acme, run, text};
     use pgrx::prelude::*;
 
-    /// Pretends that everything that has ended was made and ended so many days ago.
+    /// Pretends that every finished execution was created and finished `days` days ago, and that every retired job and
+    /// deleted endpoint was retired or deleted then.
     fn age(days: u32) {
         run(&format!(
             "create temporary table aged as
@@ -29,7 +30,7 @@ mod tests {
         }
     }
 
-    /// How many executions, jobs and endpoints one call deletes.
+    /// Calls prune() once, and returns how many executions, jobs and endpoints it deleted.
     fn prune(max: i64) -> String {
         text(&format!(
             "select concat_ws(' ', executions, jobs, endpoints) from kronos.prune({max})"
@@ -40,6 +41,7 @@ mod tests {
         count(&format!("select count(*) from kronos_internal.{table}"))
     }
 
+    /// Claims every execution that may start, and makes `call` for each.
     fn claim_and(call: &str) {
         run("create temporary table claimed as select * from kronos.claim_executions('w', 100)");
         run(&format!("select kronos.{call} from claimed"));
@@ -84,7 +86,7 @@ mod tests {
         );
     }
 
-    /// An id tells only when an execution was made.
+    /// An execution's id tells when it was created, not when it finished.
     #[pg_test]
     fn old_execution_that_has_just_finished_is_kept() {
         create_acme();

@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(text(&retried), "RETRYING t");
     }
 
-    /// F12: the size of an output was checked for completions only, and stored for all endings.
+    /// A failure may carry an output of any size, because it is not stored.
     #[pg_test]
     fn outputs_are_bounded_and_stored_for_completions_only() {
         create_acme();
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(text(error), "FAILED not retryable 10008 (cut)");
     }
 
-    /// F6: with such a jitter a lost lease made every claim that found less than it asked for fail.
+    /// A jitter below the smallest float must not make the retry of a lost lease fail.
     #[pg_test]
     fn lost_lease_with_a_tiny_retry_jitter_is_retried() {
         create_acme();
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(text("select status from kronos.executions"), "RETRYING");
     }
 
-    /// C11: an odd interval was stored and made the claims of all sessions fail.
+    /// If stored, such an interval would make the claims of all sessions fail.
     #[pg_test]
     fn attempt_timeout_with_mixed_signs_is_refused() {
         create_acme();
@@ -208,7 +208,7 @@ mod tests {
         );
     }
 
-    /// Executions of an ordered job run one at a time, those that belong to no tick included.
+    /// Executions of an ordered job run one at a time, including those that belong to no tick.
     #[pg_test]
     fn tick_of_an_ordered_job_waits_for_a_triggered_execution() {
         create_acme();
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(text(claimed), "1 1 {\"a\": 1}, 2 2 {\"a\": 2}");
     }
 
-    /// C13: inputs of jobs count as those of one-shots do.
+    /// The inputs of jobs count like those of one-shots.
     #[pg_test]
     fn claim_of_jobs_with_large_inputs_is_bounded() {
         create_acme();
@@ -259,11 +259,11 @@ mod tests {
         run(&format!(
             "select kronos.update_cron_job('{job_id}', input => '{{}}')"
         ));
-        assert_eq!(count(claimed), 67, "of an earlier version");
+        assert_eq!(count(claimed), 67, "executions of an earlier version");
         assert_eq!(count(claimed), 6);
     }
 
-    /// C13: large specs, many small inputs.
+    /// The specs are large, the inputs small.
     #[pg_test]
     fn claim_of_executions_with_large_specs_is_bounded() {
         create_acme();

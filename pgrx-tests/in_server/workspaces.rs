@@ -65,7 +65,7 @@ mod tests {
         );
     }
 
-    /// Defects F6 and C21: an honest "for ever", or an interval of mixed signs, stopped prune() for everybody.
+    /// If stored as given, a very long retention or one with mixed signs would make prune() fail for all workspaces.
     #[pg_test]
     fn retention_is_a_bounded_duration() {
         run("select kronos.create_workspace('acme')");
