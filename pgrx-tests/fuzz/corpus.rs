@@ -1,4 +1,4 @@
-//! All that the fuzzer found worth keeping, run again.
+//! Runs the fuzzer's corpus as a test.
 
 #[path = "exercise.rs"]
 mod exercise;
