@@ -701,7 +701,7 @@ mod tests {
         })
     }
 
-    /// For every schema within bounds, the metered evaluation gives the result of the crate's own one. Its steps are
+    /// For every schema within bounds, the metered evaluation gives the same result as the crate's own. Its steps are
     /// bounded by the size of the schema times the number of values in the input.
     #[pg_test]
     fn random_schemas_are_evaluated_as_by_the_unmetered_crate() {

@@ -222,13 +222,13 @@ mod tests {
              from kronos_internal.jobs where job_id = '{job_id}'"
         ));
         let claimed = "select count(*) from kronos.claim_executions('w', 10)";
-        let asleep = "select (kronos.next_wakeup() > now() + interval '50 seconds')::text";
+        let wakes_late = "select (kronos.next_wakeup() > now() + interval '50 seconds')::text";
         assert_eq!(count(claimed), 0);
-        assert_eq!(text(asleep), "true");
+        assert_eq!(text(wakes_late), "true");
         run(&format!(
             "select kronos.complete_execution('{triggered}', 1, 'w')"
         ));
-        assert_eq!(text(asleep), "false");
+        assert_eq!(text(wakes_late), "false");
         assert_eq!(count(claimed), 1);
     }
 

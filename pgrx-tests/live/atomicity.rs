@@ -1,4 +1,4 @@
-//! Invariant 3: all of a call's effects, pg_cron's included, or none.
+//! Invariant 3: a call has all of its effects, pg_cron's included, or none.
 
 use crate::domain::*;
 use crate::server::Server;
@@ -103,7 +103,7 @@ fn session_terminated_before_commit_leaves_nothing() {
     session
         .execute("select pg_terminate_backend($1, 10000)", &[&pid])
         .unwrap();
-    transaction.commit().expect_err("its session is gone");
+    transaction.commit().expect_err("the session is gone");
 
     assert_eq!(count(&mut session, "select count(*) from invoices"), 0);
     assert_eq!(state(&mut session), before);
@@ -135,7 +135,7 @@ fn update_moves_the_pg_cron_entry_and_cancel_of_the_last_job_removes_it() {
     create_acme(&mut session);
     let job_id = create(&mut session, YEARLY);
     let sharing = create(&mut session, YEARLY);
-    assert_eq!(entries(&mut session), 1, "jobs share the entry");
+    assert_eq!(entries(&mut session), 1, "the jobs share an entry");
 
     try_update(&mut session, job_id, Some("5 5 5 5 *")).unwrap();
     assert_eq!(entries(&mut session), 2);
@@ -171,7 +171,11 @@ fn list_of_jobs_is_created_with_its_pg_cron_entries_or_not_at_all() {
                     select jsonb_agg(jsonb_build_object('endpoint', 'hook', 'cron', n || ' 1 1 1 *', 'name', 'job ' || n))
                     from generate_series(1, 4) n), workspace => 'acme')";
     assert_code(session.query_one(list, &[]), "PG_CRON_FAILED");
-    assert_eq!(state(&mut session), before, "the third schedule failed");
+    assert_eq!(
+        state(&mut session),
+        before,
+        "nothing changes if one schedule fails"
+    );
 
     session
         .batch_execute("drop trigger refuse on cron.job")

@@ -1,4 +1,4 @@
-//! Declared sets of a workspace's jobs, each deployed in one transaction.
+//! Concurrent and failing deployments of declared sets.
 
 use crate::domain::*;
 use crate::server::{Server, wait_for};
@@ -10,6 +10,7 @@ const DECLARED: &str = r#"[
     {"name": "b", "endpoint": "hook", "cron": "2 2 2 2 *"},
     {"name": "c", "endpoint": "hook", "cron": "3 3 3 3 *"}]"#;
 
+/// Applies the declared set, and returns the action of each job.
 fn apply(session: &mut impl GenericClient, dry_run: bool) -> Result<Vec<String>, postgres::Error> {
     let statement =
         "select name || ' ' || action
@@ -29,7 +30,7 @@ fn apply_crontab_changes_jobs_and_pg_cron_entries_or_nothing() {
         apply(&mut session, true).unwrap(),
         ["a CREATE", "b CREATE", "c CREATE"]
     );
-    assert_eq!(state(&mut session), before, "a dry run");
+    assert_eq!(state(&mut session), before, "a dry run changes nothing");
 
     session
         .batch_execute(
@@ -40,7 +41,11 @@ fn apply_crontab_changes_jobs_and_pg_cron_entries_or_nothing() {
         .unwrap();
     assert_code(apply(&mut session, false), "PG_CRON_FAILED");
     assert_code(apply(&mut session, true), "PG_CRON_FAILED");
-    assert_eq!(state(&mut session), before, "the third job failed");
+    assert_eq!(
+        state(&mut session),
+        before,
+        "nothing changes if one job fails"
+    );
 
     session
         .batch_execute("drop trigger refuse on cron.job")
@@ -91,7 +96,7 @@ fn concurrent_updates_by_name_run_one_after_the_other() {
     assert_sound(&mut session);
 }
 
-/// Declares jobs `<prefix> 0` to `<prefix> 39` on 8 schedules, which the sets of all prefixes share.
+/// A declared set of jobs `<prefix> 0` to `<prefix> 39` on 8 schedules.
 fn declared_jobs(prefix: &str, minute: usize) -> String {
     let job = |n: usize| {
         format!(
@@ -125,7 +130,7 @@ fn concurrent_deployments_in_two_workspaces_do_not_deadlock() {
     };
     for round in 0..15 {
         let jobs = declared_jobs("job", round % 4);
-        // In turn both deploy, and both take everything away.
+        // Both deploy the jobs in even rounds, and remove all of them in odd rounds.
         let jobs = if round % 2 == 0 { jobs.as_str() } else { "[]" };
         thread::scope(|scope| {
             for workspace in ["acme", "bravo"] {

@@ -1,11 +1,11 @@
-//! What Kronos accepts and refuses, held against the server's own pg_cron.
+//! Compares the cron expressions that Kronos accepts with those that the server's pg_cron accepts.
 
 use crate::server::Server;
 use postgres::Client;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
-/// A session with functions that say whether pg_cron, and Kronos, take an expression.
+/// Opens a session with functions that say whether pg_cron and Kronos accept an expression.
 fn session_with_judges(server: &Server) -> Client {
     let mut session = server.session();
     session
@@ -29,7 +29,7 @@ fn session_with_judges(server: &Server) -> Client {
     session
 }
 
-/// Whether pg_cron and Kronos take each of some expressions.
+/// Whether pg_cron and Kronos accept each of the expressions.
 fn judge(session: &mut Client, expressions: &[String]) -> Vec<(bool, bool)> {
     let mut transaction = session.transaction().unwrap();
     let statement = "select pg_cron_accepts(cron), kronos_accepts(cron)
@@ -39,7 +39,7 @@ fn judge(session: &mut Client, expressions: &[String]) -> Vec<(bool, bool)> {
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
-/// What the server's pg_cron is too old to know.
+/// Whether the server's pg_cron is too old for an expression.
 fn is_too_new_for_server(session: &mut Client, cron: &str) -> bool {
     let version: String = session
         .query_one(
@@ -105,10 +105,10 @@ fn kronos_accepts_well_formed_expressions_and_nothing_that_pg_cron_refuses() {
             "{cron:?}"
         );
     }
-    // One character of each changed, added, or taken away. Kronos takes blanks around an expression; pg_cron refuses some of
-    // them (`30 second `).
+    // Change, insert or remove one character. Trim the result: Kronos accepts blanks around an expression, pg_cron not
+    // always (`30 second `).
     let characters: Vec<char> = "0123456789*,-/ $@#?LWjansu;\t".chars().collect();
-    let marred: Vec<String> = (0..3000)
+    let mutated: Vec<String> = (0..3000)
         .map(|_| {
             let mut text: Vec<char> = well_formed.choose(&mut rng).unwrap().chars().collect();
             let place = rng.random_range(0..text.len());
@@ -121,10 +121,10 @@ fn kronos_accepts_well_formed_expressions_and_nothing_that_pg_cron_refuses() {
             text.into_iter().collect::<String>().trim().to_owned()
         })
         .collect();
-    for (cron, (pg_cron, kronos)) in marred.iter().zip(judge(&mut session, &marred)) {
+    for (cron, (pg_cron, kronos)) in mutated.iter().zip(judge(&mut session, &mutated)) {
         assert!(
             pg_cron || !kronos || is_too_new_for_server(&mut session, cron),
-            "Kronos takes {cron:?}, pg_cron does not"
+            "Kronos accepts {cron:?}, pg_cron does not"
         );
     }
 }
@@ -145,7 +145,7 @@ fn kronos_refuses_expressions_that_pg_cron_accepts_by_accident() {
     ]
     .map(str::to_owned);
     for (cron, (pg_cron, kronos)) in accidents.iter().zip(judge(&mut session, &accidents)) {
-        assert!(pg_cron, "no accident on this server: {cron:?}");
+        assert!(pg_cron, "this pg_cron refuses {cron:?}");
         assert!(!kronos, "{cron:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! One-shots, where sessions meet.
+//! Concurrent calls that enqueue one-shots.
 
 use crate::domain::*;
 use crate::server::{Server, wait_for};
@@ -16,13 +16,13 @@ fn one_shot_commits_with_the_callers_writes_or_not_at_all() {
         .unwrap();
     let order =
         "insert into orders select execution_id from kronos.enqueue('hook', workspace => 'acme')";
-    let mut undone = session.transaction().unwrap();
-    undone.batch_execute(order).unwrap();
-    undone.rollback().unwrap();
-    let left = "select (select count(*) from orders) + (select count(*) from kronos.executions)";
-    assert_eq!(count(&mut session, left), 0);
+    let mut transaction = session.transaction().unwrap();
+    transaction.batch_execute(order).unwrap();
+    transaction.rollback().unwrap();
+    let rows = "select (select count(*) from orders) + (select count(*) from kronos.executions)";
+    assert_eq!(count(&mut session, rows), 0);
     session.batch_execute(order).unwrap();
-    assert_eq!(count(&mut session, left), 2);
+    assert_eq!(count(&mut session, rows), 2);
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn concurrent_enqueues_with_the_same_key_create_one_execution() {
     let call = "select execution_id, created from kronos.enqueue('hook', idempotency_key => 'k', workspace => 'acme')";
     for first_commits in [true, false] {
         let mut first = session.transaction().unwrap();
-        let made: Uuid = first.query_one(call, &[]).unwrap().get(0);
+        let first_id: Uuid = first.query_one(call, &[]).unwrap().get(0);
         let mut other = server.session();
         let pid = backend_pid(&mut other);
         let later = thread::spawn(move || {
@@ -49,7 +49,10 @@ fn concurrent_enqueues_with_the_same_key_create_one_execution() {
             first.rollback().unwrap();
         }
         let (found, created) = later.join().unwrap();
-        assert_eq!((found == made, created), (first_commits, !first_commits));
+        assert_eq!(
+            (found == first_id, created),
+            (first_commits, !first_commits)
+        );
         assert_eq!(executions(&mut session), 1);
         session
             .batch_execute(
@@ -101,7 +104,6 @@ fn one_call_enqueues_at_most_ten_thousand_executions() {
     assert_code(session.execute(too_many, &[]), "INVALID_ARGUMENT");
 }
 
-/// The time of an element means the same whatever the session's settings are.
 #[test]
 fn times_of_a_list_do_not_depend_on_the_sessions_settings() {
     let server = Server::start();
@@ -162,7 +164,11 @@ fn changed_schema_applies_in_every_session_at_once_and_a_rolled_back_change_in_n
     one.batch_execute(&format!("begin; {to_string}")).unwrap();
     one.batch_execute("select kronos.enqueue('orders', '\"x\"', workspace => 'acme')")
         .unwrap();
-    assert_eq!(accepts(&mut other), (true, false), "not committed");
+    assert_eq!(
+        accepts(&mut other),
+        (true, false),
+        "the change has not committed"
+    );
     one.batch_execute("rollback").unwrap();
     assert_eq!(
         (accepts(&mut one), accepts(&mut other)),

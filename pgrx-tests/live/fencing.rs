@@ -1,4 +1,4 @@
-//! Invariant 8: who holds an execution, how it is lost, and that nobody else can end it.
+//! Invariant 8: only the worker that holds an execution can report it.
 
 use crate::domain::*;
 use crate::server::{Server, wait_for};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::thread;
 use uuid::Uuid;
 
-/// A server with one execution that a worker has claimed and whose lease has expired.
+/// Starts a server with one claimed execution, whose lease has expired.
 fn server_with_expired_lease() -> (Server, Client, Held) {
     let server = Server::start();
     let mut session = server.session();
@@ -22,7 +22,7 @@ fn server_with_expired_lease() -> (Server, Client, Held) {
     (server, session, held)
 }
 
-/// What the holder of a lease may do.
+/// Tries every call of a lease holder.
 fn try_every_report(session: &mut Client, worker: &str, held: Held) -> Vec<Result<(), Error>> {
     let (execution_id, attempt) = held;
     [
@@ -41,6 +41,7 @@ fn try_every_report(session: &mut Client, worker: &str, held: Held) -> Vec<Resul
     .collect()
 }
 
+/// Asserts that every report is refused and changes nothing.
 fn assert_refused(session: &mut Client, worker: &str, held: Held) {
     let before = rows(session, "kronos.executions");
     for result in try_every_report(session, worker, held) {
@@ -59,7 +60,7 @@ fn assert_refused(session: &mut Client, worker: &str, held: Held) {
         assert!(report.get::<_, Option<String>>(1).is_some(), "{call}");
     }
     let after = rows(session, "kronos.executions");
-    assert_eq!(after, before, "nothing was changed");
+    assert_eq!(after, before, "a refused report changes nothing");
 }
 
 fn rows(session: &mut Client, table: &str) -> String {
@@ -119,7 +120,7 @@ fn expired_lease_counts_as_a_failed_attempt() {
         assert_eq!(row.get::<_, i32>(1), 1);
         assert_eq!(row.get::<_, &str>(2), "LOST");
         assert_eq!(row.get::<_, &str>(3), "the lease of worker slow expired");
-        assert!(row.get::<_, bool>(4), "it ended with its lease");
+        assert!(row.get::<_, bool>(4), "the attempt ended with its lease");
         assert_refused(&mut session, "slow", held);
     }
 }
@@ -148,7 +149,7 @@ fn heartbeat_extends_a_lease_but_never_beyond_the_deadline() {
         .unwrap();
     enqueue(&mut session, 2);
     let held = claim(&mut session, "w", 2);
-    let mut beat = |lease: &str| {
+    let mut extend = |lease: &str| {
         let statement = "select extract(epoch from h.lease_expires_at - x.started_at)::float8
                          from kronos.heartbeat_executions('w', $1, $2::text::interval) h join kronos.executions x using (execution_id)";
         let rows = session
@@ -156,13 +157,13 @@ fn heartbeat_extends_a_lease_but_never_beyond_the_deadline() {
             .unwrap();
         rows.iter().map(|row| row.get(0)).collect::<Vec<f64>>()
     };
-    for seconds in beat("80 seconds") {
+    for seconds in extend("80 seconds") {
         assert!((80.0..90.0).contains(&seconds), "{seconds}");
     }
-    for seconds in beat("1 hour") {
+    for seconds in extend("1 hour") {
         assert_eq!(seconds, 90.0);
     }
-    // An attempt whose time is over is not LOST but TIMED_OUT.
+    // An attempt past its deadline is TIMED_OUT, not LOST.
     session
         .batch_execute(
             "update kronos_internal.live_executions set deadline_at = now(), lease_expires_at = now();
@@ -199,7 +200,10 @@ fn batch_report_ends_held_executions_and_names_the_holders_of_others() {
     let succeeded = (true, text("SUCCEEDED"), None);
     assert_eq!(reports.iter().filter(|r| **r == succeeded).count(), 2);
     assert!(reports.contains(&(false, text("RUNNING"), text("other"))));
-    assert!(reports.contains(&(false, None, None)), "no such execution");
+    assert!(
+        reports.contains(&(false, None, None)),
+        "the unknown execution"
+    );
     assert_eq!(reports.len(), 4);
 }
 
@@ -264,7 +268,7 @@ fn retry_delays_follow_the_policy_within_its_jitter() {
                 "select kronos.update_endpoint('hook', retry_policy => $1, workspace => 'acme')";
             session.execute(update, &[&policy]).unwrap();
             enqueue(&mut session, 20);
-            let mut seen = vec![];
+            let mut ratios = vec![];
             for n in 1..=6 {
                 let held = claim(&mut session, "w", 20);
                 assert_eq!(held.len(), 20);
@@ -280,16 +284,16 @@ fn retry_delays_follow_the_policy_within_its_jitter() {
                     let least = full * (1.0 - jitter);
                     assert!(
                         delay >= least - 0.01 && delay <= full + 0.01,
-                        "{backoff}, jitter {jitter}, after {n}: {delay} is not from {least} to {full}"
+                        "{backoff}, jitter {jitter}, after {n}: {delay} is not between {least} and {full}"
                     );
-                    seen.push(delay / full);
+                    ratios.push(delay / full);
                 }
                 session
                     .batch_execute("update kronos_internal.live_executions set run_at = now()")
                     .unwrap();
             }
-            let spread = seen.iter().cloned().fold(f64::MIN, f64::max)
-                - seen.iter().cloned().fold(f64::MAX, f64::min);
+            let spread = ratios.iter().cloned().fold(f64::MIN, f64::max)
+                - ratios.iter().cloned().fold(f64::MAX, f64::min);
             assert!(
                 spread >= jitter * 0.5 && spread <= jitter + 0.001,
                 "{spread}"
@@ -320,15 +324,16 @@ fn stop_request_reaches_the_worker_and_any_report_but_success_cancels() {
         let held = claim(&mut session, "w", 1)[0];
         let cancel = "select kronos.cancel_execution($1, workspace => 'acme')";
         assert_code(session.execute(cancel, &[&held.0]), "EXECUTION_RUNNING");
-        let heard = "select accepted and stop_requested from kronos.heartbeat_executions('w', $1)";
-        let hears = |session: &mut Client| -> bool {
-            let row = session.query_one(heard, &[&list_of(&[held])]);
+        let stop_requested =
+            "select accepted and stop_requested from kronos.heartbeat_executions('w', $1)";
+        let is_stop_requested = |session: &mut Client| -> bool {
+            let row = session.query_one(stop_requested, &[&list_of(&[held])]);
             row.unwrap().get(0)
         };
-        assert!(!hears(&mut session));
+        assert!(!is_stop_requested(&mut session));
         let stop = "select kronos.cancel_execution($1, request_stop => true, workspace => 'acme')";
         session.execute(stop, &[&held.0]).unwrap();
-        assert!(hears(&mut session));
+        assert!(is_stop_requested(&mut session));
         let statement = format!("select status from {report}");
         let ended = session.query_one(&statement, &[&held.0, &held.1]).unwrap();
         assert_eq!(ended.get::<_, &str>(0), status, "{report}");
@@ -336,7 +341,8 @@ fn stop_request_reaches_the_worker_and_any_report_but_success_cancels() {
     }
 }
 
-/// C10, C20: what a session does to a held execution in an open transaction, while a worker's call waits for the row.
+/// Calls `report` while session `open` has changed the execution's row in an open transaction, which commits once the
+/// report waits for it and `before_commit` has returned.
 fn report_during_change<T: Send + 'static>(
     server: &Server,
     open: &mut Client,
@@ -357,7 +363,7 @@ fn report_during_change<T: Send + 'static>(
     reporting.join().unwrap()
 }
 
-/// C10: a report decided by the row as it was before it waited.
+/// The row counts as it is after the wait.
 #[test]
 fn report_that_waits_for_a_stop_request_obeys_it() {
     let server = Server::start();
@@ -386,7 +392,7 @@ fn report_that_waits_for_a_stop_request_obeys_it() {
     }
 }
 
-/// C20: a lease that expires while a report waits for another transaction is not lost by that.
+/// A lease that expires while the report waits for another transaction is not lost.
 #[test]
 fn report_called_within_the_lease_is_accepted_however_long_it_waits() {
     let server = Server::start();
@@ -401,7 +407,7 @@ fn report_called_within_the_lease_is_accepted_however_long_it_waits() {
     ] {
         enqueue(&mut session, 1);
         let held = claim_for(&mut session, "w", 1, "2 seconds")[0];
-        let touch = format!(
+        let lock_row = format!(
             "update kronos_internal.live_executions set priority = priority where execution_id = '{}'",
             held.0
         );
@@ -411,7 +417,7 @@ fn report_called_within_the_lease_is_accepted_however_long_it_waits() {
             row.unwrap().get(0)
         };
         let mut observer = server.session();
-        let accepted = report_during_change(&server, &mut session, &touch, report, || {
+        let accepted = report_during_change(&server, &mut session, &lock_row, report, || {
             wait_for("the lease to expire", || {
                 let expired = "select lease_expires_at < clock_timestamp() from kronos.executions where execution_id = $1";
                 observer.query_one(expired, &[&held.0]).unwrap().get(0)
@@ -452,18 +458,18 @@ fn exactly_one_of_a_concurrent_cancel_and_claim_wins() {
     }
     assert!(
         cancelled > 0 && claimed > 0,
-        "{cancelled} {claimed}: no race"
+        "no race: {cancelled} cancelled, {claimed} claimed"
     );
 }
 
-/// The arrows of the documentation between live statuses, and no others.
+/// Tests each pair of live statuses.
 #[test]
 fn statuses_change_only_along_the_documented_transitions() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
     enqueue(&mut session, 1);
-    let arrows = [
+    let transitions = [
         ("PENDING", "RUNNING"),
         ("QUEUED", "RUNNING"),
         ("RETRYING", "RUNNING"),
@@ -473,8 +479,8 @@ fn statuses_change_only_along_the_documented_transitions() {
                  set status = $1, worker_id = case $1 when 'RUNNING' then 'w' end,
                      started_at = case $1 when 'RUNNING' then now() end,
                      lease_expires_at = case $1 when 'RUNNING' then now() end";
-    for (from, allowed) in arrows {
-        for (to, _) in arrows {
+    for (from, allowed) in transitions {
+        for (to, _) in transitions {
             session
                 .batch_execute("set session_replication_role = replica")
                 .unwrap();
@@ -519,11 +525,11 @@ fn log_keeps_the_last_thousand_lines() {
     let page = "select cursor from kronos.list_logs($1, max => 998, workspace => 'acme') order by line desc limit 1";
     let cursor: String = session.query_one(page, &[&held.0]).unwrap().get(0);
     let last = "select string_agg(line || message, ' ') from kronos.list_logs($1, after_cursor => $2, workspace => 'acme')";
-    let shown: String = session.query_one(last, &[&held.0, &cursor]).unwrap().get(0);
-    assert_eq!(shown, "1009line 1009 1010line 1010");
+    let lines: String = session.query_one(last, &[&held.0, &cursor]).unwrap().get(0);
+    assert_eq!(lines, "1009line 1009 1010line 1010");
 }
 
-/// A worker that writes its results and completes in one transaction has done both or neither.
+/// A worker that writes its results and completes the execution in one transaction does both or neither.
 #[test]
 fn completion_commits_with_the_workers_own_writes() {
     let server = Server::start();
@@ -535,15 +541,15 @@ fn completion_commits_with_the_workers_own_writes() {
     enqueue(&mut session, 1);
     let held = claim(&mut session, "w", 1)[0];
     let work = "insert into public.effects values ($1)";
-    let mut undone = session.transaction().unwrap();
-    undone.execute(work, &[&held.0]).unwrap();
-    complete(&mut undone, "w", held).unwrap();
-    undone.rollback().unwrap();
+    let mut rolled_back = session.transaction().unwrap();
+    rolled_back.execute(work, &[&held.0]).unwrap();
+    complete(&mut rolled_back, "w", held).unwrap();
+    rolled_back.rollback().unwrap();
     assert_eq!(status(&mut session, held), "RUNNING");
-    let mut done = session.transaction().unwrap();
-    done.execute(work, &[&held.0]).unwrap();
-    complete(&mut done, "w", held).unwrap();
-    done.commit().unwrap();
+    let mut committed = session.transaction().unwrap();
+    committed.execute(work, &[&held.0]).unwrap();
+    complete(&mut committed, "w", held).unwrap();
+    committed.commit().unwrap();
     assert_eq!(status(&mut session, held), "SUCCEEDED");
     let effects = "select count(*) from public.effects";
     assert_eq!(count(&mut session, effects), 1);

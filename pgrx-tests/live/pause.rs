@@ -1,4 +1,4 @@
-//! Pausing and resuming: atomic with pg_cron, and the ticks of a pause are never caught up.
+//! Pause and resume: both change pg_cron's entries atomically, and ticks during a pause are never caught up.
 
 use crate::domain::*;
 use postgres::{Error, GenericClient};
@@ -49,7 +49,7 @@ fn pause_removes_the_pg_cron_entry_and_resume_restores_it() {
     assert_eq!(
         count(&mut session, kept),
         1,
-        "when and why it was paused is kept"
+        "the job keeps when and why it was paused"
     );
     assert_sound(&mut session);
     assert_code(try_resume(&mut session, job_id), "JOB_NOT_PAUSED");
@@ -80,7 +80,7 @@ fn ticks_during_a_pause_are_never_caught_up() {
     let sharing = create(&mut session, YEARLY);
     make_yearly_due(&mut session);
     try_pause(&mut session, job_id).unwrap();
-    assert_eq!(run_due(&mut session), 1, "only the other job's");
+    assert_eq!(run_due(&mut session), 1, "only the other job runs");
     try_resume(&mut session, job_id).unwrap();
     session
         .batch_execute("update kronos_internal.schedules
@@ -105,7 +105,7 @@ fn due_tick_of_a_job_being_paused_does_not_run() {
     let mut pausing = server.session();
     let mut transaction = pausing.transaction().unwrap();
     try_pause(&mut transaction, job_id).unwrap();
-    // Its schedule is locked too: no other job uses it.
+    // The schedule is locked too, because no other job uses it.
     assert_eq!(run_due(&mut session), 0);
     transaction.commit().unwrap();
     assert_eq!(run_due(&mut session), 0);

@@ -1,4 +1,4 @@
-//! The SQL of README and of the pages in docs/ works as printed: every block, in the order of its page.
+//! Every SQL block of README and of the pages in docs/ works as printed, in the order of its page.
 
 use crate::domain::{assert_sound, count};
 use crate::server::{Server, bin};
@@ -18,7 +18,7 @@ fn blocks(page: &str) -> String {
         .collect()
 }
 
-/// Runs SQL by psql, statement after statement, and returns the errors that the server raised.
+/// Runs SQL in psql, one statement after the other, and returns the errors that the server raised.
 fn errors_of(server: &Server, sql: &str) -> Vec<String> {
     let file = server.socket_dir().join("example.sql");
     std::fs::write(&file, sql).unwrap();
@@ -34,7 +34,7 @@ fn errors_of(server: &Server, sql: &str) -> Vec<String> {
         .collect()
 }
 
-/// Runs the blocks of a page on a server where Kronos has been started, and returns the errors that they raised.
+/// Starts Kronos, runs the blocks of a page, and returns the errors that they raised.
 fn errors_of_page(server: &Server, page: &str) -> Vec<String> {
     let start = "select kronos.start();\n".to_owned();
     errors_of(server, &(start + &blocks(page)))
@@ -60,7 +60,7 @@ fn guide_examples_work_as_printed() {
     assert_eq!(
         errors.len(),
         2,
-        "only those that it means to show: {errors:?}"
+        "only the errors that the guide shows: {errors:?}"
     );
     assert!(
         errors[0].ends_with("\"0 0 30 2 *\" never fires")
@@ -105,12 +105,12 @@ fn operations_examples_work_as_printed() {
     assert_eq!(
         count(&mut session, "select count(*) from kronos.jobs"),
         1,
-        "a role that was let in reads the views"
+        "a role with access to the schema reads the views"
     );
     assert_sound(&mut session);
 }
 
-/// What docs/workers.md promises of transactions.
+/// As docs/workers.md promises.
 #[test]
 fn effects_of_a_worker_commit_with_its_report_or_not_at_all() {
     let server = Server::start();
@@ -148,7 +148,7 @@ fn effects_of_a_worker_commit_with_its_report_or_not_at_all() {
         )
     };
 
-    // READ COMMITTED: a heartbeat in between does no harm, and effect and report commit together.
+    // READ COMMITTED: the effect and the report commit together, despite a heartbeat in between.
     worker.batch_execute("begin; select 1").unwrap();
     other.batch_execute(&heartbeat(&ids[0])).unwrap();
     worker.batch_execute(&complete(&ids[0])).unwrap();
@@ -169,7 +169,7 @@ fn effects_of_a_worker_commit_with_its_report_or_not_at_all() {
     worker.batch_execute("commit").unwrap();
     assert_eq!(effects(&mut other, &ids[1]), 0);
 
-    // REPEATABLE READ: after a heartbeat that the snapshot does not show, 40001.
+    // REPEATABLE READ: a heartbeat that the snapshot does not show makes the report fail with 40001.
     worker
         .batch_execute("begin isolation level repeatable read; select 1")
         .unwrap();

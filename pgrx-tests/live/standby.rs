@@ -1,4 +1,4 @@
-//! A standby can be read, refuses calls as it refuses writes, and ticks once it is promoted.
+//! A standby refuses calls that write with PostgreSQL's own error, and ticks once it is promoted.
 
 use crate::domain::*;
 use postgres::error::SqlState;

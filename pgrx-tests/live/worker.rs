@@ -1,4 +1,4 @@
-//! The example workers, against a real server and an HTTP target that misbehaves on purpose.
+//! Tests of the example workers against a real server and an HTTP target that misbehaves on purpose.
 
 use crate::domain::*;
 use crate::server::{Server, wait_for};
@@ -12,7 +12,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
-/// The two examples, which must behave alike.
+/// The two example workers, which must behave alike.
 const PROGRAMS: [Program; 2] = [Program::Rust, Program::Python];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,11 +21,11 @@ enum Program {
     Python,
 }
 
-/// The worker in Rust, built once.
+/// The path of the worker in Rust, which is built once.
 fn rust_worker() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        // Beside this build: the chroot's must not get in the way of the one outside.
+        // Built beside this build, so that a build in the chroot and one outside do not disturb each other.
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("examples");
         let status = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--locked", "--manifest-path"])
@@ -33,7 +33,7 @@ fn rust_worker() -> &'static Path {
             .env("CARGO_TARGET_DIR", &target)
             .status()
             .unwrap();
-        assert!(status.success(), "the worker does not build");
+        assert!(status.success(), "the build of the worker failed");
         target.join("debug/kronos-worker")
     })
 }
@@ -44,7 +44,7 @@ fn example(path: &str) -> PathBuf {
         .join(path)
 }
 
-/// A worker's process; it is killed when it is dropped, and what it said is shown if the test has failed.
+/// A worker process. Dropping it kills the process, and prints its log if the test has failed.
 struct Worker {
     process: Child,
     log: PathBuf,
@@ -78,30 +78,30 @@ impl Drop for Worker {
         let _ = self.process.wait();
         if thread::panicking() {
             let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-            eprintln!("the worker said:\n{log}");
+            eprintln!("log of the worker:\n{log}");
         }
     }
 }
 
-/// What the target does with a request.
+/// The target's answer to a request.
 #[derive(Clone, Copy)]
 enum Answer {
     Status(u16),
     /// A status with `Retry-After`, in seconds.
     Later(u16, u32),
-    /// None, until the client gives up.
+    /// No response until the client gives up.
     Hang,
-    /// The socket is closed in the middle of a response.
+    /// The socket closes in the middle of the response.
     Die,
 }
 
-/// A request that the target got.
+/// A request that the target has received.
 #[derive(Clone, Debug)]
 struct Request {
     line: String,
     headers: Vec<(String, String)>,
     body: Value,
-    /// The client closed the connection while it hung.
+    /// Whether the client closed the connection while the target hung.
     given_up: bool,
 }
 
@@ -112,7 +112,7 @@ impl Request {
     }
 }
 
-/// An HTTP server that answers the n-th request with the n-th answer, and further ones with the last.
+/// An HTTP server that gives the n-th answer to the n-th request, and the last answer to all further ones.
 struct Target {
     url: String,
     requests: Arc<Mutex<Vec<Request>>>,
@@ -138,7 +138,9 @@ impl Target {
     }
 
     fn wait_for_requests(&self, count: usize) {
-        wait_for("requests", || self.requests().len() >= count);
+        wait_for("the target to receive requests", || {
+            self.requests().len() >= count
+        });
     }
 }
 
@@ -201,7 +203,7 @@ fn read_request(stream: &TcpStream) -> Request {
     request
 }
 
-/// A server whose endpoint `hook` leads to a target, tried again at once, and one execution for it.
+/// A server with one execution on endpoint `hook`, which sends to a target and is retried without delay.
 struct Scene {
     program: Program,
     server: Server,
@@ -228,7 +230,7 @@ impl Scene {
         }
     }
 
-    /// A worker whose leases last for 4 seconds; the one in Python gives running requests no grace.
+    /// Starts a worker with leases of 4 seconds. Only the Rust worker has a grace period for running requests.
     fn start_worker(&self, grace: u32) -> Worker {
         self.start_worker_for(Some("acme"), grace)
     }
@@ -245,7 +247,7 @@ impl Scene {
                 command
             }
             Program::Python => {
-                // Debian's own, for which psycopg2 is packaged.
+                // Debian packages psycopg2 for its own Python.
                 let debian = Path::new("/usr/bin/python3");
                 let python = if debian.exists() {
                     debian
@@ -277,7 +279,7 @@ impl Scene {
         self.session.batch_execute(&update).unwrap();
     }
 
-    /// The execution: its status, failed attempts, and the outcomes of all attempts.
+    /// The status of the execution, its failed attempts, and the outcomes of all attempts.
     fn execution(&mut self) -> (String, i32, String) {
         let statement = "select x.status, x.failed_attempts, coalesce(string_agg(a.outcome, ' ' order by a.attempt), '')
                          from kronos.executions x left join kronos.attempts a using (execution_id)
@@ -439,7 +441,11 @@ fn terminated_rust_worker_waits_for_a_request_that_ends_in_time() {
     worker.terminate();
     assert_eq!(worker.wait_for_exit().code(), Some(0));
     assert_eq!(scene.execution(), ("RETRYING".into(), 1, "FAILED".into()));
-    assert_eq!(scene.target.requests().len(), 1, "it claims no more");
+    assert_eq!(
+        scene.target.requests().len(),
+        1,
+        "it claims no further execution"
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Entries of schedules in other zones than pg_cron's, on a real pg_cron.
+//! Entries of schedules in time zones other than pg_cron's.
 
 use crate::domain::*;
 use crate::server::Server;
@@ -18,6 +18,7 @@ fn expressions(session: &mut Client) -> Vec<String> {
     rows.iter().map(|row| row.get(0)).collect()
 }
 
+/// Calls upkeep(), and returns how many entries it renewed.
 fn renew_entries(session: &mut Client) -> i64 {
     upkeep(session);
     let last =
@@ -43,7 +44,6 @@ fn pg_cron_entries_cover_ticks_in_other_zones() {
     assert_sound(&mut session);
 }
 
-// Design 9: the names of UTC are one zone, so their jobs share a schedule.
 #[test]
 fn jobs_in_zones_equivalent_to_utc_share_a_schedule() {
     let server = Server::start();
@@ -56,22 +56,22 @@ fn jobs_in_zones_equivalent_to_utc_share_a_schedule() {
     assert_sound(&mut session);
 }
 
-// Invariant 1: an entry that the zone's rules have outgrown.
+// Invariant 1.
 #[test]
 fn outdated_entry_is_reported_by_check_and_renewed_by_upkeep() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
     create_in(&mut session, "15 9 * * *", "Europe/Berlin");
-    // As if the rules had been others when the entry was made.
+    // As if the entry had been created under other rules of the zone.
     session
         .batch_execute(
             "update kronos_internal.schedules set entry_cron = '15 8 * * *';
              select cron.alter_job(jobid, schedule => '15 8 * * *') from cron.job where jobname like 'kronos schedule %';",
         )
         .unwrap();
-    let seen = "select count(*) from kronos.check() where invariant = 1 and problem like '%does not cover%'";
-    assert_eq!(count(&mut session, seen), 1);
+    let reported = "select count(*) from kronos.check() where invariant = 1 and problem like '%does not cover%'";
+    assert_eq!(count(&mut session, reported), 1);
 
     assert_eq!(renew_entries(&mut session), 1);
     assert_eq!(expressions(&mut session), ["15 7,8 * * *"]);
@@ -90,12 +90,12 @@ fn upkeep_renews_entries_after_pg_crons_own_zone_has_changed() {
     drop(session);
     server.restart_with(&["cron.timezone = 'America/New_York'"]);
     let mut session = server.session();
-    let known = count(
+    let has_setting = count(
         &mut session,
         "select count(*) from pg_settings where name = 'cron.timezone' and short_desc is not null",
     );
-    if known == 0 {
-        // pg_cron before 1.5 runs in GMT whatever one writes.
+    if has_setting == 0 {
+        // pg_cron before 1.5 ignores the setting and runs in GMT.
         assert_sound(&mut session);
         return;
     }
