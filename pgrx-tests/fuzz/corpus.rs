@@ -1,10 +1,10 @@
-//! All that the fuzzer found worth keeping, run again.
+//! Runs the fuzzer's corpus as a test.
 
 #[path = "exercise.rs"]
 mod exercise;
 
 #[test]
-fn nothing_of_the_corpus_makes_the_calendar_panic() {
+fn no_corpus_input_makes_the_calendar_panic() {
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/pgrx-tests/fuzz/corpus");
     let mut count = 0;
     for entry in std::fs::read_dir(dir).unwrap() {

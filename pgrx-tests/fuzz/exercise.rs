@@ -1,6 +1,6 @@
-//! What must hold for any bytes: reading and evaluating an expression never panics.
+//! Checks that parsing and evaluating an expression never panics, whatever the input.
 
-// Not all that the calendar offers is used here.
+// The fuzz target uses only a part of the calendar.
 #[allow(dead_code)]
 #[path = "../../src/calendar/clock.rs"]
 mod clock;
@@ -28,7 +28,7 @@ pub fn exercise(bytes: &[u8]) {
     let Ok(expr) = CronExpr::parse(text) else {
         return;
     };
-    let again = CronExpr::parse(expr.text()).expect("the normal form can be read");
+    let again = CronExpr::parse(expr.text()).expect("the normal form can be parsed");
     assert_eq!(again.text(), expr.text());
     let (Rule::Clock(times), Rule::Clock(again)) = (&expr.rule, &again.rule) else {
         return;

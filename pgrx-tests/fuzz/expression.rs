@@ -1,4 +1,4 @@
-//! The fuzz target; `run` builds and runs it.
+//! The fuzz target. The script `run` builds and runs it.
 #![no_main]
 
 #[path = "exercise.rs"]

@@ -1,8 +1,9 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{assert_code, count, create, make_acme, run, text};
+    use crate::in_server::{assert_code, count, create, create_acme, run, text};
     use pgrx::prelude::*;
 
+    /// Backfills job `report`, and returns each tick with its action; `-` marks a tick without an execution.
     fn backfill(arguments: &str) -> String {
         text(&format!(
             "select string_agg(concat_ws(' ', to_char(tick_at at time zone 'UTC', 'DD HH24:MI'), action,
@@ -13,7 +14,7 @@ mod tests {
 
     #[pg_test]
     fn backfill_runs_each_past_tick_once() {
-        make_acme();
+        create_acme();
         create("'0 9 * * *', name => 'report', overlap_policy => 'skip'");
         let range = "tick_from => '2026-01-01 09:00+00', tick_before => '2026-01-03 09:00+00'";
         assert_eq!(
@@ -26,17 +27,17 @@ mod tests {
             backfill("tick_from => '2026-01-02', tick_before => '2026-01-03 10:00+00'"),
             "02 09:00 EXISTS, 03 09:00 CREATE"
         );
-        let rightly = "select count(*) from kronos.executions
+        let queued = "select count(*) from kronos.execution_details
                        where origin = 'BACKFILL' and status = 'QUEUED' and run_at > now() - interval '1 minute'";
-        assert_eq!(count(rightly), 3);
+        assert_eq!(count(queued), 3);
         let ledger =
             "select count(*) from kronos.list_ticks(job_name => 'report', outcome => 'RUN')";
         assert_eq!(count(ledger), 3);
     }
 
     #[pg_test]
-    fn tick_that_was_skipped_exists_and_is_not_run_again() {
-        make_acme();
+    fn backfill_does_not_run_a_skipped_tick() {
+        create_acme();
         let job_id = create("'0 9 * * *', name => 'report'");
         run(&format!(
             "insert into kronos_internal.ticks (job_id, tick_at, workspace_id, version, reason)
@@ -51,14 +52,14 @@ mod tests {
 
     #[pg_test]
     fn backfill_respects_the_window_and_runs_a_paused_job() {
-        make_acme();
+        create_acme();
         create("'0 9 * * *', name => 'report', starts_at => '2026-01-02', ends_at => '2100-01-01'");
         run("select kronos.pause_cron_job(job_name => 'report')");
         assert_eq!(
             backfill("tick_from => '2026-01-01', tick_before => '2026-01-04'"),
             "02 09:00 CREATE, 03 09:00 CREATE"
         );
-        // Past its end a job is live until upkeep retires it.
+        // After its end a job stays live until upkeep retires it.
         run("update kronos_internal.jobs set ends_at = '2026-01-06 09:00+00'");
         assert_eq!(
             backfill("tick_from => '2026-01-03', tick_before => '2026-01-10'"),
@@ -68,7 +69,7 @@ mod tests {
 
     #[pg_test]
     fn backfill_stops_where_the_ledger_has_been_pruned() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *', name => 'report'");
         run(&format!(
             "update kronos_internal.jobs set ledger_from = '2026-01-02 09:00+00' where job_id = '{job_id}'"
@@ -79,10 +80,10 @@ mod tests {
         );
     }
 
-    /// The ledger keeps by when a row was recorded: a backfill of old ticks is not forgotten at once.
+    /// prune() goes by the time at which a ledger row was recorded, not by its tick.
     #[pg_test]
-    fn backfill_of_old_ticks_outlives_prune() {
-        make_acme();
+    fn backfilled_old_ticks_survive_prune() {
+        create_acme();
         let job_id = create("'0 9 * * *', name => 'report'");
         run("update kronos_internal.jobs set created_at = now() - interval '1 year'");
         let range = "tick_from => '2026-01-01', tick_before => '2026-01-03'";
@@ -103,7 +104,7 @@ mod tests {
         assert_eq!(
             backfill(&range.replace("2026-01-01", "2025-12-01")),
             "01 09:00 EXISTS, 02 09:00 EXISTS",
-            "ticks before are below the floor"
+            "older ticks are before the ledger_from"
         );
         assert_eq!(
             text("select string_agg(outcome, ' ' order by tick_at) from kronos.ticks"),
@@ -112,8 +113,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn backfill_is_bounded_and_refuses_ranges_that_are_not_past() {
-        make_acme();
+    fn backfill_refuses_too_many_ticks_and_ranges_not_in_the_past() {
+        create_acme();
         create("'* * * * *', name => 'poll'");
         let call =
             |range: &str| format!("select kronos.backfill_cron_job(job_name => 'poll', {range})");

@@ -10,7 +10,8 @@ mod tests {
     use proptest::test_runner::{Config, TestRunner};
     use std::cell::Cell;
 
-    /// A field as text and as the values that the text means, made together: an independent reading of the dialect.
+    /// A field as text, with the values that the text stands for. Both are generated together, so that the values do
+    /// not depend on the parser under test.
     #[derive(Debug, Clone)]
     struct Field {
         text: String,
@@ -18,6 +19,7 @@ mod tests {
         star: bool,
     }
 
+    /// Random fields with values from `low` to `high`.
     fn field(low: u32, high: u32) -> impl Strategy<Value = Field> {
         let star = (1..=high).prop_map(move |step| Field {
             text: if step == 1 {
@@ -59,7 +61,7 @@ mod tests {
         prop_oneof![every, star, items]
     }
 
-    /// Fields that have gone wrong in some scheduler: steps in a day field, the ends of the month, Sunday by both numbers.
+    /// Day fields that other schedulers have got wrong, such as the ends of the month.
     fn nasty_day() -> impl Strategy<Value = Field> {
         let items = [
             ("$", vec![LAST_DAY]),
@@ -76,6 +78,7 @@ mod tests {
         })
     }
 
+    /// Week-day fields that other schedulers have got wrong, such as Sunday as 0 and as 7.
     fn nasty_week_day() -> impl Strategy<Value = Field> {
         let items = [
             ("0", vec![0]),
@@ -108,9 +111,10 @@ mod tests {
             .prop_map(|(minute, hour, day, month, week_day)| [minute, hour, day, month, week_day])
     }
 
-    /// Stands for `$` among the days of a month.
+    /// The value that stands for `$` in a day field.
     const LAST_DAY: u32 = 99;
 
+    /// Whether an expression matches a time.
     fn matches([minute, hour, day, month, week_day]: &[Field; 5], time: DateTime<Utc>) -> bool {
         let sunday_first = time.weekday().num_days_from_sunday();
         let is_last = (time + Duration::days(1)).day() == 1;
@@ -129,7 +133,7 @@ mod tests {
             }
     }
 
-    /// An expression on a clock that is never changed.
+    /// The timing of an expression in UTC.
     fn in_utc(text: &str) -> Timing {
         Timing {
             expr: CronExpr::parse(text).unwrap(),
@@ -141,7 +145,11 @@ mod tests {
         fields.each_ref().map(|field| field.text.as_str()).join(" ")
     }
 
-    fn check(cases: u32, test: impl Fn(&[Field; 5], DateTime<Utc>) -> Result<(), TestCaseError>) {
+    /// Calls `test` with random expressions, each with a random instant from 2024 to 2044.
+    fn for_random_expressions(
+        cases: u32,
+        test: impl Fn(&[Field; 5], DateTime<Utc>) -> Result<(), TestCaseError>,
+    ) {
         let start = (0..20 * 366 * 86_400i64)
             .prop_map(|seconds| DateTime::from_timestamp(1_704_067_200 + seconds, 0).unwrap());
         let mut runner = TestRunner::new(Config {
@@ -157,10 +165,10 @@ mod tests {
     }
 
     #[pg_test]
-    fn next_tick_is_what_a_minute_by_minute_reading_finds() {
-        check(400, |fields, start| {
+    fn next_tick_matches_a_minute_by_minute_reading() {
+        for_random_expressions(400, |fields, start| {
             let found = in_utc(&text_of(fields)).next_after(start);
-            // A day that matches no sooner than in a year is left to the other tests.
+            // The search ends after 60 days. Other tests cover expressions that match later.
             let first_minute =
                 start - Duration::seconds(start.second() as i64) + Duration::minutes(1);
             let mut minute = first_minute;
@@ -181,12 +189,12 @@ mod tests {
     }
 
     #[pg_test]
-    fn what_kronos_accepts_pg_cron_accepts() {
-        check(300, |fields, _| {
+    fn pg_cron_accepts_every_expression_that_kronos_accepts() {
+        for_random_expressions(300, |fields, _| {
             let text = text_of(fields);
             let accepted = CronExpr::parse(&text).unwrap();
             if text.contains('$') {
-                // Only from 1.6 on; Kronos never passes it on to an older one.
+                // pg_cron accepts it from 1.6 on, and Kronos never passes it to an older version.
                 return Ok(());
             }
             let result = sql::in_subtransaction(|| {
@@ -218,7 +226,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn what_is_no_expression_is_refused() {
+    fn malformed_expressions_are_refused() {
         for text in [
             "",
             " ",
@@ -298,8 +306,8 @@ mod tests {
             .unwrap();
     }
 
-    /// Half-hour and 45-minute offsets, half-hour DST, negative DST, a day skipped, gaps at midnight, Ramadan's double
-    /// changes, and zones without any of it.
+    /// Zones with half-hour and 45-minute offsets, half-hour DST, negative DST, a skipped day, gaps at midnight and
+    /// double changes around Ramadan, and zones without any of these.
     const ZONES: [&str; 34] = [
         "UTC",
         "Europe/Berlin",
@@ -337,8 +345,9 @@ mod tests {
         "Antarctica/Troll",
     ];
 
-    /// Four days around each of a zone's changes: the first after 2011, and the next from 2025 on.
-    fn windows(zone: &Zone) -> Vec<DateTime<Utc>> {
+    /// The beginnings of windows of four days around changes of a zone's clock: the first three after 2010 and the
+    /// first five after 2024.
+    fn windows_around_changes(zone: &Zone) -> Vec<DateTime<Utc>> {
         let mut windows = vec![];
         for (from, changes) in [(1_293_840_000, 3), (1_735_689_600, 5)] {
             let mut at = from;
@@ -350,7 +359,7 @@ mod tests {
         windows
     }
 
-    /// Each minute of four days, with what PostgreSQL says that the zone's clock shows then.
+    /// Each minute of a window of four days, with the local time in the zone according to PostgreSQL.
     fn clock_by_postgresql(zone: &str, from: DateTime<Utc>) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
         sql::rows(
             "select m as minute, (m at time zone $2) at time zone 'UTC' as local
@@ -361,9 +370,10 @@ mod tests {
         .unwrap()
     }
 
-    /// The rule read minute by minute: a schedule that recurs ticks whenever the clock shows a matching time; any other
-    /// when the clock shows or passes a matching time that it has not shown before.
-    fn ticks_by_reading(
+    /// The ticks of an expression, found minute by minute. If the minute or the hour begins with `*`, the expression
+    /// ticks whenever the clock shows a matching time. Otherwise it ticks when the clock shows or skips a matching time
+    /// that it has not shown before.
+    fn ticks_minute_by_minute(
         fields: &[Field; 5],
         minutes: &[(DateTime<Utc>, DateTime<Utc>)],
     ) -> Vec<DateTime<Utc>> {
@@ -386,7 +396,7 @@ mod tests {
     }
 
     /// Calls `test` with random expressions in each window of each zone.
-    fn in_all_windows(
+    fn for_each_window(
         per_window: usize,
         test: impl Fn(&[Field; 5], &str, &Timing, &[(DateTime<Utc>, DateTime<Utc>)]),
     ) {
@@ -396,7 +406,7 @@ mod tests {
         });
         for name in ZONES {
             let zone = Zone::named(name).unwrap_or_else(|| panic!("{name}"));
-            for from in windows(&zone) {
+            for from in windows_around_changes(&zone) {
                 let minutes = clock_by_postgresql(name, from);
                 for _ in 0..per_window {
                     let fields = expression().new_tree(&mut runner).unwrap().current();
@@ -411,15 +421,15 @@ mod tests {
     }
 
     #[pg_test]
-    fn ticks_around_every_kind_of_change_are_what_a_reading_minute_by_minute_finds() {
+    fn ticks_around_clock_changes_match_a_minute_by_minute_reading() {
         let count = Cell::new(0);
-        in_all_windows(37, |fields, name, timing, minutes| {
+        for_each_window(37, |fields, name, timing, minutes| {
             count.set(count.get() + 1);
-            // Any instant of the first half, not only whole minutes.
+            // Start anywhere in the first half of the window, not only at whole minutes.
             let nth = (count.get() * 7919) % (minutes.len() / 2);
             let from = minutes[nth].0 + Duration::milliseconds(nth as i64 % 60_000);
             let until = minutes[minutes.len() - 1].0;
-            let mut expected = ticks_by_reading(fields, minutes);
+            let mut expected = ticks_minute_by_minute(fields, minutes);
             expected.retain(|tick| *tick > from);
             assert_eq!(
                 timing.ticks(from, until).collect::<Vec<_>>(),
@@ -434,7 +444,7 @@ mod tests {
     #[pg_test]
     fn entry_fires_at_every_tick_and_pg_cron_accepts_it() {
         let pg_cron_zones = ["GMT", "America/New_York", "Asia/Kolkata"];
-        in_all_windows(6, |fields, name, timing, minutes| {
+        for_each_window(6, |fields, name, timing, minutes| {
             let (from, until) = (minutes[0].0, minutes[minutes.len() - 1].0);
             for pg_cron_zone in pg_cron_zones {
                 let zone = Zone::named(pg_cron_zone).unwrap();
@@ -494,8 +504,9 @@ mod tests {
     }
 
     #[pg_test]
-    fn clock_changes_follow_vixie_cron() {
-        // Spring in Berlin: 02:00 to 03:00 is skipped. Once, right after the gap; and the next day as ever.
+    fn ticks_around_clock_changes_follow_vixie_cron() {
+        // Spring in Berlin: the clock skips 02:00 to 03:00. A job in the gap runs once, right after it, and as usual on
+        // the next day.
         assert_eq!(
             ticks("30 2 * * *", "Europe/Berlin", "2026-03-28 12:00+00", 2),
             "2026-03-29 01:00:00, 2026-03-30 00:30:00"
@@ -504,12 +515,12 @@ mod tests {
             ticks("15,45 2 * * *", "Europe/Berlin", "2026-03-28 12:00+00", 2),
             "2026-03-29 01:00:00, 2026-03-30 00:15:00"
         );
-        // Autumn: 02:00 to 03:00 comes twice. Once, the first time.
+        // Autumn: 02:00 to 03:00 comes twice. A job runs once, the first time.
         assert_eq!(
             ticks("30 2 * * *", "Europe/Berlin", "2026-10-24 12:00+00", 2),
             "2026-10-25 00:30:00, 2026-10-26 01:30:00"
         );
-        // Every hour, and every half hour, are real hours.
+        // A job of every hour or half hour follows elapsed time.
         assert_eq!(
             ticks("30 * * * *", "Europe/Berlin", "2026-10-24 23:45+00", 4),
             "2026-10-25 00:30:00, 2026-10-25 01:30:00, 2026-10-25 02:30:00, 2026-10-25 03:30:00"
@@ -522,7 +533,7 @@ mod tests {
             ticks("*/30 2 * * *", "Europe/Berlin", "2026-03-28 12:00+00", 1),
             "2026-03-30 00:00:00"
         );
-        // Samoa had no 30 December 2011.
+        // Samoa skipped 30 December 2011.
         assert_eq!(
             ticks("0 9 30 12 *", "Pacific/Apia", "2011-12-01 00:00+00", 2),
             "2011-12-30 10:00:00, 2012-12-29 19:00:00"
@@ -530,7 +541,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn there_is_no_tick_after_infinity() {
+    fn no_tick_follows_infinity() {
         for cron in ["* * * * *", "30 2 * * *", "20 seconds"] {
             assert_eq!(ticks(cron, "UTC", "infinity", 1), "null", "{cron}");
         }
@@ -550,7 +561,7 @@ mod tests {
             ticks(" 20 Second", "UTC", "2026-01-01 00:00:20", 1),
             "2026-01-01 00:00:40"
         );
-        // The grid is that of 1970, in whatever zone, also before 1970.
+        // The grid starts at 1970-01-01 UTC in every zone, and extends to times before it.
         assert_eq!(
             ticks("7 seconds", "Asia/Kathmandu", "1970-01-01 00:00:00", 2),
             "1970-01-01 00:00:07, 1970-01-01 00:00:14"
@@ -599,7 +610,7 @@ mod tests {
                 expected
             );
         }
-        check(500, |fields, _| {
+        for_random_expressions(500, |fields, _| {
             let cron = text_of(fields);
             let described = text(&format!("select kronos.describe_schedule('{cron}')"));
             prop_assert!(described.contains("(time zone UTC)"));
@@ -619,9 +630,9 @@ mod tests {
         );
     }
 
-    /// Defects C23 and F14: an instant at the edge of what PostgreSQL knows was XX000.
+    /// Instants at the limits of timestamptz must not fail.
     #[pg_test]
-    fn next_ticks_after_any_instant_are_none_or_later() {
+    fn next_ticks_after_extreme_instants_are_later_or_none() {
         for cron in ["1 seconds", "0 9 * * *", "*/5 * * * 1"] {
             for zone in ["UTC", "Europe/Berlin"] {
                 for after in [
@@ -640,8 +651,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn next_ticks_of_one_long_call_are_those_of_two_short_ones() {
-        check(60, |fields, start| {
+    fn one_long_search_finds_the_ticks_of_two_short_ones() {
+        for_random_expressions(60, |fields, start| {
             let timing = Timing {
                 expr: CronExpr::parse(&text_of(fields)).unwrap(),
                 zone: Zone::named("America/Havana").unwrap(),
@@ -666,7 +677,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn zones_are_those_of_the_database_by_their_own_names() {
+    fn zones_are_found_by_iana_names_only() {
         for (given, name) in [
             ("europe/berlin", "Europe/Berlin"),
             ("EST5EDT", "EST5EDT"),

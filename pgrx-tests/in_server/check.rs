@@ -1,11 +1,11 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{count, make_acme, run, text};
+    use crate::in_server::{count, create_acme, run, text};
     use pgrx::prelude::*;
 
-    /// Two jobs whose tick of this year's first second has been written.
-    fn make_handled_jobs() {
-        make_acme();
+    /// Creates two jobs whose tick at the start of this year has been written.
+    fn create_handled_jobs() {
+        create_acme();
         run("select kronos.start()");
         run(
             "select kronos.create_cron_job('hook', '0 0 1 1 *', catchup_policy => 'all', catchup_window => '1 year')
@@ -27,7 +27,7 @@ mod tests {
         );
     }
 
-    /// Each violation: the invariant, what check() calls it, and the damage.
+    /// Each case is an invariant, the problem that check() reports, and the damage that causes it.
     const CASES: [(i32, &str, &str); 29] = [
         (
             1,
@@ -186,12 +186,12 @@ mod tests {
     ];
 
     #[pg_test]
-    fn check_names_every_violation() {
+    fn check_reports_every_violation() {
         run("set timezone = 'UTC'");
-        make_handled_jobs();
+        create_handled_jobs();
         run("set constraints all immediate");
         for (invariant, problem, damage) in CASES {
-            // A block whose exception undoes the damage.
+            // The exception at the end of the block rolls the damage back.
             run("create temporary table seen (found bigint)");
             let block = format!(
                 "do $do$
@@ -216,7 +216,7 @@ mod tests {
             assert_eq!(
                 text("select string_agg(problem, ', ') from kronos.check()"),
                 "null",
-                "undone"
+                "the damage is rolled back"
             );
         }
     }

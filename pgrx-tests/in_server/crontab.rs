@@ -1,12 +1,13 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{assert_code, count, create, make_acme, run, text};
+    use crate::in_server::{assert_code, count, create, create_acme, run, text};
     use pgrx::prelude::*;
 
     fn apply(jobs: &str) -> String {
         apply_set("default", jobs)
     }
 
+    /// Applies a declared set, and returns the action and the changed fields of each job.
     fn apply_set(set_name: &str, jobs: &str) -> String {
         text(&format!(
             "select string_agg(concat_ws(' ', name, action, nullif(changed::text, '{{}}')), ', ' order by name)
@@ -21,8 +22,8 @@ mod tests {
                            "overlap_policy": "skip", "priority": 3, "metadata": {"team": "a"}}"#;
 
     #[pg_test]
-    fn declared_set_is_deployed_and_then_left_alone() {
-        make_acme();
+    fn apply_crontab_creates_updates_resumes_and_retires_jobs() {
+        create_acme();
         create("'7 7 * * *', name => 'by hand'");
         assert_eq!(
             apply(&format!("{REPORT}, {POLL}")),
@@ -53,7 +54,7 @@ mod tests {
         );
         assert_eq!(count(versions), 3);
         assert_eq!(apply(REPORT), "poll RETIRE, report UNCHANGED");
-        let poll = "select retired_reason from kronos.jobs where job_name = 'poll'";
+        let poll = "select retired_reason from kronos.job_details where job_name = 'poll'";
         assert_eq!(text(poll), "UNDECLARED");
         assert_eq!(apply(""), "report RETIRE");
         let live = "select string_agg(job_name, ',') from kronos.jobs where status <> 'RETIRED'";
@@ -63,7 +64,7 @@ mod tests {
 
     #[pg_test]
     fn job_keeps_its_id_through_deployments() {
-        make_acme();
+        create_acme();
         let job_id = "select job_id::text from kronos.get_job(job_name => 'report')";
         apply(REPORT);
         let first = text(job_id);
@@ -72,17 +73,17 @@ mod tests {
     }
 
     #[pg_test]
-    fn sets_of_a_workspace_do_not_touch_each_other() {
-        make_acme();
+    fn declared_sets_of_a_workspace_are_independent() {
+        create_acme();
         assert_eq!(apply_set("a", REPORT), "report CREATE");
         assert_eq!(apply_set("b", POLL), "poll CREATE");
         assert_eq!(apply_set("a", REPORT), "report UNCHANGED");
-        let told = assert_code(
+        let error = assert_code(
             &format!("select kronos.apply_crontab('[{REPORT}]', set_name => 'b')"),
             "JOB_EXISTS",
         );
-        assert_eq!(told.detail["declared_by"], "a");
-        assert_eq!(told.detail["job_name"], "report");
+        assert_eq!(error.detail["declared_by"], "a");
+        assert_eq!(error.detail["job_name"], "report");
         assert_eq!(apply_set("b", ""), "poll RETIRE");
         assert_eq!(
             text(
@@ -93,8 +94,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn field_that_is_no_longer_declared_has_its_default_again() {
-        make_acme();
+    fn field_no_longer_declared_returns_to_its_default() {
+        create_acme();
         run("select kronos.create_endpoint('other', 'HTTP')");
         apply(POLL);
         let bare = r#"{"name": "poll", "endpoint": "other", "cron": "*/5 * * * *"}"#;
@@ -108,8 +109,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn dry_run_tells_the_plan_and_changes_nothing() {
-        make_acme();
+    fn dry_run_returns_the_plan_and_changes_nothing() {
+        create_acme();
         apply(REPORT);
         let before = text("select string_agg(j::text, ' ') from kronos_internal.jobs j");
         let plan = text(&format!(
@@ -126,27 +127,27 @@ mod tests {
     }
 
     #[pg_test]
-    fn declaration_that_cannot_be_deployed_is_an_error_that_names_the_job() {
-        make_acme();
+    fn error_of_a_bad_declaration_names_the_job() {
+        create_acme();
         create("'7 7 * * *', name => 'by hand'");
-        let refused = |jobs: &str, code: &str| {
+        let assert_error = |jobs: &str, code: &str| {
             assert_code(&format!("select kronos.apply_crontab('{jobs}')"), code)
         };
-        let with = |field: &str| REPORT.replace("\"cron\"", &format!("{field}, \"cron\""));
+        let with_field = |field: &str| REPORT.replace("\"cron\"", &format!("{field}, \"cron\""));
         for (job, code) in [
             (REPORT.replace("0 9", "0 99"), "INVALID_CRON"),
             (REPORT.replace("hook", "nowhere"), "ENDPOINT_NOT_FOUND"),
-            (with("\"jitter\": \"2 days\""), "INVALID_ARGUMENT"),
-            (with("\"jitter\": \"soon\""), "INVALID_ARGUMENT"),
-            (with("\"starts_at\": \"soon\""), "INVALID_ARGUMENT"),
-            (with("\"metadata\": 1"), "INVALID_ARGUMENT"),
-            (with("\"priority\": 11"), "INVALID_ARGUMENT"),
+            (with_field("\"jitter\": \"2 days\""), "INVALID_ARGUMENT"),
+            (with_field("\"jitter\": \"soon\""), "INVALID_ARGUMENT"),
+            (with_field("\"starts_at\": \"soon\""), "INVALID_ARGUMENT"),
+            (with_field("\"metadata\": 1"), "INVALID_ARGUMENT"),
+            (with_field("\"priority\": 11"), "INVALID_ARGUMENT"),
         ] {
-            let told = refused(&format!("[{POLL}, {job}]"), code);
-            assert_eq!(told.detail["job_name"], "report");
-            assert_eq!(told.detail["place"], 1);
+            let error = assert_error(&format!("[{POLL}, {job}]"), code);
+            assert_eq!(error.detail["job_name"], "report");
+            assert_eq!(error.detail["place"], 1);
         }
-        refused(
+        assert_error(
             &format!("[{}]", REPORT.replace("report", "by hand")),
             "JOB_EXISTS",
         );
@@ -157,12 +158,12 @@ mod tests {
             "[{\"name\": \"x\"}]".to_owned(),
             r#"[{"endpoint": "hook", "cron": "* * * * *"}]"#.to_owned(),
             format!("[{}]", REPORT.replace("cron", "corn")),
-            format!("[{}]", with("\"if_not_exists\": true")),
-            format!("[{}]", with("\"priority\": \"1\"")),
+            format!("[{}]", with_field("\"if_not_exists\": true")),
+            format!("[{}]", with_field("\"priority\": \"1\"")),
             format!("[{REPORT}, {REPORT}]"),
         ] {
-            let told = refused(&jobs, "INVALID_ARGUMENT");
-            assert_eq!(told.detail["argument"], "jobs", "{jobs}");
+            let error = assert_error(&jobs, "INVALID_ARGUMENT");
+            assert_eq!(error.detail["argument"], "jobs", "{jobs}");
         }
         assert_code("select kronos.apply_crontab(null)", "NULL_ARGUMENT");
         assert_code(
@@ -173,8 +174,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn times_are_iso_8601_with_an_offset_whatever_the_session_says() {
-        make_acme();
+    fn declared_times_must_be_iso_8601_with_an_offset() {
+        create_acme();
         run("set local timezone = 'America/New_York'; set local datestyle = 'SQL, DMY'");
         let at = |time: &str| {
             format!(
@@ -198,34 +199,36 @@ mod tests {
             "2200-01-01T00:00:00Z",
         ] {
             for call in ["apply_crontab", "create_cron_jobs"] {
-                let told = assert_code(
+                let error = assert_code(
                     &format!("select kronos.{call}('[{}]')", at(time)),
                     "INVALID_ARGUMENT",
                 );
-                assert_eq!(told.detail["argument"], "starts_at", "{time}");
+                assert_eq!(error.detail["argument"], "starts_at", "{time}");
             }
         }
     }
 
     #[pg_test]
-    fn declared_job_whose_ends_at_is_past_is_skipped() {
-        make_acme();
+    fn declared_job_whose_ends_at_is_past_is_skipped_or_retired() {
+        create_acme();
         let ended = r#"{"name": "sale", "endpoint": "hook", "cron": "0 9 * * *", "ends_at": "2020-01-01T00:00:00Z"}"#;
         assert_eq!(
             apply(&format!("{ended}, {REPORT}")),
             "report CREATE, sale ENDED"
         );
-        let there = "select count(*) from kronos.jobs where job_name = 'sale'";
-        assert_eq!(count(there), 0);
+        let stored = "select count(*) from kronos.jobs where job_name = 'sale'";
+        assert_eq!(count(stored), 0);
 
-        // A live job of the set retires once its declaration says that it has ended.
+        // A live job of the set is retired once its declared ends_at is past.
         apply(&format!("{}, {REPORT}", ended.replace("2020", "2100")));
         assert_eq!(
             apply(&format!("{ended}, {REPORT}")),
             "report UNCHANGED, sale ENDED"
         );
         assert_eq!(
-            text("select status || ' ' || retired_reason from kronos.jobs where job_name = 'sale'"),
+            text(
+                "select status || ' ' || retired_reason from kronos.job_details where job_name = 'sale'"
+            ),
             "RETIRED ENDED"
         );
         assert_eq!(
@@ -235,8 +238,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn large_set_is_deployed_by_few_statements() {
-        make_acme();
+    fn set_of_two_thousand_jobs_is_deployed_in_one_call() {
+        create_acme();
         let declare = |first: i64| {
             format!(
                 "select count(*) from kronos.apply_crontab(

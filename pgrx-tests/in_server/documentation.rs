@@ -1,4 +1,4 @@
-//! The pages in docs/ and the comments in the database, held against the code.
+//! Checks that the pages in docs/ and the comments in the database match the code.
 
 #[pgrx::pg_schema]
 mod tests {
@@ -9,7 +9,7 @@ mod tests {
     const REFERENCE: &str = include_str!("../../docs/reference.md");
     const TIME: &str = include_str!("../../docs/time.md");
 
-    /// The lines of a section of the reference that are rows of a table with code in the first cell.
+    /// The table rows in a section of the reference whose first cell is code.
     fn table(heading: &str) -> Vec<&'static str> {
         let (_, section) = REFERENCE.split_once(&format!("\n## {heading}\n")).unwrap();
         let section = section.split("\n## ").next().unwrap();
@@ -20,7 +20,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn reference_has_every_error_as_error_codes_returns_it() {
+    fn reference_lists_the_errors_that_error_codes_returns() {
         let in_code = text(
             "select string_agg(format('| `%s` | %s | %s | %s |', code, sqlstate, http_status, meaning), E'\n')
              from kronos.error_codes()",
@@ -28,9 +28,9 @@ mod tests {
         assert_eq!(table("Errors"), in_code.split('\n').collect::<Vec<_>>());
     }
 
-    /// The tables of examples: rule, cron, (timezone,) after, ticks.
+    /// The columns of an example are rule, cron, time zone (optional), after, and ticks.
     #[pg_test]
-    fn examples_of_time_are_what_kronos_does() {
+    fn examples_in_time_md_match_next_ticks() {
         let examples = TIME.lines().filter_map(|line| {
             let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
             match cells[..] {
@@ -59,7 +59,7 @@ mod tests {
         assert_eq!(count, 15);
     }
 
-    /// A signature has an argument a line, and leaves out the casts of defaults.
+    /// The reference has one argument a line, and omits the casts of default values.
     #[pg_test]
     fn reference_has_every_function_with_its_arguments() {
         let signatures = REFERENCE
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(without_comment, "null");
     }
 
-    /// Comments end in lists such as `Errors: NULL_ARGUMENT (22004), JOB_RETIRED, JOB_PAUSED (55000)`.
+    /// Comments end with lists such as `Errors: NULL_ARGUMENT (22004), JOB_RETIRED, JOB_PAUSED (55000)`.
     #[pg_test]
     fn errors_in_comments_have_their_sqlstates() {
         let stated = "select proname, code, found[2] as sqlstate
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn nothing_of_kronos_is_open_to_everybody() {
+    fn public_has_no_privileges_on_kronos() {
         let functions = "select count(*) from pg_proc where pronamespace = 'kronos'::regnamespace
                          and has_function_privilege('public', oid, 'execute')";
         assert_eq!(count(functions), 0);

@@ -1,14 +1,14 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{assert_code, count, create, make_acme, run, text};
+    use crate::in_server::{assert_code, count, create, create_acme, run, text};
     use pgrx::prelude::*;
 
     const COLUMNS: &str = "concat_ws('|', endpoint, endpoint_type, spec, max_attempts, backoff, initial_delay_ms, max_delay_ms,
                                      retry_jitter, attempt_timeout, payload_spec)";
 
     #[pg_test]
-    fn endpoint_lives_from_create_to_delete() {
-        make_acme();
+    fn endpoint_can_be_created_updated_listed_and_deleted() {
+        create_acme();
         let created = text(&format!(
             "select {COLUMNS} from kronos.create_endpoint('e', 'KAFKA', '{{\"topic\": \"t\"}}', '{{\"max_attempts\": 7}}', '30 seconds')"
         ));
@@ -48,16 +48,16 @@ mod tests {
     }
 
     #[pg_test]
-    fn endpoint_of_a_live_job_is_not_deleted() {
-        make_acme();
+    fn endpoint_of_a_live_job_cannot_be_deleted() {
+        create_acme();
         run("select kronos.create_endpoint('bus', 'KAFKA')");
         let job_id = create("'0 9 * * *'");
         let delete = "select kronos.delete_endpoint('hook')";
-        let told = assert_code(delete, "ENDPOINT_IN_USE");
-        assert_eq!(told.detail["endpoint"], "hook");
+        let error = assert_code(delete, "ENDPOINT_IN_USE");
+        assert_eq!(error.detail["endpoint"], "hook");
         run(&format!("select kronos.pause_cron_job('{job_id}')"));
         assert_code(delete, "ENDPOINT_IN_USE");
-        // A version that was replaced is no use.
+        // A replaced version does not count as a use.
         run(&format!(
             "select kronos.update_cron_job('{job_id}', endpoint => 'bus')"
         ));
@@ -73,15 +73,15 @@ mod tests {
     }
 
     #[pg_test]
-    fn executions_that_a_cancelled_job_left_outlive_its_endpoint() {
-        make_acme();
+    fn executions_of_a_cancelled_job_outlive_its_endpoint() {
+        create_acme();
         let job_id = create("'0 9 * * *', input => '{\"a\": 1}'");
         let execution = text(&format!(
             "select execution_id::text from kronos.trigger_cron_job('{job_id}')"
         ));
         run(&format!("select kronos.cancel_cron_job('{job_id}')"));
         run("select kronos.delete_endpoint('hook')");
-        // Another endpoint of the name is not that of the execution.
+        // A new endpoint of the same name does not serve the old execution.
         run("select kronos.create_endpoint('hook', 'HTTP', '{\"new\": true}')");
         let claimed = "select concat_ws('|', execution_id, endpoint, endpoint_spec, input, attempt) from kronos.claim_executions('w')";
         assert_eq!(
@@ -97,8 +97,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn endpoint_that_exists_is_an_error_or_returned_unchanged() {
-        make_acme();
+    fn create_of_an_existing_endpoint_fails_or_returns_it_unchanged() {
+        create_acme();
         assert_code(
             "select kronos.create_endpoint('hook', 'KAFKA')",
             "ENDPOINT_EXISTS",
@@ -118,8 +118,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn endpoint_of_another_workspace_does_not_exist() {
-        make_acme();
+    fn endpoint_of_another_workspace_is_not_found() {
+        create_acme();
         run("select kronos.create_workspace('other')");
         assert_code(
             "select kronos.get_endpoint('hook', workspace => 'other')",
@@ -133,8 +133,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn update_keeps_what_it_does_not_name() {
-        make_acme();
+    fn update_of_an_endpoint_keeps_the_arguments_left_out() {
+        create_acme();
         run("select kronos.create_payload_spec('p', 'true')");
         run(
             "select kronos.create_endpoint('e', 'HTTP', '{\"a\": 1}', '{\"max_attempts\": 3, \"backoff\": \"linear\"}', '1 minute', 'p')",
@@ -146,7 +146,7 @@ mod tests {
             )),
             unchanged
         );
-        // A retry policy is replaced in full.
+        // A retry policy is replaced as a whole.
         assert_eq!(
             text(
                 "select max_attempts || backoff || retry_jitter from kronos.update_endpoint('e', retry_policy => '{\"jitter\": 1}')"
@@ -163,7 +163,7 @@ mod tests {
 
     #[pg_test]
     fn retry_policy_is_checked_field_by_field() {
-        make_acme();
+        create_acme();
         for (policy, field) in [
             (r#"{"max_attempts": 0}"#, "max_attempts"),
             (r#"{"max_attempts": 1.5}"#, "max_attempts"),
@@ -185,8 +185,8 @@ mod tests {
                 format!("create_endpoint('e', 'HTTP', retry_policy => '{policy}')"),
                 format!("update_endpoint('hook', retry_policy => '{policy}')"),
             ] {
-                let told = assert_code(&format!("select kronos.{call}"), "INVALID_ARGUMENT");
-                assert_eq!(told.detail["field"], field, "{policy}");
+                let error = assert_code(&format!("select kronos.{call}"), "INVALID_ARGUMENT");
+                assert_eq!(error.detail["field"], field, "{policy}");
             }
         }
         assert_code(
@@ -195,10 +195,10 @@ mod tests {
         );
     }
 
-    /// Defect F6: such a jitter was stored as it was written, and every later claim failed to read it.
+    /// Stored as written, such a jitter would make every later claim fail.
     #[pg_test]
-    fn jitter_below_the_smallest_float_is_stored_as_zero() {
-        make_acme();
+    fn jitter_below_the_smallest_float_can_be_read_again() {
+        create_acme();
         for jitter in ["1e-400", "-0", "1e-320"] {
             run(&format!(
                 "select kronos.update_endpoint('hook', retry_policy => '{{\"jitter\": {jitter}}}')"
@@ -213,8 +213,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn attempt_timeout_is_a_duration_in_range() {
-        make_acme();
+    fn attempt_timeout_out_of_range_is_refused() {
+        create_acme();
         let mixed = "-70000000 months 2100000001 days";
         for timeout in ["0", "-1 second", "31 days", "30 days 1 microsecond", mixed] {
             assert_code(
@@ -237,15 +237,15 @@ mod tests {
     }
 
     #[pg_test]
-    fn arguments_that_are_too_long_are_refused() {
-        make_acme();
+    fn long_empty_and_null_arguments_of_endpoints_are_refused() {
+        create_acme();
         let huge = format!("{{\"a\": \"{}\"}}", "x".repeat(70_000));
         for call in [
             format!("create_endpoint('e', 'HTTP', '{huge}')"),
             format!("update_endpoint('hook', '{huge}')"),
         ] {
-            let told = assert_code(&format!("select kronos.{call}"), "VALUE_TOO_LARGE");
-            assert_eq!(told.detail["argument"], "spec");
+            let error = assert_code(&format!("select kronos.{call}"), "VALUE_TOO_LARGE");
+            assert_eq!(error.detail["argument"], "spec");
         }
         let name = "n".repeat(201);
         for call in [
@@ -270,10 +270,10 @@ mod tests {
         }
     }
 
-    /// Defect C23: pgrx's own type for jsonb failed for these.
+    /// pgrx's own type for jsonb cannot read such JSON.
     #[pg_test]
-    fn spec_that_is_nested_deeply_passes_untouched() {
-        make_acme();
+    fn deeply_nested_spec_is_stored_unchanged() {
+        create_acme();
         let deep = format!("{{\"a\": {}1{}}}", "[".repeat(500), "]".repeat(500));
         run(&format!(
             "select kronos.create_endpoint('e', 'HTTP', '{deep}')"

@@ -1,18 +1,18 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{assert_code, count, make_acme, run, text};
+    use crate::in_server::{assert_code, count, create_acme, run, text};
     use pgrx::prelude::*;
 
     #[pg_test]
-    fn one_shot_is_one_live_row_and_moves_to_history() {
-        make_acme();
+    fn finished_one_shot_moves_to_history() {
+        create_acme();
         let row = text(
             "select concat_ws('|', status, run_at <= clock_timestamp(), created) from kronos.enqueue('hook', '{\"a\": 1}', priority => 2)",
         );
         assert_eq!(row, "QUEUED|t|t");
         run("select kronos.enqueue('hook', run_at => now() + interval '1 hour')");
         let executions = "select string_agg(concat_ws(' ', origin, status, priority, input, metadata, job_id, tick_at), ', ' order by execution_id)
-                          from kronos.executions";
+                          from kronos.execution_details";
         assert_eq!(
             text(executions),
             "ENQUEUE QUEUED 2 {\"a\": 1} {}, ENQUEUE PENDING 5 {} {}"
@@ -22,7 +22,7 @@ mod tests {
         );
         run("select kronos.cancel_execution(execution_id) from kronos_internal.live_executions");
         let ended = "select string_agg(concat_ws(' ', status, status_reason, attempt, worker_id, output), ', ' order by execution_id)
-                     from kronos.executions";
+                     from kronos.execution_details";
         assert_eq!(text(ended), "SUCCEEDED 1 w \"done\", CANCELLED cancelled 0");
         assert_eq!(
             count("select count(*) from kronos_internal.live_executions"),
@@ -35,10 +35,13 @@ mod tests {
     }
 
     #[pg_test]
-    fn first_call_creates_the_default_workspace_and_only_that_one() {
+    fn first_call_creates_the_default_workspace_but_no_other() {
         run("select kronos.create_endpoint('hook', 'HTTP')");
         run("select kronos.enqueue('hook')");
-        assert_eq!(text("select workspace from kronos.executions"), "default");
+        assert_eq!(
+            text("select workspace from kronos.execution_details"),
+            "default"
+        );
         assert_code(
             "select kronos.enqueue('hook', workspace => 'nowhere')",
             "WORKSPACE_NOT_FOUND",
@@ -47,8 +50,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn bad_arguments_are_refused_before_anything_is_written() {
-        make_acme();
+    fn invalid_arguments_of_enqueue_are_refused_before_any_write() {
+        create_acme();
         run("select kronos.create_endpoint('gone', 'HTTP')");
         run("select kronos.delete_endpoint('gone')");
         for (arguments, code) in [
@@ -62,7 +65,7 @@ mod tests {
             ("'hook', priority => -1", "INVALID_ARGUMENT"),
             ("'hook', run_at => 'infinity'", "INVALID_ARGUMENT"),
             ("'hook', run_at => '-infinity'", "INVALID_ARGUMENT"),
-            // F6: the next claim of the session that took it was XX000.
+            // If stored, such a time would make the next claim of the session fail.
             ("'hook', run_at => '4714-11-24 BC'", "INVALID_ARGUMENT"),
             (
                 "'hook', run_at => '1969-12-31 23:59:59Z'",
@@ -90,10 +93,10 @@ mod tests {
         run("select kronos.enqueue('hook', run_at => '2199-12-31 23:59:59Z')");
     }
 
-    /// C23, F14: JSON that serde_json cannot read, or would change, passes through untouched.
+    /// Includes JSON that serde_json cannot read or would change.
     #[pg_test]
-    fn json_passes_through_untouched() {
-        make_acme();
+    fn json_is_stored_and_returned_unchanged() {
+        create_acme();
         let deep = "(repeat('[', 5000) || repeat(']', 5000))::jsonb";
         let nested = "(repeat('[', 1000) || repeat(']', 1000))::jsonb";
         let number = r#"'{"$serde_json::private::Number": "12"}'::jsonb"#;
@@ -126,14 +129,15 @@ mod tests {
             "select kronos.complete_executions('w', jsonb_agg(jsonb_build_object('execution_id', execution_id, 'attempt', attempt, 'output', input)))
              from claimed where execution_id in (select execution_id from kronos_internal.live_executions)",
         );
-        let stored = "select count(*) from given join kronos.executions x using (execution_id)
+        let stored =
+            "select count(*) from given join kronos.execution_details x using (execution_id)
                       where given.input::text = x.output::text and x.status = 'SUCCEEDED'";
         assert_eq!(count(stored), 6);
     }
 
     #[pg_test]
-    fn same_key_finds_the_execution_made_first_in_whatever_state_or_names_what_differs() {
-        make_acme();
+    fn same_key_returns_the_first_execution_or_names_the_differences() {
+        create_acme();
         run("select kronos.create_endpoint('bus', 'KAFKA')");
         let call = |arguments: &str| {
             format!(
@@ -155,9 +159,9 @@ mod tests {
                 "metadata",
             ),
         ] {
-            let told = assert_code(&call(arguments), "IDEMPOTENCY_CONFLICT");
-            assert_eq!(told.detail["differing"][0], differing);
-            assert_eq!(told.detail["differing"].as_array().unwrap().len(), 1);
+            let error = assert_code(&call(arguments), "IDEMPOTENCY_CONFLICT");
+            assert_eq!(error.detail["differing"][0], differing);
+            assert_eq!(error.detail["differing"].as_array().unwrap().len(), 1);
         }
         run("select kronos.cancel_execution(execution_id) from kronos_internal.live_executions");
         assert_eq!(text(&call("'hook', run_at => '2100-01-01Z'")), again);
@@ -174,10 +178,10 @@ mod tests {
         assert_eq!(text(other), "true");
     }
 
-    /// A retry moves run_at; the request is the same all the same.
+    /// A retry moves run_at, but the request is still the same.
     #[pg_test]
-    fn same_key_finds_an_execution_that_was_retried() {
-        make_acme();
+    fn same_key_returns_an_execution_that_was_retried() {
+        create_acme();
         let call = "select execution_id::text from kronos.enqueue('hook', run_at => '2000-01-01Z', idempotency_key => 'k')";
         let first = text(call);
         run(
@@ -186,10 +190,10 @@ mod tests {
         assert_eq!(text(call), first);
     }
 
-    /// A key lasts as long as its workspace keeps executions, from run_at on if that is to come.
+    /// A key lasts for the retention of its workspace, counted from run_at if that is in the future.
     #[pg_test]
-    fn key_is_free_again_after_the_retention() {
-        make_acme();
+    fn idempotency_key_expires_after_the_retention() {
+        create_acme();
         run("select kronos.set_retention('2 days')");
         let call = |arguments: &str| {
             text(&format!(
@@ -221,21 +225,21 @@ mod tests {
     }
 
     #[pg_test]
-    fn list_is_enqueued_in_its_order_or_not_at_all() {
-        make_acme();
+    fn list_is_enqueued_in_order_or_not_at_all() {
+        create_acme();
         run("select kronos.create_endpoint('bus', 'KAFKA')");
         run(
-            "create temporary table made as
+            "create temporary table enqueued as
              select * from kronos.enqueue_many('[
                  {\"endpoint\": \"bus\", \"input\": 1, \"idempotency_key\": \"a\"},
                  {\"endpoint\": \"hook\", \"input\": 2, \"run_at\": \"2100-01-01T00:00:00Z\", \"priority\": 0},
                  {\"endpoint\": \"bus\", \"input\": 1, \"idempotency_key\": \"a\", \"metadata\": null},
                  {\"endpoint\": \"hook\", \"input\": null, \"metadata\": {\"a\": 1}}]') with ordinality",
         );
-        let made = "select string_agg(concat_ws(' ', x.input, x.endpoint, x.priority, x.metadata, made.status, made.created), ', ' order by ordinality)
-                    from made join kronos.executions x using (execution_id)";
+        let rows = "select string_agg(concat_ws(' ', x.input, x.endpoint, x.priority, x.metadata, enqueued.status, enqueued.created), ', ' order by ordinality)
+                    from enqueued join kronos.execution_details x using (execution_id)";
         assert_eq!(
-            text(made),
+            text(rows),
             "1 bus 5 {} QUEUED t, 2 hook 0 {} PENDING t, 1 bus 5 {} QUEUED f, null hook 5 {\"a\": 1} QUEUED t"
         );
         for (list, code) in [
@@ -285,8 +289,8 @@ mod tests {
             ),
             (r#"[{"endpoint": "hook"}, 1]"#, "INVALID_ARGUMENT"),
         ] {
-            let told = assert_code(&format!("select kronos.enqueue_many('{list}')"), code);
-            assert_eq!(told.detail["place"], 1, "{list}");
+            let error = assert_code(&format!("select kronos.enqueue_many('{list}')"), code);
+            assert_eq!(error.detail["place"], 1, "{list}");
         }
         for list in [r#"{"endpoint": "hook"}"#, "1", "null", r#""x""#] {
             assert_code(

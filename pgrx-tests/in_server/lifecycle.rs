@@ -1,6 +1,6 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{assert_code, count, create, make_acme, run, text};
+    use crate::in_server::{assert_code, count, create, create_acme, run, text};
     use pgrx::prelude::*;
 
     fn entries() -> i64 {
@@ -8,8 +8,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn create_returns_the_job_it_made() {
-        make_acme();
+    fn create_returns_the_created_job() {
+        create_acme();
         let row = text(
             "select concat_ws('|', name, version, status, cron, timezone, next_tick_at, created)
              from kronos.create_cron_job('hook', ' 0  9 * * MON-Fri ', name => 'report', starts_at => '2090-01-02 09:00+00')",
@@ -31,15 +31,15 @@ mod tests {
     }
 
     #[pg_test]
-    fn same_idempotency_key_returns_the_job_made_first() {
-        make_acme();
+    fn same_idempotency_key_returns_the_first_job() {
+        create_acme();
         let arguments = "'0 9 * * *', input => '{\"n\": 1.0}', starts_at => '-infinity', idempotency_key => 'k'";
         let first = create(arguments);
         assert_eq!(create(arguments), first);
         assert_eq!(
             create("'0 9  * * *', input => '{\"n\": 1.00}', idempotency_key => 'k'"),
             first,
-            "the same, said otherwise"
+            "the same request, written differently"
         );
         let created =
             format!("select created::text from kronos.create_cron_job('hook', {arguments})");
@@ -51,7 +51,7 @@ mod tests {
         assert_eq!(repeated, format!("{first} false"));
         assert_eq!(count("select count(*) from kronos.jobs"), 1);
 
-        // Also after the job has moved on.
+        // Also after an update of the job.
         run(&format!(
             "select kronos.update_cron_job('{first}', cron => '5 5 * * *')"
         ));
@@ -63,18 +63,18 @@ mod tests {
     }
 
     #[pg_test]
-    fn same_idempotency_key_for_another_request_names_what_differs() {
-        make_acme();
+    fn same_idempotency_key_for_another_request_names_the_differences() {
+        create_acme();
         run("select kronos.create_endpoint('hook2', 'HTTP')");
         create("'0 9 * * *', idempotency_key => 'k'");
-        let told = assert_code(
+        let error = assert_code(
             "select kronos.create_cron_job('hook2', '0 8 * * *', timezone => 'Europe/Berlin', input => '[]', ends_at => '2100-01-01',
                  name => 'n', starts_at => '2026-01-01', catchup_policy => 'all', catchup_window => '0', overlap_policy => 'skip',
                  jitter => '1 s', priority => 1, metadata => '{\"a\": 1}', idempotency_key => 'k')",
             "IDEMPOTENCY_CONFLICT",
         );
         assert_eq!(
-            told.detail["differing"],
+            error.detail["differing"],
             serde_json::json!([
                 "endpoint",
                 "cron",
@@ -95,16 +95,16 @@ mod tests {
     }
 
     #[pg_test]
-    fn repeated_request_for_a_retired_job_is_an_error() {
-        make_acme();
+    fn repeated_request_for_a_retired_job_fails() {
+        create_acme();
         let arguments = "'0 9 * * *', idempotency_key => 'k'";
         let job_id = create(arguments);
         run(&format!("select kronos.cancel_cron_job('{job_id}')"));
-        let told = assert_code(
+        let error = assert_code(
             &format!("select kronos.create_cron_job('hook', {arguments})"),
             "JOB_RETIRED",
         );
-        assert_eq!(told.detail["job_id"], job_id);
+        assert_eq!(error.detail["job_id"], job_id);
         let listed = r#"[{"endpoint": "hook", "cron": "0 9 * * *", "idempotency_key": "k"}]"#;
         assert_code(
             &format!("select kronos.create_cron_jobs('{listed}')"),
@@ -113,13 +113,13 @@ mod tests {
     }
 
     #[pg_test]
-    fn key_of_a_job_lasts_until_the_job_is_pruned() {
-        make_acme();
+    fn idempotency_key_of_a_job_lasts_until_the_job_is_pruned() {
+        create_acme();
         let call = "select job_id::text from kronos.create_cron_job('hook', '0 9 * * *', idempotency_key => 'k')";
         let job_id = text(call);
-        // As if years had passed.
-        let age = "update kronos_internal.idempotency_keys set expires_at = expires_at - interval '10 years'";
-        run(age);
+        // Pretend that ten years have passed.
+        let age_keys = "update kronos_internal.idempotency_keys set expires_at = expires_at - interval '10 years'";
+        run(age_keys);
         run("select kronos.prune()");
         assert_eq!(text(call), job_id);
         run(&format!("select kronos.cancel_cron_job('{job_id}')"));
@@ -137,7 +137,7 @@ mod tests {
 
     #[pg_test]
     fn view_of_jobs_shows_a_job_whose_zone_the_server_no_longer_knows() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *'");
         create("'0 9 * * *', timezone => 'Europe/Berlin'");
         run(&format!(
@@ -151,20 +151,26 @@ mod tests {
     }
 
     #[pg_test]
-    fn if_not_exists_leaves_a_live_job_of_that_name_as_it_is() {
-        make_acme();
+    fn if_not_exists_returns_a_live_job_of_that_name_unchanged() {
+        create_acme();
         let job_id = create("'0 9 * * *', name => 'report'");
-        let again = |arguments: &str| {
+        let create_if_missing = |arguments: &str| {
             text(&format!(
                 "select concat_ws(' ', job_id, version, cron, next_tick_at is not null, created)
                  from kronos.create_cron_job('hook', {arguments}, name => 'report', if_not_exists => true)"
             ))
         };
-        assert_eq!(again("'0 10 * * *'"), format!("{job_id} 1 0 9 * * * t f"));
+        assert_eq!(
+            create_if_missing("'0 10 * * *'"),
+            format!("{job_id} 1 0 9 * * * t f")
+        );
         run(&format!("select kronos.pause_cron_job('{job_id}')"));
-        assert_eq!(again("'0 10 * * *'"), format!("{job_id} 1 0 9 * * * f f"));
+        assert_eq!(
+            create_if_missing("'0 10 * * *'"),
+            format!("{job_id} 1 0 9 * * * f f")
+        );
         run(&format!("select kronos.cancel_cron_job('{job_id}')"));
-        let next = again("'0 10 * * *'");
+        let next = create_if_missing("'0 10 * * *'");
         assert!(
             !next.starts_with(&job_id) && next.ends_with(" 1 0 10 * * * t t"),
             "{next}"
@@ -172,21 +178,21 @@ mod tests {
     }
 
     #[pg_test]
-    fn jobs_of_a_list_are_created_at_once_in_the_order_given() {
-        make_acme();
-        let there = create("'0 9 * * *', name => 'there'");
+    fn listed_jobs_are_created_and_returned_in_order() {
+        create_acme();
+        let existing = create("'0 9 * * *', name => 'existing'");
         let rows = text(
             r#"select string_agg(concat_ws(' ', name, cron, timezone, status, version, created, next_tick_at is not null,
                                            (job_id = (kronos.get_job(job_name => name)).job_id)), ', ')
                from kronos.create_cron_jobs('[
                    {"endpoint": "hook", "cron": "1 9 * * *", "name": "c", "timezone": "europe/berlin", "jitter": "1 minute"},
-                   {"endpoint": "hook", "cron": "7 7 * * *", "name": "there", "if_not_exists": true},
+                   {"endpoint": "hook", "cron": "7 7 * * *", "name": "existing", "if_not_exists": true},
                    {"endpoint": "hook", "cron": "1 9 * * *", "name": "a", "timezone": "Europe/Berlin", "input": {"x": 1}},
                    {"endpoint": "hook", "cron": "0 9 * * *", "name": "b"}]')"#,
         );
         assert_eq!(
             rows,
-            "c 1 9 * * * Europe/Berlin ACTIVE 1 t t t, there 0 9 * * * UTC ACTIVE 1 f t t, \
+            "c 1 9 * * * Europe/Berlin ACTIVE 1 t t t, existing 0 9 * * * UTC ACTIVE 1 f t t, \
              a 1 9 * * * Europe/Berlin ACTIVE 1 t t t, b 0 9 * * * UTC ACTIVE 1 t t t"
         );
         assert_eq!(count("select count(*) from kronos_internal.schedules"), 2);
@@ -199,14 +205,14 @@ mod tests {
             "{\"x\": 1}"
         );
         assert_eq!(
-            text(&format!("select cron from kronos.get_job('{there}')")),
+            text(&format!("select cron from kronos.get_job('{existing}')")),
             "0 9 * * *"
         );
     }
 
     #[pg_test]
-    fn list_with_one_bad_job_creates_none_and_names_it() {
-        make_acme();
+    fn list_with_an_invalid_job_creates_none_and_names_it() {
+        create_acme();
         create("'0 9 * * *', name => 'taken'");
         let good = r#"{"endpoint": "hook", "cron": "1 9 * * *", "name": "good"}"#;
         for (bad, code) in [
@@ -244,11 +250,11 @@ mod tests {
                 "INVALID_WINDOW",
             ),
         ] {
-            let told = assert_code(
+            let error = assert_code(
                 &format!("select kronos.create_cron_jobs('[{good}, {bad}]')"),
                 code,
             );
-            assert_eq!(told.detail["place"], 1, "{bad}");
+            assert_eq!(error.detail["place"], 1, "{bad}");
         }
         assert_code("select kronos.create_cron_jobs(null)", "NULL_ARGUMENT");
         assert_code("select kronos.create_cron_jobs('{}')", "INVALID_ARGUMENT");
@@ -259,7 +265,7 @@ mod tests {
 
     #[pg_test]
     fn update_keeps_the_id_and_archives_the_version() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *', input => '{\"a\": 1}', ends_at => '2100-01-01'");
         let updated = text(&format!(
             "select concat_ws('|', job_id, status, version, cron, input, ends_at is not null)
@@ -268,7 +274,7 @@ mod tests {
         assert_eq!(
             updated,
             format!("{job_id}|ACTIVE|2|0 10 * * *|{{\"a\": 1}}|t"),
-            "an argument left out keeps the old value"
+            "arguments left out keep their values"
         );
         run(&format!(
             "select kronos.update_cron_job('{job_id}', input => '{{\"a\": 2}}', priority => 1, metadata => '{{\"b\": 1}}')"
@@ -290,18 +296,15 @@ mod tests {
             text("select string_agg(cron, ',') from kronos_internal.schedules"),
             "0 10 * * *"
         );
-        let cursor = text(&format!(
-            "select cursor from kronos.list_job_versions('{job_id}', max => 1)"
-        ));
         let rest = format!(
-            "select string_agg(version::text, ',') from kronos.list_job_versions('{job_id}', after_cursor => '{cursor}')"
+            "select string_agg(version::text, ',') from kronos.list_job_versions('{job_id}', after => 3)"
         );
         assert_eq!(text(&rest), "2,1");
     }
 
     #[pg_test]
-    fn update_with_another_endpoint_changes_the_type_of_its_executions() {
-        make_acme();
+    fn update_to_another_endpoint_changes_the_type_of_later_executions() {
+        create_acme();
         run("select kronos.create_endpoint('queue', 'SQS')");
         let job_id = create("'0 9 * * *'");
         run(&format!(
@@ -309,14 +312,14 @@ mod tests {
         ));
         run(&format!("select kronos.trigger_cron_job('{job_id}')"));
         assert_eq!(
-            text("select endpoint || ' ' || endpoint_type from kronos.executions"),
+            text("select endpoint || ' ' || endpoint_type from kronos.execution_details"),
             "queue SQS"
         );
     }
 
     #[pg_test]
-    fn update_with_another_schedule_never_catches_up_on_its_past_ticks() {
-        make_acme();
+    fn update_to_another_schedule_does_not_catch_up_its_past_ticks() {
+        create_acme();
         let job_id = create("'0 9 * * *'");
         let active_since = format!(
             "select active_since::text from kronos_internal.jobs where job_id = '{job_id}'"
@@ -337,7 +340,7 @@ mod tests {
 
     #[pg_test]
     fn update_with_infinity_clears_the_window() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *', starts_at => '2090-01-01', ends_at => '2100-01-01'");
         let row = text(&format!(
             "select concat_ws('|', starts_at is null, ends_at is null)
@@ -348,7 +351,7 @@ mod tests {
 
     #[pg_test]
     fn update_works_while_constraints_are_immediate() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *'");
         run("set constraints all immediate");
         run(&format!(
@@ -361,7 +364,7 @@ mod tests {
 
     #[pg_test]
     fn window_includes_its_start_and_excludes_its_end() {
-        make_acme();
+        create_acme();
         let first = |window: &str| {
             text(&format!(
                 "select to_char(next_tick_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') from kronos.create_cron_job('hook', '0 9 * * *', {window})"
@@ -387,21 +390,21 @@ mod tests {
 
     #[pg_test]
     fn update_with_a_wrong_expected_version_names_the_current_one() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *'");
         let statement = format!("select kronos.update_cron_job('{job_id}', expected_version => 3)");
-        let told = assert_code(&statement, "VERSION_CONFLICT");
-        assert_eq!(told.detail["current_version"], 1);
+        let error = assert_code(&statement, "VERSION_CONFLICT");
+        assert_eq!(error.detail["current_version"], 1);
         run(&format!(
             "select kronos.update_cron_job('{job_id}', expected_version => 1)"
         ));
-        let told = assert_code(&statement.replace("3)", "1)"), "VERSION_CONFLICT");
-        assert_eq!(told.detail["current_version"], 2);
+        let error = assert_code(&statement.replace("3)", "1)"), "VERSION_CONFLICT");
+        assert_eq!(error.detail["current_version"], 2);
     }
 
     #[pg_test]
-    fn bad_update_leaves_the_job_alone() {
-        make_acme();
+    fn invalid_update_leaves_the_job_unchanged() {
+        create_acme();
         let job_id = create("'0 9 * * *', starts_at => '2090-01-01'");
         for (arguments, code) in [
             ("cron => '0 0 30 2 *'", "NEVER_FIRES"),
@@ -431,16 +434,16 @@ mod tests {
 
     #[pg_test]
     fn paused_job_can_be_updated_and_stays_paused() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *'");
         run(&format!(
             "select kronos.pause_cron_job('{job_id}', reason => 'month-end')"
         ));
-        let told = assert_code(
+        let error = assert_code(
             &format!("select kronos.pause_cron_job('{job_id}')"),
             "JOB_PAUSED",
         );
-        assert!(told.detail["paused_at"].is_string());
+        assert!(error.detail["paused_at"].is_string());
         let row = text(&format!(
             "select concat_ws('|', status, paused_reason, version, cron, next_tick_at is null)
              from kronos.update_cron_job('{job_id}', cron => '0 10 * * *')"
@@ -456,8 +459,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn retired_job_tells_since_when_and_why() {
-        make_acme();
+    fn error_of_a_retired_job_says_when_and_why_it_was_retired() {
+        create_acme();
         let job_id = create("'0 9 * * *'");
         run(&format!("select kronos.cancel_cron_job('{job_id}')"));
         for call in [
@@ -467,10 +470,10 @@ mod tests {
             "resume_cron_job",
             "trigger_cron_job",
         ] {
-            let told = assert_code(&format!("select kronos.{call}('{job_id}')"), "JOB_RETIRED");
-            assert_eq!(told.detail["job_id"], job_id);
-            assert_eq!(told.detail["retired_reason"], "CANCELLED");
-            assert!(told.detail["retired_at"].is_string());
+            let error = assert_code(&format!("select kronos.{call}('{job_id}')"), "JOB_RETIRED");
+            assert_eq!(error.detail["job_id"], job_id);
+            assert_eq!(error.detail["retired_reason"], "CANCELLED");
+            assert!(error.detail["retired_at"].is_string());
         }
         let backfill =
             format!("select kronos.backfill_cron_job('{job_id}', tick_from => '2026-01-01')");
@@ -481,7 +484,7 @@ mod tests {
 
     #[pg_test]
     fn trigger_runs_a_job_outside_its_schedule_once_per_key() {
-        make_acme();
+        create_acme();
         let job_id =
             create("'0 9 * * *', input => '{\"a\": 1}', metadata => '{\"b\": 1}', priority => 2");
         let trigger = |key: &str| {
@@ -499,26 +502,26 @@ mod tests {
         run(&format!(
             "select kronos.update_cron_job('{job_id}', input => '{{}}')"
         ));
-        assert_eq!(trigger("'k'"), repeated, "also for the next version");
+        assert_eq!(trigger("'k'"), repeated, "also after an update");
         run(&format!("select kronos.pause_cron_job('{job_id}')"));
         trigger("'while paused'");
         let executions = text(
             "select string_agg(concat_ws(' ', origin, version, input, metadata, priority, tick_at is null), ', ' order by execution_id)
-             from kronos.executions",
+             from kronos.execution_details",
         );
-        let of_first = "TRIGGER 1 {\"a\": 1} {\"b\": 1} 2 t";
+        let of_version_1 = "TRIGGER 1 {\"a\": 1} {\"b\": 1} 2 t";
         assert_eq!(
             executions,
             format!(
                 "{}, TRIGGER 2 {{}} {{\"b\": 1}} 2 t",
-                [of_first; 4].join(", ")
+                [of_version_1; 4].join(", ")
             )
         );
         let other = create("'0 9 * * *'");
         let created = format!(
             "select created::text from kronos.trigger_cron_job('{other}', idempotency_key => 'k')"
         );
-        assert_eq!(text(&created), "true", "a key is its job's");
+        assert_eq!(text(&created), "true", "keys belong to a job");
         assert_code(
             &format!("select kronos.trigger_cron_job('{job_id}', idempotency_key => '')"),
             "INVALID_ARGUMENT",

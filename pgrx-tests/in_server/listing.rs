@@ -1,39 +1,35 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{count, create, make_acme, run, text};
+    use crate::in_server::{count, create, create_acme, run, text};
     use pgrx::prelude::*;
 
     #[pg_test]
-    fn pages_show_every_job_once_newest_first_whatever_is_created_meanwhile() {
-        make_acme();
+    fn pages_list_every_job_once_while_more_are_created() {
+        create_acme();
         for _ in 0..8 {
             create("'@daily'");
         }
         let expected =
             text("select string_agg(job_id::text, ',' order by job_id desc) from kronos.jobs");
         let mut seen = vec![];
-        let mut cursor = "null".to_owned();
+        let mut after = "null".to_owned();
         loop {
             let page = text(&format!(
-                "select string_agg(job_id || ' ' || cursor, ',')
-                 from kronos.list_jobs(max => 3, after_cursor => {cursor})"
+                "select string_agg(job_id::text, ',') from kronos.list_jobs(max => 3, after => {after})"
             ));
             if page == "null" {
                 break;
             }
-            for row in page.split(',') {
-                let (job_id, next) = row.split_once(' ').unwrap();
-                seen.push(job_id.to_owned());
-                cursor = format!("'{next}'");
-            }
+            seen.extend(page.split(',').map(str::to_owned));
+            after = format!("'{}'", seen.last().unwrap());
             create("'@daily'");
         }
         assert_eq!(seen.join(","), expected);
     }
 
     #[pg_test]
-    fn jobs_are_listed_by_status_and_endpoint() {
-        make_acme();
+    fn list_jobs_filters_by_status_and_endpoint() {
+        create_acme();
         run("select kronos.create_endpoint('other', 'HTTP')");
         create("'0 9 * * *', name => 'a'");
         create("'0 9 * * *', name => 'b'");
@@ -50,16 +46,13 @@ mod tests {
         assert_eq!(listed("status => 'PAUSED'"), "b");
         assert_eq!(listed("endpoint => 'other'"), "c");
         assert_eq!(listed("'RETIRED', endpoint => 'other'"), "null");
-        let cursor = text("select cursor from kronos.list_jobs(max => 1)");
-        assert_eq!(
-            listed(&format!("max => 1, after_cursor => '{cursor}'")),
-            "b"
-        );
+        let newest = text("select job_id::text from kronos.list_jobs(max => 1)");
+        assert_eq!(listed(&format!("max => 1, after => '{newest}'")), "b");
     }
 
     #[pg_test]
-    fn status_of_a_job_counts_the_last_day() {
-        make_acme();
+    fn job_status_counts_the_last_day() {
+        create_acme();
         let job_id = create("'0 9 * * *', name => 'report'");
         let status = || {
             text(
@@ -89,8 +82,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn ticks_are_listed_newest_first_in_pages_that_never_part_a_tick() {
-        make_acme();
+    fn pages_of_ticks_list_every_row_once_even_at_equal_times() {
+        create_acme();
         let job_id = create("'0 9 * * *'");
         run(&format!(
             "insert into kronos_internal.ticks (job_id, tick_at, workspace_id, version, execution_id)
@@ -104,7 +97,7 @@ mod tests {
         ));
         let page = |arguments: &str| {
             text(&format!(
-                "select string_agg(to_char(tick_at at time zone 'UTC', 'DD') || outcome || ' ' || cursor, ',')
+                "select string_agg(to_char(tick_at at time zone 'UTC', 'DD') || outcome || ' ' || tick_at, ',')
                  from kronos.list_ticks('{job_id}'{arguments})"
             ))
         };
@@ -116,11 +109,15 @@ mod tests {
                 break;
             }
             for row in rows.split(',') {
-                let (tick, cursor) = row.split_once(' ').unwrap();
+                let (tick, tick_at) = row.split_once(' ').unwrap();
                 seen.push(tick.to_owned());
-                arguments = format!(", max => 3, after_cursor => '{cursor}'");
+                arguments = format!(", max => 3, after => '{tick_at}'");
             }
         }
+        assert!(
+            seen.is_sorted_by(|one, next| one[..2] >= next[..2]),
+            "{seen:?}"
+        );
         seen.sort();
         assert_eq!(
             seen.join(" "),
@@ -132,8 +129,9 @@ mod tests {
         let days: Vec<&str> = some.split(',').map(|row| &row[..2]).collect();
         assert_eq!(days, ["04", "03"]);
     }
-    /// A job whose last executions ended like this, in this order: `s` for success, `f` for failure.
-    fn make_job_that_ended(statuses: &str) -> String {
+
+    /// Creates a job whose executions ended in the given order: `s` for success, `f` for failure.
+    fn create_job_with_history(statuses: &str) -> String {
         let job_id = create("'@daily'");
         for status in statuses.chars() {
             run(&format!("select kronos.trigger_cron_job('{job_id}')"));
@@ -149,8 +147,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn health_is_that_of_the_last_ten_that_ended() {
-        make_acme();
+    fn health_reflects_the_last_ten_finished_executions() {
+        create_acme();
         for (statuses, health) in [
             ("", "IDLE"),
             ("ssss", "HEALTHY"),
@@ -161,7 +159,7 @@ mod tests {
             ("fffffffffssssssssff", "DEGRADED"),
             ("fffffssssssssss", "HEALTHY"),
         ] {
-            let job_id = make_job_that_ended(statuses);
+            let job_id = create_job_with_history(statuses);
             let status = text(&format!(
                 "select concat_ws(' ', health, total, succeeded, failed) from kronos.job_status('{job_id}')"
             ));
@@ -176,9 +174,9 @@ mod tests {
     }
 
     #[pg_test]
-    fn job_status_counts_what_waits_and_runs_and_how_long_it_took() {
-        make_acme();
-        let job_id = make_job_that_ended("ss");
+    fn job_status_counts_unfinished_executions_and_measures_durations() {
+        create_acme();
+        let job_id = create_job_with_history("ss");
         run("update kronos_internal.history
              set finished_at = started_at + interval '1 second' * case execution_id when (
                  select execution_id from kronos_internal.history order by execution_id desc limit 1) then 3 else 1 end");

@@ -1,4 +1,4 @@
-//! In-server tests: each runs in a transaction of a real backend that rolls back.
+//! In-server tests. Each runs inside a backend, in a transaction that is rolled back.
 
 mod arguments;
 mod backfill;
@@ -21,14 +21,14 @@ use crate::sql;
 use pgrx::prelude::*;
 use serde_json::Value;
 
-/// Makes workspace `acme` with endpoint `hook`, and lets further calls name no workspace.
-fn make_acme() {
+/// Creates workspace `acme` with endpoint `hook`, and makes `acme` the default of further calls.
+fn create_acme() {
     run("select kronos.create_workspace('acme')");
     run("set local kronos.workspace = 'acme'");
     run("select kronos.create_endpoint('hook', 'HTTP')");
 }
 
-/// Makes a cron job of these arguments, and returns its id.
+/// Creates a cron job with these further arguments, and returns its id.
 fn create(arguments: &str) -> String {
     text(&format!(
         "select job_id::text from kronos.create_cron_job('hook', {arguments})"
@@ -39,7 +39,7 @@ fn run(statement: &str) {
     Spi::run(statement).unwrap();
 }
 
-/// A statement's only value, as text.
+/// The single value that a query returns, as text; `null` for NULL.
 fn text(statement: &str) -> String {
     Spi::get_one::<String>(statement)
         .unwrap()
@@ -50,41 +50,41 @@ fn count(statement: &str) -> i64 {
     Spi::get_one::<i64>(statement).unwrap().unwrap()
 }
 
-/// What a failing statement tells its caller.
-struct Told {
+/// An error that a statement raised.
+struct RaisedError {
     sqlstate: String,
     message: String,
     detail: Value,
 }
 
-/// The error of a statement that must fail.
-fn error_of(statement: &str) -> Told {
+/// Runs a statement that must fail, and returns its error.
+fn error_of(statement: &str) -> RaisedError {
     let failure = match sql::in_subtransaction(|| Ok(Spi::run(statement)?)) {
-        Ok(_) => panic!("it must fail: {statement}"),
+        Ok(_) => panic!("the statement succeeded: {statement}"),
         Err(failure) => failure,
     };
     let detail = failure
         .report
         .detail()
         .and_then(|detail| serde_json::from_str(detail).ok());
-    Told {
+    RaisedError {
         sqlstate: failure.sqlstate(),
         message: failure.report.message().to_owned(),
         detail: detail.unwrap_or_default(),
     }
 }
 
-/// Asserts that a statement fails with a code of Kronos, and returns all it tells.
-fn assert_code(statement: &str, code: &str) -> Told {
-    let told = error_of(statement);
+/// Asserts that a statement fails with an error code of Kronos and with its SQLSTATE, and returns the error.
+fn assert_code(statement: &str, code: &str) -> RaisedError {
+    let error = error_of(statement);
     assert_eq!(
-        told.detail["code"], code,
+        error.detail["code"], code,
         "{statement}: {} {}",
-        told.sqlstate, told.message
+        error.sqlstate, error.message
     );
     let sqlstate = text(&format!(
         "select sqlstate from kronos.error_codes() where code = '{code}'"
     ));
-    assert_eq!(told.sqlstate, sqlstate, "{statement}");
-    told
+    assert_eq!(error.sqlstate, sqlstate, "{statement}");
+    error
 }

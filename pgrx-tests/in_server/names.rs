@@ -1,11 +1,11 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{assert_code, count, create, make_acme, run, text};
+    use crate::in_server::{assert_code, count, create, create_acme, run, text};
     use pgrx::prelude::*;
 
     #[pg_test]
-    fn job_is_called_by_its_name_through_all_its_versions() {
-        make_acme();
+    fn job_is_found_by_its_current_name_in_every_version() {
+        create_acme();
         let first = create("'0 9 * * *', name => 'report'");
         let by_name = |function: &str| {
             text(&format!(
@@ -32,7 +32,7 @@ mod tests {
         assert_eq!(count(versions), 2);
         run("select kronos.trigger_cron_job(job_name => 'report')");
         assert_eq!(
-            by_name("update_cron_job(job_name => 'report', name => 'summary')"),
+            by_name("update_cron_job(job_name => 'report', new_name => 'summary')"),
             "3 ACTIVE summary 1 9 * * *"
         );
         let names = "select string_agg(job_name || ' ' || name, ',') from kronos.list_job_versions(job_name => 'summary')";
@@ -45,11 +45,11 @@ mod tests {
             by_name("cancel_cron_job(job_name => 'summary')"),
             "3 RETIRED summary 1 9 * * *"
         );
-        let told = assert_code(
+        let error = assert_code(
             "select kronos.cancel_cron_job(job_name => 'summary')",
             "JOB_NOT_FOUND",
         );
-        assert_eq!(told.detail["job_name"], "summary");
+        assert_eq!(error.detail["job_name"], "summary");
         assert_code(
             &format!("select kronos.cancel_cron_job('{first}')"),
             "JOB_RETIRED",
@@ -59,16 +59,16 @@ mod tests {
 
     #[pg_test]
     fn name_is_unique_among_the_live_jobs_of_a_workspace() {
-        make_acme();
+        create_acme();
         create("'0 9 * * *', name => 'report'");
         create("'0 9 * * *', name => 'other'");
-        let told = assert_code(
+        let error = assert_code(
             "select kronos.create_cron_job('hook', '5 5 * * *', name => 'report')",
             "JOB_EXISTS",
         );
-        assert_eq!(told.detail["job_name"], "report");
+        assert_eq!(error.detail["job_name"], "report");
         assert_code(
-            "select kronos.update_cron_job(job_name => 'other', name => 'report')",
+            "select kronos.update_cron_job(job_name => 'other', new_name => 'report')",
             "JOB_EXISTS",
         );
         run("select kronos.create_workspace('bravo')");
@@ -79,8 +79,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn job_is_meant_by_its_id_or_by_its_name() {
-        make_acme();
+    fn calls_need_either_a_job_id_or_a_job_name() {
+        create_acme();
         let job_id = create("'0 9 * * *', name => 'report'");
         for function in [
             "cancel_cron_job",
@@ -104,7 +104,7 @@ mod tests {
 
     #[pg_test]
     fn job_shows_its_next_and_last_tick() {
-        make_acme();
+        create_acme();
         let next = |job_id: &str| {
             text(&format!(
                 "select to_char(next_tick_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') from kronos.get_job('{job_id}')"
@@ -119,7 +119,7 @@ mod tests {
         run(&format!(
             "update kronos_internal.jobs set starts_at = null, ends_at = now() where job_id = '{job_id}'"
         ));
-        assert_eq!(next(&job_id), "null", "its window is past");
+        assert_eq!(next(&job_id), "null", "its window has passed");
 
         let job_id = create("'0 9 1 1 *'");
         let expected = text(
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(
             next(&job_id),
             "2021-01-01 09:00",
-            "due, and not handled yet"
+            "due, but not handled yet"
         );
         run(&format!(
             "insert into kronos_internal.ticks (job_id, tick_at, workspace_id, version, execution_id)

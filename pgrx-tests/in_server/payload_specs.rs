@@ -1,4 +1,4 @@
-//! Payload specs: what they refuse, and what they cannot cost.
+//! Payload specs: which schemas and inputs are refused, and how the cost of a check is bounded.
 
 #[pgrx::pg_schema]
 mod tests {
@@ -7,7 +7,7 @@ mod tests {
     use crate::endpoint::meter::{self, Stop};
     use crate::endpoint::validator::MAX_STEPS;
     use crate::endpoint::{schema_bounds, validator};
-    use crate::in_server::{Told, assert_code, count, create, make_acme, run, text};
+    use crate::in_server::{RaisedError, assert_code, count, create, create_acme, run, text};
     use crate::sql::{self, Jsonb};
     use crate::workspace;
     use pgrx::prelude::*;
@@ -16,19 +16,21 @@ mod tests {
     use serde_json::{Map, Value, json};
     use std::cell::Cell;
 
-    fn create_payload_spec(schema: &Value) -> String {
+    /// The call that creates payload spec `p`.
+    fn creation_call(schema: &Value) -> String {
         let schema = schema.to_string().replace('\'', "''");
         format!("select kronos.create_payload_spec('p', '{schema}')")
     }
 
-    /// Creates endpoint `e` with payload spec `p`, in a workspace of its own.
-    fn make_endpoint(schema: &Value) {
-        make_acme();
-        run(&create_payload_spec(schema));
+    /// Creates workspace `acme` with endpoint `e`, whose payload spec `p` has the schema.
+    fn create_endpoint_with_schema(schema: &Value) {
+        create_acme();
+        run(&creation_call(schema));
         run("select kronos.create_endpoint('e', 'HTTP', payload_spec => 'p')");
     }
 
-    fn check_text(endpoint: &str, input: &str) -> Result<(), Told> {
+    /// Checks an input for an endpoint, as the calls that store an input do.
+    fn check_text(endpoint: &str, input: &str) -> Result<(), RaisedError> {
         let checked = sql::in_subtransaction(|| {
             let workspace = workspace::find(None)?;
             let input = sql::row("select $1::jsonb as input", &[input.into()], |row| {
@@ -38,7 +40,7 @@ mod tests {
             });
             input.map(|_| ())
         });
-        checked.map_err(|failure| Told {
+        checked.map_err(|failure| RaisedError {
             sqlstate: failure.sqlstate(),
             message: failure.report.message().to_owned(),
             detail: failure
@@ -49,18 +51,21 @@ mod tests {
         })
     }
 
-    fn check(input: &Value) -> Result<(), Told> {
+    /// Checks an input for endpoint `e`.
+    fn check(input: &Value) -> Result<(), RaisedError> {
         check_text("e", &input.to_string())
     }
 
-    fn refusal(input: &Value) -> Told {
-        let told = check(input).expect_err("the input is refused");
-        assert_eq!(told.detail["code"], "INVALID_INPUT", "{}", told.message);
-        told
+    /// Asserts that endpoint `e` refuses the input, and returns the error.
+    fn assert_invalid_input(input: &Value) -> RaisedError {
+        let error = check(input).expect_err("the input is refused");
+        assert_eq!(error.detail["code"], "INVALID_INPUT", "{}", error.message);
+        error
     }
 
-    fn paths(told: &Told) -> Vec<&str> {
-        let violations = told.detail["violations"].as_array().unwrap();
+    /// The paths of the violations, sorted.
+    fn paths(error: &RaisedError) -> Vec<&str> {
+        let violations = error.detail["violations"].as_array().unwrap();
         let mut paths: Vec<&str> = violations
             .iter()
             .map(|violation| violation["path"].as_str().unwrap())
@@ -69,7 +74,8 @@ mod tests {
         paths
     }
 
-    /// Definitions a0 to a{length}, each made from the reference to the next, the last a leaf; and the root refers to a0.
+    /// A schema whose root refers to definition a0. Each definition up to a{length} is built by `link` from a reference
+    /// to the next one; the last is `leaf`.
     fn chain(length: usize, link: impl Fn(Value) -> Value, leaf: Value) -> Value {
         let mut definitions = Map::new();
         for index in 0..length {
@@ -80,20 +86,21 @@ mod tests {
         json!({ "$ref": "#/$defs/a0", "$defs": definitions })
     }
 
+    /// Asserts that neither a create nor an update accepts the schema.
     fn assert_refused(schema: &Value, reason: &str) {
         for call in [
-            create_payload_spec(schema),
-            create_payload_spec(schema).replace("create_payload_spec", "update_payload_spec"),
+            creation_call(schema),
+            creation_call(schema).replace("create_payload_spec", "update_payload_spec"),
         ] {
-            let told = assert_code(&call, "INVALID_PAYLOAD_SPEC");
-            assert!(told.message.contains(reason), "{}", told.message);
-            assert!(told.detail["violations"][0]["message"].is_string());
+            let error = assert_code(&call, "INVALID_PAYLOAD_SPEC");
+            assert!(error.message.contains(reason), "{}", error.message);
+            assert!(error.detail["violations"][0]["message"].is_string());
         }
     }
 
     #[pg_test]
-    fn payload_spec_lives_from_create_to_delete() {
-        make_acme();
+    fn payload_spec_can_be_created_updated_listed_and_deleted() {
+        create_acme();
         run("select kronos.create_payload_spec('p', '{\"type\": \"object\"}')");
         assert_code(
             "select kronos.create_payload_spec('p', 'true')",
@@ -132,8 +139,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn invalid_schema_is_refused_with_what_is_wrong() {
-        make_acme();
+    fn error_of_an_invalid_schema_names_the_path() {
+        create_acme();
         for (schema, path) in [
             (json!({"type": "objekt"}), "/type"),
             (
@@ -155,27 +162,27 @@ mod tests {
             ),
             (json!({"$recursiveRef": "#"}), "/$recursiveRef"),
         ] {
-            let told = assert_code(&create_payload_spec(&schema), "INVALID_PAYLOAD_SPEC");
-            assert_eq!(told.detail["violations"][0]["path"], path, "{schema}");
+            let error = assert_code(&creation_call(&schema), "INVALID_PAYLOAD_SPEC");
+            assert_eq!(error.detail["violations"][0]["path"], path, "{schema}");
         }
         for schema in [
             json!({"pattern": "(?=look)around"}),
             json!({"pattern": "(back)\\1"}),
             json!({"pattern": "(unclosed"}),
         ] {
-            assert_code(&create_payload_spec(&schema), "INVALID_PAYLOAD_SPEC");
+            assert_code(&creation_call(&schema), "INVALID_PAYLOAD_SPEC");
         }
-        let told = assert_code(
-            &create_payload_spec(&json!({"title": "x".repeat(70_000)})),
+        let error = assert_code(
+            &creation_call(&json!({"title": "x".repeat(70_000)})),
             "VALUE_TOO_LARGE",
         );
-        assert_eq!(told.detail["argument"], "schema");
+        assert_eq!(error.detail["argument"], "schema");
     }
 
-    /// Defect F1: 1,600 links overflowed the stack and ended every session of the server; 800 took 6 s.
+    /// Without the bound, 800 links took 6 s, and 1,600 overflowed the stack and ended every session of the server.
     #[pg_test]
     fn long_chain_of_references_is_refused() {
-        make_acme();
+        create_acme();
         let link = |next| json!({"allOf": [next], "unevaluatedProperties": false});
         for length in [33, 400, 700] {
             assert_refused(
@@ -190,13 +197,13 @@ mod tests {
             &json!({ "$defs": unused }),
             "chain of more than 32 references",
         );
-        run(&create_payload_spec(&chain(30, link, json!({}))));
+        run(&creation_call(&chain(30, link, json!({}))));
     }
 
-    /// Defect F2: 29 definitions took 10 s, and 60 ran until the backend was killed.
+    /// Without the bound, 29 definitions took 10 s, and 60 ran until the backend was killed.
     #[pg_test]
-    fn definitions_that_unfold_to_too_much_are_refused() {
-        make_acme();
+    fn definitions_that_expand_to_too_many_subschemas_are_refused() {
+        create_acme();
         let twice = |next: Value| json!({"allOf": [next.clone(), {"anyOf": [next]}]});
         for length in [8, 29, 31] {
             assert_refused(
@@ -214,10 +221,10 @@ mod tests {
         assert_refused(&json!({ "anyOf": flat }), "more than 1000 subschemas");
     }
 
-    /// Defect C2: work doubled for each level of the input; 30 levels took 23.5 GB.
+    /// Without the check, the work doubled with each level of the input; 30 levels took 23.5 GB.
     #[pg_test]
     fn recursive_schema_is_refused() {
-        make_acme();
+        create_acme();
         let branch =
             json!({"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["b"]});
         for schema in [
@@ -237,7 +244,7 @@ mod tests {
 
     #[pg_test]
     fn deep_and_large_schemas_are_refused() {
-        make_acme();
+        create_acme();
         let mut deep = json!({"type": "string"});
         for _ in 0..40 {
             deep = json!({"properties": {"a": deep}});
@@ -252,7 +259,7 @@ mod tests {
         assert_refused(&json!({ "minimum": number }), "more than 400 digits");
         let odd = json!({"const": {"$serde_json::private::Number": "1"}});
         assert_refused(&odd, "$serde_json::private::Number");
-        // 200 levels are beyond what serde_json reads.
+        // serde_json cannot read 200 levels.
         let deeper = format!("{}1{}", "[".repeat(200), "]".repeat(200));
         assert_code(
             &format!("select kronos.create_payload_spec('p', '{{\"const\": {deeper}}}')"),
@@ -262,13 +269,14 @@ mod tests {
 
     #[pg_test]
     fn every_violation_of_an_input_is_listed_by_path() {
-        make_endpoint(
+        create_endpoint_with_schema(
             &json!({"type": "object", "required": ["id"], "additionalProperties": false,
             "properties": {"id": {"type": "integer"}, "lines": {"type": "array", "items": {"type": "string", "maxLength": 3}}}}),
         );
-        let told = refusal(&json!({"id": "x", "lines": ["ok", "too long", 5], "more": 1}));
-        assert_eq!(paths(&told), ["", "/id", "/lines/1", "/lines/2"]);
-        assert_eq!(told.detail["payload_spec"], "p");
+        let error =
+            assert_invalid_input(&json!({"id": "x", "lines": ["ok", "too long", 5], "more": 1}));
+        assert_eq!(paths(&error), ["", "/id", "/lines/1", "/lines/2"]);
+        assert_eq!(error.detail["payload_spec"], "p");
         assert!(check(&json!({"id": 1})).is_ok());
         assert!(check_text("e", "{\"id\": 12345678901234567890}").is_ok());
         assert!(check_text("hook", "{\"anything\": 1}").is_ok());
@@ -276,7 +284,7 @@ mod tests {
 
     #[pg_test]
     fn every_call_that_stores_an_input_checks_it() {
-        make_endpoint(&json!({"type": "object", "required": ["id"]}));
+        create_endpoint_with_schema(&json!({"type": "object", "required": ["id"]}));
         for call in [
             "enqueue('e')",
             "enqueue('e', '{}', now() + interval '1 hour', idempotency_key => 'k')",
@@ -285,18 +293,17 @@ mod tests {
             "create_cron_jobs('[{\"endpoint\": \"e\", \"cron\": \"0 9 * * *\", \"input\": {}}]')",
             "apply_crontab('[{\"name\": \"j\", \"endpoint\": \"e\", \"cron\": \"0 9 * * *\", \"input\": {}}]')",
         ] {
-            let told = assert_code(&format!("select kronos.{call}"), "INVALID_INPUT");
-            assert_eq!(told.detail["payload_spec"], "p", "{call}");
+            let error = assert_code(&format!("select kronos.{call}"), "INVALID_INPUT");
+            assert_eq!(error.detail["payload_spec"], "p", "{call}");
         }
-        let rows =
-            "select (select count(*) from kronos.executions) + (select count(*) from kronos.jobs)";
+        let rows = "select (select count(*) from kronos.execution_details) + (select count(*) from kronos.jobs)";
         assert_eq!(count(rows), 0);
         run("select kronos.enqueue('e', '{\"id\": 1}')");
     }
 
     #[pg_test]
-    fn update_of_a_job_must_leave_it_with_a_valid_input() {
-        make_endpoint(&json!({"type": "object", "required": ["id"]}));
+    fn update_that_leaves_a_job_with_an_invalid_input_is_refused() {
+        create_endpoint_with_schema(&json!({"type": "object", "required": ["id"]}));
         let job_id = text(
             "select job_id::text from kronos.create_cron_job('e', '@daily', input => '{\"id\": 1}')",
         );
@@ -322,96 +329,92 @@ mod tests {
 
     #[pg_test]
     fn payload_spec_can_be_deleted_once_no_endpoint_uses_it() {
-        make_endpoint(&json!(false));
+        create_endpoint_with_schema(&json!(false));
         run("select kronos.update_endpoint('e', payload_spec => '')");
         run("select kronos.enqueue('e', '[1]')");
         run("select kronos.delete_payload_spec('p')");
     }
 
     #[pg_test]
-    fn changed_schema_holds_at_once_and_a_change_rolled_back_does_not() {
-        make_endpoint(&json!({"type": "integer"}));
+    fn changed_schema_applies_at_once_and_a_rolled_back_change_never() {
+        create_endpoint_with_schema(&json!({"type": "integer"}));
         assert!(check(&json!(1)).is_ok());
         let _ = sql::dry_run(|| {
             run("select kronos.update_payload_spec('p', '{\"type\": \"string\"}')");
-            refusal(&json!(1));
+            assert_invalid_input(&json!(1));
             Ok(())
         });
         assert!(check(&json!(1)).is_ok());
         run("select kronos.update_payload_spec('p', '{\"type\": \"string\"}')");
-        refusal(&json!(1));
+        assert_invalid_input(&json!(1));
     }
 
-    /// Defect F3: 180 kB of input gave 11 MB of DETAIL, and ten failing subschemas 1.3 GB of memory.
+    /// Without the bounds, 180 kB of input gave 11 MB of DETAIL, and ten failing subschemas took 1.3 GB of memory.
     #[pg_test]
-    fn violations_are_few_and_short() {
+    fn violations_are_bounded_in_number_and_length() {
         let failing: Vec<Value> = (0..10).map(|n| json!({"enum": [format!("{n}")]})).collect();
-        make_endpoint(&json!({"items": {"allOf": failing}}));
+        create_endpoint_with_schema(&json!({"items": {"allOf": failing}}));
         let input: Value = (0..60_000).map(|n| json!(n % 10)).collect();
-        let told = refusal(&input);
-        assert!(told.detail.to_string().len() < 8192);
-        let listed = told.detail["violations"].as_array().unwrap().len();
+        let error = assert_invalid_input(&input);
+        assert!(error.detail.to_string().len() < 8192);
+        let listed = error.detail["violations"].as_array().unwrap().len();
         assert!((1..=20).contains(&listed));
-        assert_eq!(told.detail["truncated"], true);
+        assert_eq!(error.detail["truncated"], true);
 
-        let told = refusal(&(0..30).map(|n| json!(n)).collect());
-        assert_eq!(told.detail["violations"].as_array().unwrap().len(), 20);
+        let error = assert_invalid_input(&(0..30).map(|n| json!(n)).collect());
+        assert_eq!(error.detail["violations"].as_array().unwrap().len(), 20);
 
         let long = "é".repeat(60_000);
-        let told = refusal(&json!([long]));
+        let error = assert_invalid_input(&json!([long]));
         assert!(
-            told.detail.to_string().len() < 8192,
+            error.detail.to_string().len() < 8192,
             "{}",
-            told.message.len()
+            error.message.len()
         );
     }
 
-    /// Defect F3, the exotic form: 3^16 violations, all kept.
+    /// Without the bound, 16 such definitions gave 3^16 violations, all kept in memory.
     #[pg_test]
     fn alternatives_do_not_multiply_violations() {
         let three = |next: Value| json!({"oneOf": [next.clone(), next.clone(), next]});
-        make_acme();
+        create_acme();
         assert_refused(
             &chain(16, three, json!({"type": "string"})),
             "more than 1000 subschemas",
         );
-        run(&create_payload_spec(&chain(
-            4,
-            three,
-            json!({"type": "string"}),
-        )));
+        run(&creation_call(&chain(4, three, json!({"type": "string"}))));
         run("select kronos.create_endpoint('e', 'HTTP', payload_spec => 'p')");
-        assert_eq!(paths(&refusal(&json!(1))), [""]);
+        assert_eq!(paths(&assert_invalid_input(&json!(1))), [""]);
     }
 
     #[pg_test]
-    fn input_that_costs_too_much_is_refused() {
-        // Each comparison of such numbers is one of fractions of big integers.
+    fn input_that_is_too_costly_to_check_is_refused() {
+        // Such numbers are compared as fractions of big integers.
         let number = |n: usize| format!("1.{n:030}1");
         let constants: Vec<Value> = (0..100)
             .map(|n| json!({ "const": serde_json::from_str::<Value>(&number(n)).unwrap() }))
             .collect();
-        make_endpoint(&json!({"items": {"anyOf": constants}}));
-        let told = check_text("e", &format!("[{}]", vec![number(99); 1000].join(",")))
+        create_endpoint_with_schema(&json!({"items": {"anyOf": constants}}));
+        let error = check_text("e", &format!("[{}]", vec![number(99); 1000].join(",")))
             .expect_err("too many comparisons");
-        assert_eq!(told.detail["max_steps"], MAX_STEPS);
+        assert_eq!(error.detail["max_steps"], MAX_STEPS);
         assert!(check_text("e", &format!("[{}]", vec![number(99); 100].join(","))).is_ok());
 
-        // Numbers that differ beyond a float's precision share a hash: n^2 comparisons.
+        // Numbers that differ only beyond a float's precision share a hash, so n of them need n^2 comparisons.
         run("select kronos.update_payload_spec('p', '{\"uniqueItems\": true}')");
         let alike = |count: usize| {
             let items: Vec<String> = (0..count).map(number).collect();
             format!("[{}]", items.join(","))
         };
         assert!(check_text("e", &alike(100)).is_ok());
-        let told = check_text("e", &alike(7000)).expect_err("too many");
-        assert_eq!(told.detail["max_steps"], MAX_STEPS);
+        let error = check_text("e", &alike(7000)).expect_err("too many comparisons");
+        assert_eq!(error.detail["max_steps"], MAX_STEPS);
         assert!(check(&(0..30_000).map(|n| json!(n)).collect()).is_ok());
 
-        // A large pattern on a long string.
+        // A large pattern is matched against a long string.
         run("select kronos.update_payload_spec('p', '{\"pattern\": \"[ab]*a[ab]{10000}c\"}')");
-        let told = refusal(&json!("ab".repeat(50_000)));
-        assert_eq!(told.detail["max_steps"], MAX_STEPS);
+        let error = assert_invalid_input(&json!("ab".repeat(50_000)));
+        assert_eq!(error.detail["max_steps"], MAX_STEPS);
         run(
             "select kronos.update_payload_spec('p', '{\"pattern\": \"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$\"}')",
         );
@@ -422,46 +425,47 @@ mod tests {
         let mut members = Map::new();
         members.insert("ab".repeat(50_000), json!(1));
         assert_eq!(
-            refusal(&Value::Object(members)).detail["max_steps"],
+            assert_invalid_input(&Value::Object(members)).detail["max_steps"],
             MAX_STEPS
         );
     }
 
     #[pg_test]
-    fn patterns_of_a_schema_are_bounded_together() {
-        make_acme();
+    fn total_size_of_the_patterns_of_a_schema_is_bounded() {
+        create_acme();
         let many: Vec<Value> = (0..100)
             .map(|n| json!({"pattern": format!("^.{{{}}}$", 900 + n)}))
             .collect();
         assert_code(
-            &create_payload_spec(&json!({ "allOf": many })),
+            &creation_call(&json!({ "allOf": many })),
             "INVALID_PAYLOAD_SPEC",
         );
         assert_code(
-            &create_payload_spec(&json!({"pattern": "(.{1000}){1000}"})),
+            &creation_call(&json!({"pattern": "(.{1000}){1000}"})),
             "INVALID_PAYLOAD_SPEC",
         );
         let few: Vec<Value> = (0..10)
             .map(|n| json!({"pattern": format!("^.{{1,{}}}$", 200 + n)}))
             .collect();
-        run(&create_payload_spec(&json!({ "allOf": few })));
+        run(&creation_call(&json!({ "allOf": few })));
     }
 
     #[pg_test]
-    fn input_is_measured_with_and_without_a_payload_spec() {
-        make_endpoint(&json!(true));
+    fn large_input_is_refused_with_and_without_a_payload_spec() {
+        create_endpoint_with_schema(&json!(true));
         let huge = json!("x".repeat(262_200));
         for endpoint in ["e", "hook"] {
-            let told = check_text(endpoint, &huge.to_string()).expect_err("too large");
-            assert_eq!(told.detail["code"], "VALUE_TOO_LARGE");
-            assert_eq!(told.detail["argument"], "input");
+            let error =
+                check_text(endpoint, &huge.to_string()).expect_err("the input is too large");
+            assert_eq!(error.detail["code"], "VALUE_TOO_LARGE");
+            assert_eq!(error.detail["argument"], "input");
         }
     }
 
-    /// Defects C23 and F14: such inputs failed with XX000, or were changed on the way.
+    /// Without a payload spec, such inputs are stored without being parsed.
     #[pg_test]
-    fn input_that_cannot_be_read_is_refused_only_where_a_payload_spec_applies() {
-        make_endpoint(&json!(true));
+    fn unreadable_input_is_refused_only_where_a_payload_spec_applies() {
+        create_endpoint_with_schema(&json!(true));
         let deep = format!("{}1{}", "[".repeat(500), "]".repeat(500));
         let odd = r#"{"a": [{"$serde_json::private::Number": "12"}]}"#;
         let raw = r#"{"$serde_json::private::RawValue": "{\"a\": 1}"}"#;
@@ -471,9 +475,9 @@ mod tests {
             (raw, "$serde_json::private::RawValue"),
         ] {
             assert!(check_text("hook", input).is_ok());
-            let told = check_text("e", input).expect_err("unreadable");
-            assert_eq!(told.detail["code"], "INVALID_INPUT");
-            assert!(told.message.contains(reason), "{}", told.message);
+            let error = check_text("e", input).expect_err("the input is unreadable");
+            assert_eq!(error.detail["code"], "INVALID_INPUT");
+            assert!(error.message.contains(reason), "{}", error.message);
         }
         let quoted = json!({"a": "{\"$serde_json::private::Number\": 1}", "b": "$serde_json::private::Number"});
         assert!(check(&quoted).is_ok());
@@ -482,31 +486,31 @@ mod tests {
     #[pg_test]
     fn evaluation_ends_when_it_is_interrupted() {
         thread_local! {
-            static LOOKS: Cell<u32> = const { Cell::new(0) };
+            static CALLS: Cell<u32> = const { Cell::new(0) };
         }
         let constants: Vec<Value> = (0..900).map(|n| json!({ "const": n })).collect();
         let schema = json!({"items": {"anyOf": constants}});
         let bounds = schema_bounds::measure(&schema).unwrap();
         let Ok(compiled) = validator::compile(&schema, &bounds) else {
-            panic!("it compiles");
+            panic!("the schema does not compile");
         };
         let input: Value = (0..10_000).map(|_| json!(899)).collect();
-        let third_look = || {
-            LOOKS.set(LOOKS.get() + 1);
-            LOOKS.get() == 3
+        let is_third_call = || {
+            CALLS.set(CALLS.get() + 1);
+            CALLS.get() == 3
         };
-        let ended = meter::run(&compiled.budget(&input, third_look), || {
+        let result = meter::run(&compiled.budget(&input, is_third_call), || {
             compiled.validator.is_valid(Counter(&input))
         });
-        assert_eq!(ended, Err(Stop::Interrupted));
-        assert_eq!(LOOKS.get(), 3);
+        assert_eq!(result, Err(Stop::Interrupted));
+        assert_eq!(CALLS.get(), 3);
     }
 
-    /// A signal that does not end the statement: the flag is PostgreSQL's own.
+    /// The flag alone does not end the statement.
     #[pg_test]
-    fn session_knows_that_it_was_interrupted() {
+    fn pending_interrupt_is_detected() {
         assert!(!sql::is_interrupted());
-        // SAFETY: signal handlers set the flag in the same way.
+        // SAFETY: PostgreSQL's signal handlers set the flag in the same way.
         unsafe { pg_sys::InterruptPending = 1 };
         assert!(sql::is_interrupted());
         sql::check_for_interrupts();
@@ -514,15 +518,14 @@ mod tests {
     }
 
     #[pg_test]
-    fn panic_of_the_crate_becomes_a_value() {
+    fn panic_of_the_validator_crate_is_caught() {
         let panicked = meter::catch_panic(|| -> bool { panic!("a defect") });
         assert_eq!(panicked, Err(Stop::Panicked));
     }
 
-    /// What schemas of everyday use accept and refuse.
     #[pg_test]
-    fn legitimate_schemas_mean_what_json_schema_says() {
-        make_endpoint(&json!(true));
+    fn ordinary_schemas_are_evaluated_as_json_schema_defines() {
+        create_endpoint_with_schema(&json!(true));
         let address = json!({"type": "object", "properties": {"city": {"type": "string"}, "zip": {"type": "string", "pattern": "^\\d{5}$"}}, "required": ["city"]});
         let order = json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -697,10 +700,10 @@ mod tests {
         })
     }
 
-    /// A schema within bounds means to the metered evaluation what it means to the crate's own, and takes few steps: those
-    /// of its subschemas for each value of the input.
+    /// For every schema within bounds, the metered evaluation gives the same result as the crate's own. Its steps are
+    /// bounded by the size of the schema times the number of values in the input.
     #[pg_test]
-    fn random_schemas_within_bounds_are_evaluated_as_the_crate_does() {
+    fn random_schemas_are_evaluated_as_by_the_unmetered_crate() {
         fn values(input: &Value) -> u64 {
             1 + match input {
                 Value::Array(items) => items.iter().map(values).sum::<u64>(),
@@ -726,18 +729,18 @@ mod tests {
                     .offline()
                     .with_pattern_options(jsonschema::PatternOptions::regex())
                     .build(&schema)
-                    .expect("the crate compiles it too");
+                    .expect("the crate compiles the schema");
                 let budget = compiled.budget(&input, || false);
                 let (is_valid, steps) =
                     meter::run(&budget, || compiled.validator.is_valid(Counter(&input)))
-                        .expect("it ends");
+                        .expect("the evaluation ends");
                 prop_assert_eq!(is_valid, plain.is_valid(&input));
                 let most = 2000 * u64::from(bounds.size) * values(&input);
                 prop_assert!(steps <= most, "{} steps, {} expected at most", steps, most);
                 let (found, _) = meter::run(&budget, || {
                     compiled.validator.iter_errors(Counter(&input)).count()
                 })
-                .expect("it ends");
+                .expect("the evaluation ends");
                 prop_assert_eq!(found == 0, is_valid);
                 compared.set(compared.get() + 1);
                 Ok(())

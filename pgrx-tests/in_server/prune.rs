@@ -1,11 +1,12 @@
-//! What prune() deletes, and what it keeps.
+//! Which rows prune() deletes, and which it keeps.
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{count, create, make_acme, run, text};
+    use crate::in_server::{count, create, create_acme, run, text};
     use pgrx::prelude::*;
 
-    /// Pretends that everything that has ended was made and ended so many days ago.
+    /// Pretends that every finished execution was created and finished `days` days ago, and that every retired job and
+    /// deleted endpoint was retired or deleted then.
     fn age(days: u32) {
         run(&format!(
             "create temporary table aged as
@@ -29,7 +30,7 @@ mod tests {
         }
     }
 
-    /// How many executions, jobs and endpoints one call deletes.
+    /// Calls prune() once, and returns how many executions, jobs and endpoints it deleted.
     fn prune(max: i64) -> String {
         text(&format!(
             "select concat_ws(' ', executions, jobs, endpoints) from kronos.prune({max})"
@@ -40,6 +41,7 @@ mod tests {
         count(&format!("select count(*) from kronos_internal.{table}"))
     }
 
+    /// Claims every execution that may start, and makes `call` for each.
     fn claim_and(call: &str) {
         run("create temporary table claimed as select * from kronos.claim_executions('w', 100)");
         run(&format!("select kronos.{call} from claimed"));
@@ -47,8 +49,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn executions_are_pruned_in_batches_when_their_workspace_no_longer_keeps_them() {
-        make_acme();
+    fn executions_past_their_retention_are_pruned_in_batches() {
+        create_acme();
         run("select kronos.create_workspace('other')");
         run("select kronos.create_endpoint('hook', 'HTTP', workspace => 'other')");
         run("select kronos.set_retention('5 days', '15 days')");
@@ -58,7 +60,7 @@ mod tests {
         claim_and("log_execution(execution_id, attempt, 'w', 'done')");
         run("select kronos.enqueue('hook', workspace => 'other')");
         run(
-            "select kronos.complete_execution(execution_id, attempt, 'w') from kronos.executions where status = 'RUNNING'",
+            "select kronos.complete_execution(execution_id, attempt, 'w') from kronos.execution_details where status = 'RUNNING'",
         );
         run(
             "select kronos.complete_execution(execution_id, attempt, 'w') from kronos.claim_executions('w', workspace => 'other')",
@@ -78,16 +80,16 @@ mod tests {
         assert_eq!(rows("attempts") + rows("execution_logs"), 0);
         assert_eq!(
             text(
-                "select string_agg(workspace || ' ' || status, ', ' order by workspace) from kronos.executions"
+                "select string_agg(workspace || ' ' || status, ', ' order by workspace) from kronos.execution_details"
             ),
             "acme QUEUED, other SUCCEEDED"
         );
     }
 
-    /// An id tells only when an execution was made.
+    /// An execution's id tells when it was created, not when it finished.
     #[pg_test]
     fn old_execution_that_has_just_finished_is_kept() {
-        make_acme();
+        create_acme();
         run("select kronos.set_retention('5 days')");
         run("select kronos.enqueue('hook')");
         claim_and("complete_execution(execution_id, attempt, 'w')");
@@ -97,8 +99,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn retired_job_and_deleted_endpoint_are_pruned_once_nothing_refers_to_them() {
-        make_acme();
+    fn retired_job_and_deleted_endpoint_are_pruned_once_unreferenced() {
+        create_acme();
         run("select kronos.set_retention('5 days', '15 days')");
         let job_id = create("'0 9 * * *'");
         run(&format!(
@@ -125,8 +127,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn deleted_endpoint_is_kept_while_an_execution_of_it_waits() {
-        make_acme();
+    fn deleted_endpoint_is_kept_while_one_of_its_executions_waits() {
+        create_acme();
         run("select kronos.enqueue('hook', run_at => now() + interval '1 year')");
         run("select kronos.delete_endpoint('hook')");
         age(365);
@@ -134,8 +136,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn versions_of_a_live_job_are_listed_though_their_endpoint_was_pruned() {
-        make_acme();
+    fn job_versions_are_listed_even_if_their_endpoint_was_pruned() {
+        create_acme();
         run("select kronos.create_endpoint('bus', 'KAFKA')");
         let job_id = create("'0 9 * * *'");
         run(&format!(
@@ -151,8 +153,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn old_rows_of_pg_crons_history_are_pruned_if_they_are_of_kronos() {
-        make_acme();
+    fn old_pg_cron_runs_of_kronos_are_pruned() {
+        create_acme();
         create("'0 9 * * *'");
         run(
             "insert into cron.job_run_details (jobid, runid, database, username, command, end_time)

@@ -1,20 +1,20 @@
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::{assert_code, count, create, make_acme, run, text};
+    use crate::in_server::{assert_code, count, create, create_acme, run, text};
     use pgrx::prelude::*;
 
-    const NOBODYS: &str =
+    const UNKNOWN_EXECUTION: &str =
         "\"execution_id\": \"00000000-0000-0000-0000-000000000000\", \"attempt\": 1";
 
     /// Enqueues an execution and claims it; returns its id.
-    fn claimed() -> String {
+    fn enqueue_and_claim() -> String {
         run("select kronos.enqueue('hook')");
         text("select execution_id::text from kronos.claim_executions('w')")
     }
 
     #[pg_test]
-    fn arguments_of_workers_are_checked() {
-        make_acme();
+    fn invalid_arguments_of_worker_calls_are_refused() {
+        create_acme();
         for call in [
             "claim_executions('')",
             "claim_executions('w', 0)",
@@ -52,9 +52,9 @@ mod tests {
     }
 
     #[pg_test]
-    fn times_of_retries_are_finite_and_in_lists_iso_8601_with_an_offset() {
-        make_acme();
-        let id = claimed();
+    fn invalid_retry_times_are_refused() {
+        create_acme();
+        let id = enqueue_and_claim();
         for at in [
             "infinity",
             "-infinity",
@@ -75,7 +75,7 @@ mod tests {
             "2100-01-01 04:00:00",
         ] {
             for key in [
-                NOBODYS.to_owned(),
+                UNKNOWN_EXECUTION.to_owned(),
                 format!("\"execution_id\": \"{id}\", \"attempt\": 1"),
             ] {
                 assert_code(
@@ -93,11 +93,11 @@ mod tests {
         assert_eq!(text(&retried), "RETRYING t");
     }
 
-    /// F12: the size of an output was checked for completions only, and stored for all endings.
+    /// A failure may carry an output of any size, because it is not stored.
     #[pg_test]
-    fn outputs_are_bounded_and_only_completions_have_one() {
-        make_acme();
-        let id = claimed();
+    fn outputs_are_bounded_and_stored_for_completions_only() {
+        create_acme();
+        let id = enqueue_and_claim();
         let large = "to_jsonb(repeat('x', 262143))";
         let list = |output: &str| {
             format!(
@@ -120,35 +120,35 @@ mod tests {
             list("to_jsonb(repeat('x', 20000000))")
         ));
         assert_eq!(
-            text("select status || output from kronos.executions"),
+            text("select status || output from kronos.execution_details"),
             "null"
         );
         assert_eq!(text("select status from kronos.executions"), "RETRYING");
-        let id = claimed();
+        let id = enqueue_and_claim();
         run(&format!(
             "select kronos.complete_execution('{id}', 1, 'w', to_jsonb(repeat('x', 262142)))"
         ));
     }
 
     #[pg_test]
-    fn long_errors_are_cut() {
-        make_acme();
-        let id = claimed();
+    fn long_errors_are_truncated() {
+        create_acme();
+        let id = enqueue_and_claim();
         run(&format!(
             "select kronos.fail_execution('{id}', 1, 'w', repeat('é', 20000), retryable => false)"
         ));
-        let error = "select concat_ws(' ', status, status_reason, length(error), right(error, 5)) from kronos.executions";
+        let error = "select concat_ws(' ', status, status_reason, length(error), right(error, 5)) from kronos.execution_details";
         assert_eq!(text(error), "FAILED not retryable 10008 (cut)");
     }
 
-    /// F6: with such a jitter a lost lease made every claim that found less than it asked for fail.
+    /// A jitter below the smallest float must not make the retry of a lost lease fail.
     #[pg_test]
-    fn smallest_jitter_of_a_retry_policy_delays_no_claim() {
-        make_acme();
+    fn lost_lease_with_a_tiny_retry_jitter_is_retried() {
+        create_acme();
         run(
             "select kronos.update_endpoint('hook', retry_policy => '{\"jitter\": 1e-400, \"initial_delay_ms\": 1000}')",
         );
-        claimed();
+        enqueue_and_claim();
         run(
             "update kronos_internal.live_executions set lease_expires_at = now() - interval '1 second'",
         );
@@ -156,10 +156,10 @@ mod tests {
         assert_eq!(text("select status from kronos.executions"), "RETRYING");
     }
 
-    /// C11: an odd interval was stored and made the claims of all sessions fail.
+    /// If stored, such an interval would make the claims of all sessions fail.
     #[pg_test]
-    fn attempt_timeout_that_compares_otherwise_than_it_adds_is_refused() {
-        make_acme();
+    fn attempt_timeout_with_mixed_signs_is_refused() {
+        create_acme();
         for timeout in ["-6000000 mons 180000001 days", "-12 mons 361 days"] {
             assert_code(
                 &format!("select kronos.update_endpoint('hook', attempt_timeout => '{timeout}')"),
@@ -167,18 +167,18 @@ mod tests {
             );
         }
         run("select kronos.update_endpoint('hook', attempt_timeout => '30 days')");
-        claimed();
+        enqueue_and_claim();
         assert_eq!(
             text(
-                "select (deadline_at = started_at + interval '720 hours')::text from kronos.executions"
+                "select (deadline_at = started_at + interval '720 hours')::text from kronos.execution_details"
             ),
             "true"
         );
     }
 
     #[pg_test]
-    fn failures_of_a_list_are_retried_unless_they_say_otherwise() {
-        make_acme();
+    fn listed_failures_are_retried_unless_marked_otherwise() {
+        create_acme();
         run("select kronos.enqueue('hook') from generate_series(1, 3)");
         run("create temporary table claimed as select * from kronos.claim_executions('w', 3)");
         let reports = "select string_agg(status, ' ' order by status) from kronos.fail_executions('w',
@@ -187,14 +187,14 @@ mod tests {
               from (select *, row_number() over () as n from claimed) c))";
         assert_eq!(text(reports), "FAILED RETRYING RETRYING");
         assert_eq!(
-            text("select status_reason from kronos.executions where status = 'FAILED'"),
+            text("select status_reason from kronos.execution_details where status = 'FAILED'"),
             "not retryable"
         );
     }
 
     #[pg_test]
-    fn released_execution_keeps_its_place() {
-        make_acme();
+    fn released_execution_keeps_its_place_in_the_queue() {
+        create_acme();
         run(
             "select kronos.enqueue('hook', run_at => now() - n * interval '1 minute') from generate_series(1, 3) n",
         );
@@ -208,10 +208,10 @@ mod tests {
         );
     }
 
-    /// Executions of an ordered job run one at a time, those that belong to no tick included.
+    /// Executions of an ordered job run one at a time, including those that belong to no tick.
     #[pg_test]
     fn tick_of_an_ordered_job_waits_for_a_triggered_execution() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *', overlap_policy => 'queue_one'");
         run(&format!("select kronos.trigger_cron_job('{job_id}')"));
         let triggered = text("select execution_id::text from kronos.claim_executions('w')");
@@ -222,19 +222,19 @@ mod tests {
              from kronos_internal.jobs where job_id = '{job_id}'"
         ));
         let claimed = "select count(*) from kronos.claim_executions('w', 10)";
-        let asleep = "select (kronos.next_wakeup() > now() + interval '50 seconds')::text";
+        let wakes_late = "select (kronos.next_wakeup() > now() + interval '50 seconds')::text";
         assert_eq!(count(claimed), 0);
-        assert_eq!(text(asleep), "true");
+        assert_eq!(text(wakes_late), "true");
         run(&format!(
             "select kronos.complete_execution('{triggered}', 1, 'w')"
         ));
-        assert_eq!(text(asleep), "false");
+        assert_eq!(text(wakes_late), "false");
         assert_eq!(count(claimed), 1);
     }
 
     #[pg_test]
     fn claim_returns_the_input_of_the_executions_version() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *', input => '1', metadata => '{\"a\": 1}'");
         let trigger = format!("select kronos.trigger_cron_job('{job_id}')");
         run(&trigger);
@@ -246,10 +246,10 @@ mod tests {
         assert_eq!(text(claimed), "1 1 {\"a\": 1}, 2 2 {\"a\": 2}");
     }
 
-    /// C13: inputs of jobs count as those of one-shots do.
+    /// The inputs of jobs count like those of one-shots.
     #[pg_test]
     fn claim_of_jobs_with_large_inputs_is_bounded() {
-        make_acme();
+        create_acme();
         let job_id = create("'0 9 * * *', input => to_jsonb(repeat('x', 250000))");
         run(&format!(
             "select kronos.trigger_cron_job('{job_id}') from generate_series(1, 140)"
@@ -259,14 +259,14 @@ mod tests {
         run(&format!(
             "select kronos.update_cron_job('{job_id}', input => '{{}}')"
         ));
-        assert_eq!(count(claimed), 67, "of an earlier version");
+        assert_eq!(count(claimed), 67, "executions of an earlier version");
         assert_eq!(count(claimed), 6);
     }
 
-    /// C13: large specs, many small inputs.
+    /// The specs are large, the inputs small.
     #[pg_test]
     fn claim_of_executions_with_large_specs_is_bounded() {
-        make_acme();
+        create_acme();
         run(
             "select kronos.update_endpoint('hook', spec => jsonb_build_object('x', repeat('x', 65000)))",
         );
@@ -276,11 +276,11 @@ mod tests {
     }
 
     #[pg_test]
-    fn second_request_to_stop_leaves_the_time_of_the_first() {
-        make_acme();
-        let id = claimed();
+    fn second_stop_request_keeps_the_time_of_the_first() {
+        create_acme();
+        let id = enqueue_and_claim();
         let stop = format!("select kronos.cancel_execution('{id}', request_stop => true)");
-        let requested = "select stop_requested_at::text from kronos.executions";
+        let requested = "select stop_requested_at::text from kronos.execution_details";
         run(&stop);
         let first = text(requested);
         run(&stop);
@@ -289,10 +289,10 @@ mod tests {
     }
 
     #[pg_test]
-    fn leases_of_other_workspaces_and_types_wake_no_worker() {
-        make_acme();
+    fn next_wakeup_ignores_leases_of_other_workspaces_and_types() {
+        create_acme();
         run("select kronos.create_endpoint('bus', 'KAFKA')");
-        claimed();
+        enqueue_and_claim();
         run("select kronos.create_workspace('other')");
         for (arguments, wakes) in [
             ("", "true"),
@@ -308,8 +308,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn executions_of_a_deleted_endpoint_are_still_run() {
-        make_acme();
+    fn executions_of_a_deleted_endpoint_still_run() {
+        create_acme();
         run("select kronos.enqueue('hook')");
         run("select kronos.delete_endpoint('hook')");
         let id = text("select execution_id::text from kronos.claim_executions('w')");

@@ -1,13 +1,13 @@
-//! Invariant 3: all of a call's effects, pg_cron's included, or none.
+//! Invariant 3: a call has all of its effects, pg_cron's included, or none.
 
 use crate::domain::*;
 use crate::server::Server;
 
 #[test]
-fn create_that_rolls_back_leaves_nothing() {
+fn create_that_is_rolled_back_leaves_nothing() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let before = state(&mut session);
 
     let mut transaction = session.transaction().unwrap();
@@ -19,10 +19,10 @@ fn create_that_rolls_back_leaves_nothing() {
 }
 
 #[test]
-fn create_that_rolls_back_to_a_savepoint_leaves_only_what_came_before_it() {
+fn rollback_to_a_savepoint_keeps_the_jobs_created_before_it() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
 
     let mut transaction = session.transaction().unwrap();
     let kept = create(&mut transaction, YEARLY);
@@ -53,10 +53,10 @@ fn create_that_rolls_back_to_a_savepoint_leaves_only_what_came_before_it() {
 }
 
 #[test]
-fn create_commits_with_the_business_row() {
+fn create_commits_with_the_callers_own_row() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute("create table invoices (id int, job_id uuid)")
         .unwrap();
@@ -87,7 +87,7 @@ fn create_commits_with_the_business_row() {
 fn session_terminated_before_commit_leaves_nothing() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute("create table invoices (id int)")
         .unwrap();
@@ -103,7 +103,7 @@ fn session_terminated_before_commit_leaves_nothing() {
     session
         .execute("select pg_terminate_backend($1, 10000)", &[&pid])
         .unwrap();
-    transaction.commit().expect_err("its session is gone");
+    transaction.commit().expect_err("the session is gone");
 
     assert_eq!(count(&mut session, "select count(*) from invoices"), 0);
     assert_eq!(state(&mut session), before);
@@ -111,10 +111,10 @@ fn session_terminated_before_commit_leaves_nothing() {
 }
 
 #[test]
-fn update_and_cancel_that_roll_back_leave_everything_as_it_was() {
+fn update_and_cancel_that_are_rolled_back_change_nothing() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let job_id = create(&mut session, YEARLY);
     let before = state(&mut session);
 
@@ -132,10 +132,10 @@ fn update_and_cancel_that_roll_back_leave_everything_as_it_was() {
 fn update_moves_the_pg_cron_entry_and_cancel_of_the_last_job_removes_it() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let job_id = create(&mut session, YEARLY);
     let sharing = create(&mut session, YEARLY);
-    assert_eq!(entries(&mut session), 1, "jobs share the entry");
+    assert_eq!(entries(&mut session), 1, "the jobs share an entry");
 
     try_update(&mut session, job_id, Some("5 5 5 5 *")).unwrap();
     assert_eq!(entries(&mut session), 2);
@@ -155,10 +155,10 @@ fn update_moves_the_pg_cron_entry_and_cancel_of_the_last_job_removes_it() {
 }
 
 #[test]
-fn list_of_jobs_is_created_with_pg_cron_or_not_at_all() {
+fn list_of_jobs_is_created_with_its_pg_cron_entries_or_not_at_all() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute(
             "create function public.refuse() returns trigger language plpgsql as
@@ -171,7 +171,11 @@ fn list_of_jobs_is_created_with_pg_cron_or_not_at_all() {
                     select jsonb_agg(jsonb_build_object('endpoint', 'hook', 'cron', n || ' 1 1 1 *', 'name', 'job ' || n))
                     from generate_series(1, 4) n), workspace => 'acme')";
     assert_code(session.query_one(list, &[]), "PG_CRON_FAILED");
-    assert_eq!(state(&mut session), before, "the third schedule failed");
+    assert_eq!(
+        state(&mut session),
+        before,
+        "nothing changes if one schedule fails"
+    );
 
     session
         .batch_execute("drop trigger refuse on cron.job")
@@ -187,11 +191,11 @@ fn list_of_jobs_is_created_with_pg_cron_or_not_at_all() {
 }
 
 #[test]
-fn update_writes_the_tick_that_came_due_for_the_old_version() {
+fn update_writes_a_due_tick_for_the_old_version() {
     let (_server, mut session, job_id) = server_with_job();
     make_yearly_due(&mut session);
     try_update(&mut session, job_id, Some("5 5 5 5 *")).unwrap();
-    let versions = "select string_agg(version || ' ' || origin, ',') from kronos.executions";
+    let versions = "select string_agg(version || ' ' || origin, ',') from kronos.execution_details";
     let written: String = session.query_one(versions, &[]).unwrap().get(0);
     assert_eq!(written, "1 TICK");
     assert_eq!(
@@ -203,7 +207,7 @@ fn update_writes_the_tick_that_came_due_for_the_old_version() {
 }
 
 #[test]
-fn job_whose_ticks_cannot_be_written_is_repaired_by_an_update() {
+fn update_repairs_a_job_whose_ticks_cannot_be_written() {
     let (_server, mut session, job_id) = server_with_job();
     make_yearly_due(&mut session);
     session
@@ -226,7 +230,7 @@ fn job_whose_ticks_cannot_be_written_is_repaired_by_an_update() {
     run_due(&mut session);
     let written: String = session
         .query_one(
-            "select string_agg(version || ' ' || origin, ',') from kronos.executions",
+            "select string_agg(version || ' ' || origin, ',') from kronos.execution_details",
             &[],
         )
         .unwrap()

@@ -1,4 +1,4 @@
-//! Design section 4: a wake-up works in batches that commit, whatever the role that calls it has set.
+//! A wake-up works in batches that commit, whatever the settings of the role that calls it.
 
 use crate::domain::*;
 use crate::server::{Server, as_postgres, wait_for};
@@ -6,11 +6,11 @@ use postgres::{Client, NoTls};
 use std::thread;
 use uuid::Uuid;
 
-/// What the code handles in one batch.
+/// The number of jobs that one batch handles.
 const BATCH: i64 = 10_000;
 
-/// Makes writing a job's execution wait until an advisory lock can be had, which the session holds.
-fn hold_executions_of(session: &mut Client, job_id: Uuid) {
+/// Blocks every insert of a job's execution until the session releases advisory lock 77.
+fn block_execution_insert_of(session: &mut Client, job_id: Uuid) {
     session
         .batch_execute(&format!(
             "create function public.hold() returns trigger language plpgsql as
@@ -29,8 +29,8 @@ fn is_in_second_batch(session: &mut Client) -> bool {
     ) == 1
 }
 
-/// A role that may call Kronos and nothing else.
-fn make_caller(session: &mut Client) {
+/// Creates role `caller`, which may only call tick() and upkeep().
+fn create_caller(session: &mut Client) {
     session
         .batch_execute(
             "create role caller login;
@@ -40,7 +40,7 @@ fn make_caller(session: &mut Client) {
         .unwrap();
 }
 
-/// Asserts that the session's role is what it logged in as, and that it has no more rights than that.
+/// Asserts that the session still runs as the role that it logged in as, with no further rights.
 fn assert_is_itself(session: &mut Client) {
     let statement = "select current_user::text, session_user::text, current_setting('search_path')";
     let row = session.query_one(statement, &[]).unwrap();
@@ -53,9 +53,9 @@ fn assert_is_itself(session: &mut Client) {
     assert_eq!(db_error(&denied).code().code(), "42501");
 }
 
-// Invariant 4; design 4: bounded batches.
+// Invariant 4.
 #[test]
-fn more_jobs_than_a_batch_holds_are_handled_by_one_call_in_several_transactions() {
+fn one_call_handles_two_batches_and_more_in_several_transactions() {
     let (_server, mut session, _) = server_with_due_jobs(2 * BATCH as usize + 1);
     tick(&mut session);
     assert_eq!(executions(&mut session), 2 * BATCH + 1);
@@ -67,7 +67,7 @@ fn more_jobs_than_a_batch_holds_are_handled_by_one_call_in_several_transactions(
 
 // Invariant 4: run_due() is one batch in the caller's transaction.
 #[test]
-fn run_due_handles_one_batch_and_goes_on_where_the_last_one_ended() {
+fn run_due_handles_one_batch_and_continues_after_the_last_one() {
     let (_server, mut session, _) = server_with_due_jobs(BATCH as usize + 500);
     let mut transaction = session.transaction().unwrap();
     assert_eq!(run_due(&mut transaction), BATCH);
@@ -82,9 +82,8 @@ fn run_due_handles_one_batch_and_goes_on_where_the_last_one_ended() {
     assert_sound(&mut session);
 }
 
-// Design 4: CallContext.atomic.
 #[test]
-fn call_inside_a_transaction_block_runs_one_batch_that_rolls_back_with_it() {
+fn tick_inside_a_transaction_block_runs_one_batch_that_rolls_back_with_it() {
     let (_server, mut session, _) = server_with_due_jobs(BATCH as usize + 500);
     session
         .batch_execute("begin; call kronos.tick(); rollback")
@@ -102,21 +101,25 @@ fn call_inside_a_transaction_block_runs_one_batch_that_rolls_back_with_it() {
     assert_sound(&mut session);
 }
 
-// Invariant 4: a crash between batches.
+// Invariant 4.
 #[test]
-fn wake_up_that_is_killed_in_its_second_batch_is_continued_there_after_recovery() {
+fn wake_up_killed_in_its_second_batch_is_continued_there_after_recovery() {
     let (server, mut session, ids) = server_with_due_jobs(BATCH as usize + 2000);
     let last = ids[ids.len() - 1];
-    hold_executions_of(&mut session, last);
+    block_execution_insert_of(&mut session, last);
     let mut waker = server.session();
     let pid = backend_pid(&mut waker);
     let killed = thread::spawn(move || waker.batch_execute("call kronos.tick()"));
     wait_for("the wake-up to be in its second batch", || {
         killed.is_finished() || is_waiting(&mut session, pid)
     });
-    assert_eq!(executions(&mut session), BATCH, "the first has committed");
+    assert_eq!(
+        executions(&mut session),
+        BATCH,
+        "the first batch has committed"
+    );
     as_postgres("sh", ["-c", &format!("kill -9 {pid}")]);
-    killed.join().unwrap().expect_err("its backend was killed");
+    killed.join().unwrap().expect_err("the backend was killed");
 
     let mut session = server.session_after_crash();
     assert_eq!(executions(&mut session), BATCH);
@@ -132,12 +135,12 @@ fn wake_up_that_is_killed_in_its_second_batch_is_continued_there_after_recovery(
     assert_sound(&mut session);
 }
 
-// Invariant 4: one pass with several callers, and many schedules besides.
+// Invariant 4.
 #[test]
-fn eight_wake_ups_at_once_share_a_huge_schedule_and_many_small_ones() {
+fn eight_concurrent_wake_ups_share_a_huge_schedule_and_many_small_ones() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let huge = create(&mut session, YEARLY);
     copy_job(&mut session, huge, BATCH as i32 + 1999);
     for minute in 0..40 {
@@ -151,20 +154,20 @@ fn eight_wake_ups_at_once_share_a_huge_schedule_and_many_small_ones() {
         }
     });
     tick(&mut session);
-    let of_huge = "select count(*) from kronos.executions x join kronos.jobs j using (job_id) where j.cron = '0 0 1 1 *'";
+    let of_huge = "select count(*) from kronos.execution_details x join kronos.jobs j using (job_id) where j.cron = '0 0 1 1 *'";
     assert_eq!(count(&mut session, of_huge), BATCH + 2000);
     assert_eq!(executions(&mut session), BATCH + 2000 + 40);
     assert_ledger_matches_executions(&mut session);
     assert_sound(&mut session);
 }
 
-// Design 4: an error in a later batch leaves the session neither as the owner nor with the first batch undone.
+// An error in a later batch neither leaves the session as the owner nor rolls back the first batch.
 #[test]
-fn call_that_is_cancelled_or_fails_in_its_second_batch_keeps_the_first_and_the_sessions_role() {
+fn tick_that_is_cancelled_or_fails_in_its_second_batch_keeps_the_first_and_the_sessions_role() {
     let (server, mut session, ids) = server_with_due_jobs(BATCH as usize + 100);
     let last = ids[ids.len() - 1];
-    make_caller(&mut session);
-    hold_executions_of(&mut session, last);
+    create_caller(&mut session);
+    block_execution_insert_of(&mut session, last);
     let mut caller = server.session_as("caller");
     let pid = backend_pid(&mut caller);
     let cancel = caller.cancel_token();
@@ -174,7 +177,7 @@ fn call_that_is_cancelled_or_fails_in_its_second_batch_keeps_the_first_and_the_s
     });
     cancel.cancel_query(NoTls).unwrap();
     let (result, mut caller) = called.join().unwrap();
-    let error = result.expect_err("it was cancelled");
+    let error = result.expect_err("the call was cancelled");
     assert_eq!(db_error(&error).code().code(), "57014");
     assert_is_itself(&mut caller);
     assert_eq!(executions(&mut session), BATCH);
@@ -202,14 +205,13 @@ fn call_that_is_cancelled_or_fails_in_its_second_batch_keeps_the_first_and_the_s
     assert_sound(&mut session);
 }
 
-// C18: who waits for a wake-up, and for how long.
 #[test]
-fn calls_wait_for_no_wake_up_but_for_the_batch_that_handles_their_job() {
+fn calls_wait_only_for_the_batch_that_handles_their_job() {
     let (server, mut session, ids) = server_with_due_jobs(BATCH as usize + 100);
     let last = ids[ids.len() - 1];
     let first = "select job_id from kronos_internal.jobs order by job_id limit 1";
     let first: Uuid = session.query_one(first, &[]).unwrap().get(0);
-    hold_executions_of(&mut session, first);
+    block_execution_insert_of(&mut session, first);
     let mut waker = server.session();
     let pid = backend_pid(&mut waker);
     let woken = thread::spawn(move || tick(&mut waker));
@@ -222,9 +224,13 @@ fn calls_wait_for_no_wake_up_but_for_the_batch_that_handles_their_job() {
     create(&mut calling, "5 5 5 5 *");
     try_update(&mut calling, created, None).unwrap();
     try_update(&mut calling, last, None).unwrap();
-    assert_eq!(executions_of(&mut calling, last), 1, "by the update");
-    let held = try_update(&mut calling, first, None).unwrap_err();
-    assert_eq!(db_error(&held).code().code(), "55P03");
+    assert_eq!(
+        executions_of(&mut calling, last),
+        1,
+        "the update writes the tick"
+    );
+    let blocked = try_update(&mut calling, first, None).unwrap_err();
+    assert_eq!(db_error(&blocked).code().code(), "55P03");
     session
         .batch_execute("select pg_advisory_unlock(77)")
         .unwrap();
@@ -234,8 +240,8 @@ fn calls_wait_for_no_wake_up_but_for_the_batch_that_handles_their_job() {
     assert_sound(&mut session);
 }
 
-/// What a role may have as its defaults.
-const DEFAULTS: [&str; 6] = [
+/// Settings that a role may have.
+const ROLE_SETTINGS: [&str; 6] = [
     "default_transaction_isolation = 'repeatable read'",
     "default_transaction_isolation = 'serializable'",
     "default_transaction_read_only = on",
@@ -244,13 +250,12 @@ const DEFAULTS: [&str; 6] = [
     "default_transaction_deferrable = on",
 ];
 
-// C4, C12, C18: neither a role's isolation level nor its timeouts stop ticks.
 #[test]
-fn ticks_do_not_depend_on_the_callers_defaults() {
+fn ticks_do_not_depend_on_the_settings_of_the_calling_role() {
     let (server, mut session, _) = server_with_due_jobs(1200);
-    make_caller(&mut session);
-    // The inserts take longer than any of the timeouts, wait for a lock meanwhile, and tell their isolation level.
-    hold_executions(&mut session);
+    create_caller(&mut session);
+    // Each insert waits for a lock, takes longer than any of the timeouts, and records its isolation level.
+    block_execution_inserts(&mut session);
     session
         .batch_execute(
             "create table public.seen (isolation text);
@@ -261,12 +266,12 @@ fn ticks_do_not_depend_on_the_callers_defaults() {
         )
         .unwrap();
     for procedure in ["tick", "upkeep"] {
-        for default in DEFAULTS {
+        for setting in ROLE_SETTINGS {
             forget_ticks(&mut session);
             make_yearly_due(&mut session);
             session
                 .batch_execute(&format!(
-                    "delete from public.seen; alter role caller reset all; alter role caller set {default}"
+                    "delete from public.seen; alter role caller reset all; alter role caller set {setting}"
                 ))
                 .unwrap();
             let mut caller = server.session_as("caller");
@@ -278,8 +283,8 @@ fn ticks_do_not_depend_on_the_callers_defaults() {
             wait_for("the wake-up to be in its batch", || {
                 called.is_finished() || is_waiting(&mut session, pid)
             });
-            // Long enough for a wake-up that runs into a timeout to give up.
-            let seconds = if default.starts_with("lock_timeout") {
+            // Long enough for a wake-up with a timeout to fail.
+            let seconds = if setting.starts_with("lock_timeout") {
                 2.5
             } else {
                 0.3
@@ -290,31 +295,34 @@ fn ticks_do_not_depend_on_the_callers_defaults() {
                 ))
                 .unwrap();
             let (result, mut caller) = called.join().unwrap();
-            result.unwrap_or_else(|error| panic!("{procedure}, {default}: {error:?}"));
+            result.unwrap_or_else(|error| panic!("{procedure}, {setting}: {error:?}"));
             session
                 .batch_execute("select pg_advisory_lock(77)")
                 .unwrap();
-            assert_eq!(executions(&mut session), 1200, "{procedure}, {default}");
+            assert_eq!(executions(&mut session), 1200, "{procedure}, {setting}");
             let levels = "select count(*) from public.seen where isolation <> 'read committed'";
-            assert_eq!(count(&mut session, levels), 0, "{procedure}, {default}");
+            assert_eq!(count(&mut session, levels), 0, "{procedure}, {setting}");
             assert_is_itself(&mut caller);
-            let (name, value) = default.split_once(" = ").unwrap();
+            let (name, value) = setting.split_once(" = ").unwrap();
             let still: String = caller
                 .query_one(&format!("show {name}"), &[])
                 .unwrap()
                 .get(0);
-            assert_eq!(still, value.trim_matches('\''), "the session's own setting");
+            assert_eq!(
+                still,
+                value.trim_matches('\''),
+                "the session keeps its setting"
+            );
         }
     }
     assert_ledger_matches_executions(&mut session);
     assert_sound(&mut session);
 }
 
-// C12: nothing is rolled back for taking long.
 #[test]
 fn tick_that_takes_longer_than_the_roles_statement_timeout_completes() {
     let (server, mut session, _) = server_with_due_jobs(3 * BATCH as usize);
-    make_caller(&mut session);
+    create_caller(&mut session);
     session
         .batch_execute("alter role caller set statement_timeout = '100ms'")
         .unwrap();

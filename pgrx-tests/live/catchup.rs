@@ -1,4 +1,4 @@
-//! Missed ticks: each job's own choice, each caught up once, and what is dropped stands in the ledger.
+//! Missed ticks: each job's policy decides which of them run, each runs once, and the ledger records the dropped ones.
 
 use crate::domain::*;
 use crate::server::Server;
@@ -15,14 +15,14 @@ fn create_with(session: &mut Client, cron: &str, policy: &str, window: &str) -> 
         .get(0)
 }
 
-/// How many whole hours ago the ticks were that a job runs, the latest first.
+/// The ages of the ticks that a job ran, in whole hours, latest tick first.
 fn ages(session: &mut Client, job_id: Uuid) -> Vec<i32> {
     let statement = "select coalesce(array_agg(extract(hour from age(clock_timestamp(), tick_at))::int order by tick_at desc), '{}')
                      from kronos.ticks where job_id = $1 and outcome = 'RUN'";
     session.query_one(statement, &[&job_id]).unwrap().get(0)
 }
 
-/// How many ticks the dropped ranges of a job cover, and in how many rows.
+/// The number of ticks that a job has dropped, and the number of rows that cover them.
 fn dropped(session: &mut Client, job_id: Uuid) -> (i64, i64) {
     let statement = "select coalesce(sum(extract(epoch from tick_at - from_tick_at)::bigint / 3600 + 1), 0)::bigint, count(*)
                      from kronos.ticks where job_id = $1 and outcome = 'DROPPED'";
@@ -30,13 +30,13 @@ fn dropped(session: &mut Client, job_id: Uuid) -> (i64, i64) {
     (row.get(0), row.get(1))
 }
 
-// Invariant 4, design 9.
+// Invariant 4.
 #[test]
-fn after_a_downtime_exactly_the_ticks_of_the_policy_run_and_the_ledger_has_the_rest_in_one_row() {
+fn after_an_outage_each_policy_runs_its_ticks_and_one_row_covers_the_dropped_ones() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
-    // Hourly, the last tick 20 minutes ago.
+    create_acme(&mut session);
+    // Hourly; the last tick was 20 minutes ago.
     let cron = format!("{} * * * *", minutes_ago(&mut session, 20));
     let jobs = [
         ("none", "1 hour", 0),
@@ -57,7 +57,7 @@ fn after_a_downtime_exactly_the_ticks_of_the_policy_run_and_the_ledger_has_the_r
         assert_eq!(
             ages(&mut session, job_id),
             (0..expected).collect::<Vec<i32>>(),
-            "the last ones"
+            "the latest ticks run"
         );
         let rows = i64::from(expected < 9);
         let covered = i64::from(9 - expected);
@@ -67,12 +67,11 @@ fn after_a_downtime_exactly_the_ticks_of_the_policy_run_and_the_ledger_has_the_r
     assert_sound(&mut session);
 }
 
-// Design 5: what a policy drops is not lost for good.
 #[test]
 fn dropped_ticks_can_be_backfilled() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let cron = format!("{} * * * *", minutes_ago(&mut session, 20));
     let job_id = create_with(&mut session, &cron, "none", "1 hour");
     lose_wake_ups(&mut session, 9);
@@ -94,35 +93,34 @@ fn dropped_ticks_can_be_backfilled() {
     assert_sound(&mut session);
 }
 
-// C6: nothing that other sessions do makes a policy of none run what was missed.
 #[test]
-fn policy_none_runs_no_missed_tick_whatever_else_is_open() {
+fn policy_none_runs_no_missed_tick_while_other_transactions_are_open() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let cron = "* * * * *";
     let none = create_with(&mut session, cron, "none", "1 hour");
     let last = create_with(&mut session, cron, "last", "1 hour");
     lose_wake_ups(&mut session, 3);
     let mut others = [server.session(), server.session(), server.session()];
-    let [creating, changing, holding] = &mut others;
+    let [creating, changing, locking] = &mut others;
     let mut creation = creating.transaction().unwrap();
     create(&mut creation, cron);
     let mut change = changing.transaction().unwrap();
     create(&mut change, "5 5 5 5 *");
-    let mut hold = holding.transaction().unwrap();
-    let lock = "select from kronos_internal.jobs where job_id = $1 for no key update";
-    hold.query(lock, &[&last]).unwrap();
+    let mut lock = locking.transaction().unwrap();
+    let lock_job = "select from kronos_internal.jobs where job_id = $1 for no key update";
+    lock.query(lock_job, &[&last]).unwrap();
 
     for _ in 0..3 {
         tick_without_waiting(&server);
     }
-    hold.rollback().unwrap();
+    lock.rollback().unwrap();
     creation.commit().unwrap();
     change.commit().unwrap();
     tick(&mut session);
-    // Late by five minutes and less is not missed.
-    let missed = "select count(*) from kronos.executions where job_id = $1 and tick_at < created_at - interval '6 minutes'";
+    // A tick is missed if it is handled more than five minutes late.
+    let missed = "select count(*) from kronos.execution_details where job_id = $1 and tick_at < created_at - interval '6 minutes'";
     let mut missed_of =
         |job_id: Uuid| -> i64 { session.query_one(missed, &[&job_id]).unwrap().get(0) };
     assert_eq!(missed_of(none), 0);
@@ -133,12 +131,12 @@ fn policy_none_runs_no_missed_tick_whatever_else_is_open() {
     assert_sound(&mut session);
 }
 
-// Invariant 5: what an update hands over follows the policy too.
+// Invariant 5: an update that writes unhandled ticks follows the policy too.
 #[test]
 fn update_writes_only_the_missed_ticks_that_the_policy_catches_up() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let cron = format!("{} * * * *", minutes_ago(&mut session, 20));
     for (policy, expected) in [("none", 0), ("last", 1), ("all", 4)] {
         let job_id = create_with(&mut session, &cron, policy, "4 hours");
@@ -155,10 +153,10 @@ fn update_writes_only_the_missed_ticks_that_the_policy_catches_up() {
 }
 
 #[test]
-fn tick_of_a_wake_up_just_lost_is_caught_up_whatever_the_policy() {
+fn ticks_of_a_briefly_lost_wake_up_run_whatever_the_policy() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let minutes = [3, 2].map(|minutes| minutes_ago(&mut session, minutes));
     let cron = format!("{},{} * * * *", minutes[0], minutes[1]);
     let job_id = create_with(&mut session, &cron, "none", "0");
@@ -169,10 +167,10 @@ fn tick_of_a_wake_up_just_lost_is_caught_up_whatever_the_policy() {
 }
 
 #[test]
-fn job_created_with_the_defaults_catches_up_the_last_tick_of_an_hour() {
+fn job_with_the_default_policy_catches_up_the_last_tick_within_an_hour() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let minute = minutes_ago(&mut session, 20);
     session
         .query(
@@ -189,10 +187,10 @@ fn job_created_with_the_defaults_catches_up_the_last_tick_of_an_hour() {
 
 // Invariant 4.
 #[test]
-fn catch_up_of_a_thousand_ticks_survives_a_kill_and_eight_wake_ups_at_once() {
+fn catch_up_of_a_thousand_ticks_survives_a_kill_and_eight_concurrent_wake_ups() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let minute = minutes_ago(&mut session, 20);
     create_with(&mut session, &format!("{minute} * * * *"), "all", "1 year");
     lose_wake_ups(&mut session, 1000);
@@ -209,24 +207,23 @@ fn catch_up_of_a_thousand_ticks_survives_a_kill_and_eight_wake_ups_at_once() {
     assert_sound(&mut session);
 }
 
-// C6, C7: the bound holds for each job, whatever its window.
 #[test]
 fn catch_up_of_all_ticks_is_bounded_whatever_the_window() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let job_id = create_with(&mut session, "* * * * *", "all", "1 year");
     lose_wake_ups(&mut session, 200);
     tick(&mut session);
-    let missed = "select count(*) from kronos.executions where tick_at < created_at - interval '330 seconds'";
+    let missed = "select count(*) from kronos.execution_details where tick_at < created_at - interval '330 seconds'";
     let missed = count(&mut session, missed);
     assert!((9_990..=10_000).contains(&missed), "{missed}");
     let gaps = "select count(*)
-                from (select tick_at - lag(tick_at) over (order by tick_at) as step from kronos.executions) steps
+                from (select tick_at - lag(tick_at) over (order by tick_at) as step from kronos.execution_details) steps
                 where step <> interval '1 minute'";
-    assert_eq!(count(&mut session, gaps), 0, "the latest ones");
+    assert_eq!(count(&mut session, gaps), 0, "the latest ticks run");
     assert_eq!(outcomes(&mut session, job_id)[0], "DROPPED");
-    let all = "select extract(epoch from tick_at - from_tick_at)::bigint / 60 + 1 + (select count(*) from kronos.executions)
+    let all = "select extract(epoch from tick_at - from_tick_at)::bigint / 60 + 1 + (select count(*) from kronos.execution_details)
                from kronos.ticks where outcome = 'DROPPED'";
     let all = count(&mut session, all);
     assert!(
@@ -236,13 +233,13 @@ fn catch_up_of_all_ticks_is_bounded_whatever_the_window() {
     assert_sound(&mut session);
 }
 
-// Design 5: a week down must not write a row for every dropped tick; batches of jobs with many ticks each.
+// The ledger must not get a row for every dropped tick. Each batch has jobs with many ticks.
 #[test]
-fn week_down_with_jobs_of_every_policy_is_caught_up_job_by_job() {
+fn after_a_week_down_each_job_catches_up_by_its_own_policy() {
     const EACH: i64 = 600;
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let minute = minutes_ago(&mut session, 20);
     let cron = format!("{minute} * * * *");
     let jobs = [
@@ -255,7 +252,7 @@ fn week_down_with_jobs_of_every_policy_is_caught_up_job_by_job() {
         copy_job(&mut session, job_id, EACH as i32 - 1);
         (policy, expected)
     });
-    // Some are on a schedule of their own, whose last tick is 30 minutes ago.
+    // One job has a schedule of its own, whose last tick was 30 minutes ago.
     let minute = minutes_ago(&mut session, 30);
     create_with(&mut session, &format!("{minute} * * * *"), "all", "1 year");
     lose_wake_ups(&mut session, 7 * 24);

@@ -1,4 +1,4 @@
-//! Which executions a worker gets, and that nobody else gets them.
+//! Claims: which executions a worker gets, and that no other worker gets them.
 
 use crate::domain::*;
 use crate::server::{Server, wait_for};
@@ -7,7 +7,7 @@ use postgres::fallible_iterator::FallibleIterator;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Writes waiting executions of a workspace, fast.
+/// Inserts waiting executions of a workspace: faster than enqueueing them.
 fn fill(session: &mut Client, workspace: &str, count: i32) {
     session
         .execute(
@@ -22,7 +22,7 @@ fn fill(session: &mut Client, workspace: &str, count: i32) {
         .unwrap();
 }
 
-/// Writes an execution of an ordered job, and returns its id.
+/// Inserts an execution of an ordered job, and returns its id.
 fn write_ordered(session: &mut Client, job_id: Uuid, tick_at: &str) -> Uuid {
     let row = session.query_one(
         "insert into kronos_internal.live_executions
@@ -36,7 +36,7 @@ fn write_ordered(session: &mut Client, job_id: Uuid, tick_at: &str) -> Uuid {
     row.unwrap().get(0)
 }
 
-fn make_workspace(session: &mut Client, name: &str) {
+fn create_workspace(session: &mut Client, name: &str) {
     let create = "select kronos.create_workspace($1), kronos.create_endpoint('hook', 'HTTP', workspace => $1)";
     session.execute(create, &[&name]).unwrap();
 }
@@ -53,10 +53,10 @@ fn labels(session: &mut impl postgres::GenericClient, call: &str) -> Vec<String>
 }
 
 #[test]
-fn claim_goes_by_priority_then_run_at_and_leaves_what_is_to_come() {
+fn claim_orders_by_priority_then_run_at_and_leaves_future_executions() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute("select kronos.create_endpoint('bus', 'KAFKA', workspace => 'acme')")
         .unwrap();
@@ -64,7 +64,7 @@ fn claim_goes_by_priority_then_run_at_and_leaves_what_is_to_come() {
         ("third", "hook", 5, "-2 minutes"),
         ("second", "hook", 0, "-1 minute"),
         ("first", "bus", 0, "-3 minutes"),
-        ("to come", "hook", 0, "1 hour"),
+        ("future", "hook", 0, "1 hour"),
         ("last", "bus", 9, "-10 minutes"),
     ] {
         session
@@ -74,18 +74,21 @@ fn claim_goes_by_priority_then_run_at_and_leaves_what_is_to_come() {
             ))
             .unwrap();
     }
-    let mut undone = session.transaction().unwrap();
+    let mut transaction = session.transaction().unwrap();
     let all = labels(
-        &mut undone,
+        &mut transaction,
         "claim_executions('w', 10, workspace => 'acme')",
     );
     assert_eq!(all, ["first", "second", "third", "last"]);
-    undone.rollback().unwrap();
+    transaction.rollback().unwrap();
     let mut fresh = server.session();
-    let mut undone = fresh.transaction().unwrap();
-    let one = labels(&mut undone, "claim_executions('w', workspace => 'acme')");
-    assert_eq!(one, ["first"], "whatever its type");
-    undone.rollback().unwrap();
+    let mut transaction = fresh.transaction().unwrap();
+    let one = labels(
+        &mut transaction,
+        "claim_executions('w', workspace => 'acme')",
+    );
+    assert_eq!(one, ["first"], "of any endpoint type");
+    transaction.rollback().unwrap();
     for (call, expected) in [
         (
             "claim_executions('w', 10, endpoint_types => '{KAFKA,KAFKA}', workspace => 'acme')",
@@ -100,10 +103,10 @@ fn claim_goes_by_priority_then_run_at_and_leaves_what_is_to_come() {
 }
 
 #[test]
-fn claimed_execution_has_all_that_a_worker_needs() {
+fn claim_returns_everything_a_worker_needs() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute(
             "select kronos.update_endpoint('hook', spec => '{\"url\": \"x\"}', attempt_timeout => '30 seconds',
@@ -124,33 +127,33 @@ fn claimed_execution_has_all_that_a_worker_needs() {
 
 /// Invariant 8.
 #[test]
-fn open_claim_hides_what_it_took_and_holds_up_nobody() {
+fn open_claim_hides_its_executions_and_blocks_no_other_claim() {
     let server = Server::start();
     let (mut one, mut other) = (server.session(), server.session());
-    make_acme(&mut one);
+    create_acme(&mut one);
     enqueue(&mut one, 10);
     let mut open = one.transaction().unwrap();
     let first = claim(&mut open, "one", 4);
     let second = claim(&mut other, "other", 10);
     assert_eq!((first.len(), second.len()), (4, 6));
-    assert!(first.iter().all(|taken| !second.contains(taken)));
+    assert!(first.iter().all(|held| !second.contains(held)));
     open.rollback().unwrap();
     assert_eq!(
         claim(&mut other, "other", 10).len(),
         4,
-        "what was rolled back is free again"
+        "a claim that is rolled back frees its executions"
     );
 }
 
 #[test]
-fn workspace_with_a_hundred_thousand_waiting_does_not_starve_one_with_ten() {
+fn workspace_with_a_hundred_thousand_executions_does_not_starve_one_with_ten() {
     let server = Server::start();
     let mut session = server.session();
-    make_workspace(&mut session, "big");
+    create_workspace(&mut session, "big");
     fill(&mut session, "big", 100_000);
-    make_workspace(&mut session, "small");
+    create_workspace(&mut session, "small");
     fill(&mut session, "small", 10);
-    fn small_of(session: &mut impl postgres::GenericClient) -> usize {
+    fn count_small(session: &mut impl postgres::GenericClient) -> usize {
         let rows = session
             .query(
                 "select workspace from kronos.claim_any_executions('w', 10)",
@@ -162,12 +165,12 @@ fn workspace_with_a_hundred_thousand_waiting_does_not_starve_one_with_ten() {
             .filter(|row| row.get::<_, &str>(0) == "small")
             .count()
     }
-    // One session, and one session for each claim.
-    let mut undone = session.transaction().unwrap();
-    let shares = [(); 3].map(|()| small_of(&mut undone));
-    assert_eq!(shares, [5, 5, 0], "each has its share");
-    undone.rollback().unwrap();
-    let small: usize = (0..3).map(|_| small_of(&mut server.session())).sum();
+    // Three claims of one session, then one claim each of three sessions.
+    let mut transaction = session.transaction().unwrap();
+    let shares = [(); 3].map(|()| count_small(&mut transaction));
+    assert_eq!(shares, [5, 5, 0], "each workspace has its share");
+    transaction.rollback().unwrap();
+    let small: usize = (0..3).map(|_| count_small(&mut server.session())).sum();
     assert_eq!(small, 10);
 }
 
@@ -176,7 +179,7 @@ fn session_that_claims_one_by_one_serves_all_workspaces_in_turn() {
     let server = Server::start();
     let mut session = server.session();
     for name in ["a", "b", "c", "d"] {
-        make_workspace(&mut session, name);
+        create_workspace(&mut session, name);
         fill(&mut session, name, 5);
     }
     let mut served: Vec<String> = vec![];
@@ -184,20 +187,20 @@ fn session_that_claims_one_by_one_serves_all_workspaces_in_turn() {
         let claim = "select workspace from kronos.claim_any_executions('w')";
         served.push(session.query_one(claim, &[]).unwrap().get(0));
     }
-    let (once, again) = served.split_at(4);
-    assert_eq!(once, again, "the same turn");
-    let mut names = once.to_vec();
+    let (first_round, second_round) = served.split_at(4);
+    assert_eq!(first_round, second_round, "the same order");
+    let mut names = first_round.to_vec();
     names.sort();
     assert_eq!(names, ["a", "b", "c", "d"]);
 }
 
-/// Within a second a session uses the list of workspaces that it has seen; a claim that finds less than it asks for looks anew.
+/// A session refreshes its list of workspaces once a second, and whenever a claim comes up short.
 #[test]
-fn workspace_that_has_its_first_execution_is_served_at_once() {
+fn workspace_with_its_first_execution_is_served_at_once() {
     let server = Server::start();
     let mut session = server.session();
-    make_workspace(&mut session, "a");
-    make_workspace(&mut session, "b");
+    create_workspace(&mut session, "a");
+    create_workspace(&mut session, "b");
     fill(&mut session, "a", 2);
     let claim = "select workspace from kronos.claim_any_executions('w')";
     assert_eq!(
@@ -210,10 +213,10 @@ fn workspace_that_has_its_first_execution_is_served_at_once() {
 }
 
 #[test]
-fn execution_of_an_ordered_job_starts_only_when_the_earlier_one_has_ended() {
+fn execution_of_an_ordered_job_starts_only_after_the_earlier_one_has_finished() {
     let server = Server::start();
     let (mut session, mut listener) = (server.session(), server.session());
-    make_acme(&mut session);
+    create_acme(&mut session);
     let acme = workspace_id(&mut session, "acme");
     listener.batch_execute("listen kronos_executions").unwrap();
     for ending in [
@@ -225,9 +228,14 @@ fn execution_of_an_ordered_job_starts_only_when_the_earlier_one_has_ended() {
         let first = write_ordered(&mut session, job_id, "2020-01-01 00:00Z");
         assert_eq!(claim(&mut session, "w", 10), [(first, 1)], "{ending}");
         assert_eq!(claim(&mut session, "w", 10), [], "{ending}");
-        let asleep =
+        let wakes_late =
             "select kronos.next_wakeup(workspace => 'acme') > now() + interval '50 seconds'";
-        assert!(session.query_one(asleep, &[]).unwrap().get::<_, bool>(0));
+        assert!(
+            session
+                .query_one(wakes_late, &[])
+                .unwrap()
+                .get::<_, bool>(0)
+        );
         assert_eq!(notifications(&mut listener), [""; 0]);
         session
             .execute(&format!("select kronos.{ending}"), &[&first])
@@ -257,13 +265,13 @@ fn notifications(listener: &mut Client) -> Vec<String> {
     payloads
 }
 
-/// The payload is the workspace's id: LISTEN needs no privilege, and a name would tell strangers something (F8).
+/// The payload is the workspace's id, because LISTEN needs no privilege and a name would disclose it to strangers.
 #[test]
-fn each_transaction_notifies_each_workspace_once_of_what_may_start_within_the_minute() {
+fn transaction_notifies_a_workspace_once_of_executions_that_may_start_within_a_minute() {
     let server = Server::start();
     let (mut session, mut listener) = (server.session(), server.session());
-    make_acme(&mut session);
-    make_workspace(&mut session, "other");
+    create_acme(&mut session);
+    create_workspace(&mut session, "other");
     let acme = workspace_id(&mut session, "acme");
     listener.batch_execute("listen kronos_executions").unwrap();
     enqueue(&mut session, 100);
@@ -275,26 +283,26 @@ fn each_transaction_notifies_each_workspace_once_of_what_may_start_within_the_mi
         )
         .unwrap();
     assert_eq!(notifications(&mut listener), [""; 0]);
-    let taken = claim(&mut session, "w", 2);
+    let held = claim(&mut session, "w", 2);
     assert_eq!(notifications(&mut listener), [""; 0]);
     let release = "select kronos.release_executions('w', $1)";
-    session.execute(release, &[&list_of(&taken)]).unwrap();
+    session.execute(release, &[&list_of(&held)]).unwrap();
     assert_eq!(notifications(&mut listener), [acme.as_str()]);
-    let taken = claim(&mut session, "w", 2);
+    let held = claim(&mut session, "w", 2);
     session
         .batch_execute("set kronos.notify_workers = off")
         .unwrap();
     enqueue(&mut session, 1);
-    session.execute(release, &[&list_of(&taken)]).unwrap();
+    session.execute(release, &[&list_of(&held)]).unwrap();
     assert_eq!(notifications(&mut listener), [""; 0]);
 }
 
-/// C14: an idle worker sleeps a minute, so it must be told what becomes due before that.
+/// An idle worker sleeps for a minute, so it must be notified of executions that become due earlier.
 #[test]
-fn sleeping_worker_is_told_of_executions_and_retries_that_become_due_before_it_wakes() {
+fn sleeping_worker_is_notified_of_executions_and_retries_due_before_it_wakes() {
     let server = Server::start();
     let (mut session, mut listener) = (server.session(), server.session());
-    make_acme(&mut session);
+    create_acme(&mut session);
     let acme = workspace_id(&mut session, "acme");
     listener.batch_execute("listen kronos_executions").unwrap();
     for call in [
@@ -307,7 +315,7 @@ fn sleeping_worker_is_told_of_executions_and_retries_that_become_due_before_it_w
             .unwrap();
         assert_eq!(notifications(&mut listener), [acme.as_str()], "{call}");
     }
-    for (delay, told) in [("30 seconds", true), ("2 minutes", false)] {
+    for (delay, is_notified) in [("30 seconds", true), ("2 minutes", false)] {
         session
             .batch_execute("set kronos.notify_workers = off")
             .unwrap();
@@ -318,9 +326,13 @@ fn sleeping_worker_is_told_of_executions_and_retries_that_become_due_before_it_w
         let held = claim(&mut session, "w", 1)[0];
         let retry = "select kronos.fail_execution($1, $2, 'w', 'no', retry_at => now() + $3::text::interval)";
         session.execute(retry, &[&held.0, &held.1, &delay]).unwrap();
-        assert_eq!(!notifications(&mut listener).is_empty(), told, "{delay}");
+        assert_eq!(
+            !notifications(&mut listener).is_empty(),
+            is_notified,
+            "{delay}"
+        );
     }
-    // A worker that has vanished: its execution's retry.
+    // The retry of an execution whose worker has vanished.
     enqueue(&mut session, 1);
     claim_for(&mut session, "gone", 1, "1 second");
     notifications(&mut listener);
@@ -330,12 +342,12 @@ fn sleeping_worker_is_told_of_executions_and_retries_that_become_due_before_it_w
     assert_eq!(notifications(&mut listener), [acme.as_str()]);
 }
 
-/// C25: a transaction that has notified cannot be prepared.
+/// A transaction that has executed NOTIFY cannot be prepared.
 #[test]
 fn transaction_that_enqueues_can_be_prepared_with_notify_off() {
     let server = Server::start_with(&["max_prepared_transactions = 2"]);
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let prepare =
         "begin; select kronos.enqueue('hook', workspace => 'acme'); prepare transaction 'p'";
     let error = session.batch_execute(prepare).unwrap_err();
@@ -349,10 +361,10 @@ fn transaction_that_enqueues_can_be_prepared_with_notify_off() {
 }
 
 #[test]
-fn next_wakeup_says_when_to_look_again() {
+fn next_wakeup_returns_the_next_start_or_lease_expiry() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     fn holds(session: &mut Client, condition: &str) -> bool {
         let statement = format!("select {condition}");
         session.query_one(&statement, &[]).unwrap().get(0)
@@ -382,39 +394,39 @@ fn next_wakeup_says_when_to_look_again() {
     assert!(holds(
         &mut session,
         "kronos.next_wakeup(workspace => 'acme')
-         = (select lease_expires_at from kronos.executions where status = 'RUNNING')"
+         = (select lease_expires_at from kronos.execution_details where status = 'RUNNING')"
     ));
 }
 
-/// A session that claims continues where it has been, without losing executions that come late.
+/// A session's claims continue where the last one ended, but do not miss executions that arrive late.
 #[test]
-fn execution_that_comes_late_is_not_starved_by_those_that_keep_coming() {
+fn late_execution_is_claimed_before_the_queue_is_empty() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     enqueue(&mut session, 10_000);
-    let late = "select execution_id from kronos.enqueue('hook', run_at => now() - interval '1 hour', workspace => 'acme')";
+    let enqueue_late = "select execution_id from kronos.enqueue('hook', run_at => now() - interval '1 hour', workspace => 'acme')";
     assert_eq!(claim(&mut session, "w", 1).len(), 1);
-    let late_one: Uuid = session.query_one(late, &[]).unwrap().get(0);
-    wait_for("the late one to be claimed before the rest is", || {
-        let taken = claim(&mut session, "w", 1);
-        assert!(!taken.is_empty());
-        taken[0].0 == late_one
+    let late: Uuid = session.query_one(enqueue_late, &[]).unwrap().get(0);
+    wait_for("the late execution to be claimed before the others", || {
+        let held = claim(&mut session, "w", 1);
+        assert!(!held.is_empty());
+        held[0].0 == late
     });
     let rest = "select count(*) from kronos.executions where status = 'QUEUED'";
     assert!(count(&mut session, rest) > 0);
-    // A claim that finds nothing behind its front reads from the beginning.
+    // A claim that comes up short reads from the beginning.
     claim(&mut session, "w", 10_000);
-    let late_one: Uuid = session.query_one(late, &[]).unwrap().get(0);
-    assert_eq!(claim(&mut session, "w", 1), [(late_one, 1)]);
+    let late: Uuid = session.query_one(enqueue_late, &[]).unwrap().get(0);
+    assert_eq!(claim(&mut session, "w", 1), [(late, 1)]);
 }
 
-/// C13: eight executions with specs of 200 MB took 3.2 GB in the backend that claimed them.
+/// Without the bound, eight executions with specs of 200 MB took 3.2 GB in the backend that claimed them.
 #[test]
-fn claim_returns_at_most_sixteen_megabytes_but_always_one_execution() {
+fn claim_returns_at_most_sixteen_megabytes() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute(
             "select kronos.enqueue('hook', to_jsonb(repeat('x', 250000)), workspace => 'acme') from generate_series(1, 100)",
@@ -428,7 +440,7 @@ fn claim_returns_at_most_sixteen_megabytes_but_always_one_execution() {
         assert_eq!(row.get::<_, Option<bool>>(1), is_small);
     }
     for name in ["a", "b", "c"] {
-        make_workspace(&mut session, name);
+        create_workspace(&mut session, name);
         session
             .execute(
                 "select kronos.enqueue('hook', to_jsonb(repeat('x', 250000)), workspace => $1) from generate_series(1, 50)",
@@ -437,15 +449,15 @@ fn claim_returns_at_most_sixteen_megabytes_but_always_one_execution() {
             .unwrap();
     }
     let any = "select count(*) from kronos.claim_any_executions('w', 1000)";
-    assert_eq!(count(&mut session, any), 67, "of all workspaces together");
+    assert_eq!(count(&mut session, any), 67, "over all workspaces together");
 }
 
-/// C27: 'claimed - SLACK' lay before PostgreSQL's first timestamp.
+/// The second claim starts to read shortly before the first one's run_at, in 1969.
 #[test]
-fn execution_of_the_first_instant_is_claimed_and_completed() {
+fn execution_due_in_1970_is_claimed_and_completed() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     for _ in 0..2 {
         session
             .batch_execute(

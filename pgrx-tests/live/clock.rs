@@ -1,21 +1,21 @@
-//! Clocks that were wrong, and zones whose rules have changed (C9).
+//! Wrong clocks, and time zones whose rules have changed.
 
 use crate::domain::*;
 use crate::server::Server;
 use postgres::Client;
 use uuid::Uuid;
 
+/// Starts a server with an hourly job, whose last tick was twenty minutes ago.
 fn server_with_hourly_job() -> (Server, Client, Uuid) {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
-    // The last tick was twenty minutes ago.
+    create_acme(&mut session);
     let minute = minutes_ago(&mut session, 20);
     let job_id = create(&mut session, &format!("{minute} * * * *"));
     (server, session, job_id)
 }
 
-/// What a wake-up leaves while the clock is ahead: the schedule is handled up to then.
+/// Leaves the schedules as a wake-up does while the clock is ahead: handled up to the wrong time.
 fn handle_ahead(session: &mut Client, ahead: &str) {
     session
         .batch_execute(&format!(
@@ -26,6 +26,7 @@ fn handle_ahead(session: &mut Client, ahead: &str) {
         .unwrap();
 }
 
+/// The problems that check() reports under invariant 4.
 fn problems(session: &mut Client) -> Vec<String> {
     let rows = session
         .query(
@@ -36,7 +37,7 @@ fn problems(session: &mut Client) -> Vec<String> {
     rows.iter().map(|row| row.get(0)).collect()
 }
 
-/// How long it is to the schedule's next tick, in minutes.
+/// The time until the schedule's next tick, in minutes.
 fn minutes_to_next_tick(session: &mut Client) -> i64 {
     count(
         session,
@@ -44,30 +45,36 @@ fn minutes_to_next_tick(session: &mut Client) -> i64 {
     )
 }
 
-// C9: a fast clock for one wake-up.
 #[test]
-fn clock_that_was_ahead_is_seen_by_check_and_set_right_by_the_next_wake_up() {
+fn schedule_handled_under_a_fast_clock_is_reported_by_check_and_corrected_by_the_next_wake_up() {
     let (_server, mut session, job_id) = server_with_hourly_job();
     lose_wake_ups(&mut session, 1);
     tick(&mut session);
     assert_eq!(outcomes(&mut session, job_id), ["RUN"]);
     handle_ahead(&mut session, "1 year");
-    let seen = problems(&mut session);
-    assert_eq!(seen.len(), 1, "{seen:?}");
-    assert!(seen[0].starts_with("the clock was ahead"), "{seen:?}");
+    let reported = problems(&mut session);
+    assert_eq!(reported.len(), 1, "{reported:?}");
+    assert!(
+        reported[0].starts_with("the clock was ahead"),
+        "{reported:?}"
+    );
 
     tick(&mut session);
     assert_eq!(problems(&mut session), Vec::<String>::new());
     assert!((39..=40).contains(&minutes_to_next_tick(&mut session)));
-    assert_eq!(outcomes(&mut session, job_id), ["RUN"], "not twice");
+    assert_eq!(
+        outcomes(&mut session, job_id),
+        ["RUN"],
+        "the tick does not run again"
+    );
     assert_sound(&mut session);
-    let told = "select extract(epoch from next_tick_at - now())::bigint / 60 from kronos.jobs";
-    assert!((39..=40).contains(&count(&mut session, told)));
+    let of_job = "select extract(epoch from next_tick_at - now())::bigint / 60 from kronos.jobs";
+    assert!((39..=40).contains(&count(&mut session, of_job)));
 }
 
-// C9: upkeep's entry fires every minute, so no schedule sleeps for a year.
+// Upkeep runs every minute, so no schedule sleeps for a year.
 #[test]
-fn upkeep_sets_schedules_right_that_were_handled_under_a_fast_clock() {
+fn upkeep_corrects_schedules_handled_under_a_fast_clock() {
     let (_server, mut session, _) = server_with_hourly_job();
     handle_ahead(&mut session, "1 year");
     upkeep(&mut session);
@@ -75,15 +82,15 @@ fn upkeep_sets_schedules_right_that_were_handled_under_a_fast_clock() {
     assert_sound(&mut session);
 }
 
-// C9 and invariant 4: ticks that ran under the fast clock do not run again when their time comes.
+// Invariant 4.
 #[test]
 fn tick_that_ran_under_a_fast_clock_does_not_run_again_when_its_time_comes() {
     let (_server, mut session, job_id) = server_with_hourly_job();
     lose_wake_ups(&mut session, 9);
     tick(&mut session);
     assert_eq!(executions_of(&mut session, job_id), 9);
-    // As if all nine had been written under a clock that was nine hours ahead; it has been set right, and the ticks' time
-    // comes now.
+    // As if all nine ticks had been written under a clock nine hours ahead. The clock is now correct, and the ticks
+    // come due.
     handle_ahead(&mut session, "9 hours");
     tick(&mut session);
     lose_wake_ups(&mut session, 9);
@@ -93,9 +100,9 @@ fn tick_that_ran_under_a_fast_clock_does_not_run_again_when_its_time_comes() {
     assert_sound(&mut session);
 }
 
-// C9 (a): a fail-over to a server that is a little behind loses no tick of a job created there.
+// After a fail-over to a server whose clock is slightly behind, a job created there misses no tick.
 #[test]
-fn job_created_while_its_schedule_is_handled_ahead_of_the_clock_has_its_ticks() {
+fn job_created_while_its_schedule_is_ahead_of_the_clock_gets_its_ticks() {
     let (_server, mut session, _) = server_with_hourly_job();
     let cron: String = session
         .query_one("select cron from kronos.jobs", &[])
@@ -105,21 +112,19 @@ fn job_created_while_its_schedule_is_handled_ahead_of_the_clock_has_its_ticks() 
     let late = create(&mut session, &cron);
     tick(&mut session);
     assert_sound(&mut session);
-    // Its first tick comes.
+    // The job's first tick comes due.
     lose_wake_ups(&mut session, 1);
     tick(&mut session);
     assert_eq!(outcomes(&mut session, late), ["RUN"]);
 }
 
-// C9 (a): the tick that the fast clock has already handled is caught up for jobs that did not have it.
 #[test]
-fn tick_between_a_fast_clock_and_the_right_one_is_written_when_it_comes_due() {
+fn tick_between_the_correct_clock_and_a_fast_one_is_written_when_it_comes_due() {
     let (_server, mut session, job_id) = server_with_hourly_job();
-    // Handled up to now, though the last tick, twenty minutes ago, was not due for the clock of an hour ago: the wake-up
-    // that sets the clock right ...
+    // The schedule is handled one hour ahead. The next wake-up corrects it,
     handle_ahead(&mut session, "1 hour");
     tick(&mut session);
-    // ... leaves the schedule to come due by its rule.
+    // so its next tick comes due by its rule.
     session
         .batch_execute(
             "update kronos_internal.jobs set active_since = now() - interval '1 day';
@@ -132,23 +137,22 @@ fn tick_between_a_fast_clock_and_the_right_one_is_written_when_it_comes_due() {
     assert_sound(&mut session);
 }
 
-// C9 (b): new rules of a zone move the next tick earlier.
 #[test]
-fn next_tick_that_new_zone_rules_have_moved_is_seen_by_check_and_corrected_by_upkeep() {
+fn next_tick_moved_by_new_zone_rules_is_reported_by_check_and_corrected_by_upkeep() {
     let (_server, mut session, _) = server_with_hourly_job();
     session
         .batch_execute(
             "update kronos_internal.schedules set next_tick_at = next_tick_at + interval '3 hours'",
         )
         .unwrap();
-    let seen = problems(&mut session);
-    assert_eq!(seen.len(), 1, "{seen:?}");
-    assert!(seen[0].starts_with("the next tick of a schedule does not follow from its rule"));
+    let reported = problems(&mut session);
+    assert_eq!(reported.len(), 1, "{reported:?}");
+    assert!(reported[0].starts_with("the next tick of a schedule does not follow from its rule"));
     tick(&mut session);
     assert_eq!(
         problems(&mut session).len(),
         1,
-        "no wake-up reads all rules"
+        "a wake-up does not check the rules of all schedules"
     );
     upkeep(&mut session);
     assert!((39..=40).contains(&minutes_to_next_tick(&mut session)));
@@ -160,9 +164,8 @@ fn next_tick_that_new_zone_rules_have_moved_is_seen_by_check_and_corrected_by_up
     assert_eq!(count(&mut session, corrected), 0);
 }
 
-// C9 (b): and a tick that became due by it is not lost.
 #[test]
-fn tick_that_new_zone_rules_have_made_due_is_written_after_upkeep_has_corrected_it() {
+fn tick_made_due_by_new_zone_rules_is_written_after_upkeep_corrects_the_schedule() {
     let (_server, mut session, job_id) = server_with_hourly_job();
     lose_wake_ups(&mut session, 1);
     session
@@ -176,9 +179,9 @@ fn tick_that_new_zone_rules_have_made_due_is_written_after_upkeep_has_corrected_
     assert_sound(&mut session);
 }
 
-// Design 12: a clock that is wrong by years must not delete history.
+// A clock that is wrong by months must not delete history.
 #[test]
-fn upkeep_prunes_nothing_in_a_run_whose_clock_has_jumped() {
+fn upkeep_prunes_nothing_after_the_clock_has_jumped() {
     let (_server, mut session, _) = server_with_hourly_job();
     lose_wake_ups(&mut session, 9);
     tick(&mut session);
@@ -193,7 +196,8 @@ fn upkeep_prunes_nothing_in_a_run_whose_clock_has_jumped() {
              update kronos_internal.ticks set execution_id = overlay(execution_id::text placing '0190' from 1 for 4)::uuid",
         )
         .unwrap();
-    let last_run = |session: &mut Client, ago: &str| {
+    // Pretends that upkeep ran last at a time relative to now.
+    let set_last_run = |session: &mut Client, ago: &str| {
         session
             .batch_execute(&format!(
                 "delete from kronos_internal.upkeep_runs;
@@ -202,11 +206,11 @@ fn upkeep_prunes_nothing_in_a_run_whose_clock_has_jumped() {
             .unwrap();
     };
     for jump in ["3 months", "-3 months", "61 minutes"] {
-        last_run(&mut session, jump);
+        set_last_run(&mut session, jump);
         upkeep(&mut session);
         assert_eq!(executions(&mut session), 9, "{jump}");
     }
-    last_run(&mut session, "59 minutes");
+    set_last_run(&mut session, "59 minutes");
     upkeep(&mut session);
     assert_eq!(executions(&mut session), 0);
 }

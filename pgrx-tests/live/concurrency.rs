@@ -1,4 +1,4 @@
-//! Invariants 1 and 2 under load: many sessions, few or many schedules, random rollbacks, both isolation levels.
+//! Invariants 1 and 2 under load: many sessions, few or many schedules, random rollbacks, every isolation level.
 
 use crate::domain::*;
 use crate::server::{Server, wait_for};
@@ -48,7 +48,7 @@ fn random_changes_over_300_schedules_stay_within_max_entries_in_repeatable_read(
 }
 
 #[test]
-fn open_trigger_keeps_no_tick_away_and_no_update_waits_for_it() {
+fn open_trigger_delays_neither_ticks_nor_updates() {
     let (server, mut session, job_id) = server_with_job();
     make_yearly_due(&mut session);
     let mut triggering = server.session();
@@ -65,7 +65,7 @@ fn open_trigger_keeps_no_tick_away_and_no_update_waits_for_it() {
 }
 
 #[test]
-fn calls_with_a_stale_snapshot_fail_with_40001_or_an_error_of_kronos() {
+fn calls_with_a_stale_snapshot_fail_with_40001() {
     let (server, mut session, job_id) = server_with_job();
     let calls = [
         "select kronos.update_cron_job($1, priority => 1, workspace => 'acme')",
@@ -85,7 +85,7 @@ fn calls_with_a_stale_snapshot_fail_with_40001_or_an_error_of_kronos() {
             let error = transaction.query_one(call, &[&job_id]).unwrap_err();
             assert_eq!(db_error(&error).code().code(), "40001", "{call}: {error:?}");
         }
-        // Names and keys that the snapshot does not show.
+        // A name and a key that the snapshot does not show.
         let name = format!("{level:?}");
         let calls = [
             format!("name => '{name}'"),
@@ -125,16 +125,16 @@ fn calls_with_a_stale_snapshot_fail_with_40001_or_an_error_of_kronos() {
 }
 
 #[test]
-fn requests_for_one_name_at_once_create_one_job() {
+fn concurrent_creates_with_one_name_create_one_job() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let jobs: Vec<Uuid> = std::thread::scope(|scope| {
         let requests: Vec<_> = (0..8)
             .map(|n| {
                 let server = &server;
                 scope.spawn(move || {
-                    // Each on a schedule of its own: the one that is not needed must go again.
+                    // Each uses a schedule of its own, and the schedules that no job uses must be deleted.
                     let statement = format!(
                         "select job_id from kronos.create_cron_job('hook', '{n} 1 1 1 *', name => 'report',
                                                                    if_not_exists => true, workspace => 'acme')"
@@ -153,14 +153,15 @@ fn requests_for_one_name_at_once_create_one_job() {
     assert_sound(&mut session);
 }
 
+/// Changes jobs at random in many sessions, and checks the invariants after every round.
 fn change_at_random(server: &Server, schedules: u32, level: IsolationLevel) {
     let mut session = server.session();
-    make_acme(&mut session);
-    let quiet = Barrier::new(SESSIONS as usize + 1);
+    create_acme(&mut session);
+    let barrier = Barrier::new(SESSIONS as usize + 1);
     let tally = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..SESSIONS)
             .map(|seed| {
-                let quiet = &quiet;
+                let barrier = &barrier;
                 let mut worker = Worker {
                     session: server.session(),
                     random: StdRng::seed_from_u64(seed),
@@ -174,17 +175,17 @@ fn change_at_random(server: &Server, schedules: u32, level: IsolationLevel) {
                         for _ in 0..OPERATIONS_PER_ROUND {
                             worker.change();
                         }
-                        quiet.wait();
-                        quiet.wait();
+                        barrier.wait();
+                        barrier.wait();
                     }
                     worker.tally
                 })
             })
             .collect();
         for _ in 0..ROUNDS {
-            quiet.wait();
-            assert_quiet(&mut session);
-            quiet.wait();
+            barrier.wait();
+            assert_sound_or_exit(&mut session);
+            barrier.wait();
         }
         workers
             .into_iter()
@@ -195,8 +196,9 @@ fn change_at_random(server: &Server, schedules: u32, level: IsolationLevel) {
     println!("{level:?}, {schedules} schedules: {tally:?}");
 }
 
-fn assert_quiet(session: &mut Client) {
-    // A panic here would leave the workers at the barrier for ever.
+/// Asserts that no invariant is violated. Exits the process if one is, because a panic would leave the workers waiting
+/// at the barrier for ever.
+fn assert_sound_or_exit(session: &mut Client) {
     let sound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let violations = session
             .query(
@@ -243,7 +245,7 @@ struct Worker {
 }
 
 impl Worker {
-    /// One transaction of one to three changes, which may be rolled back.
+    /// Makes one to three changes in a transaction, and commits it or rolls it back.
     fn change(&mut self) {
         let mut jobs = self.jobs.clone();
         let mut transaction = self
@@ -291,7 +293,7 @@ impl Worker {
     }
 }
 
-/// A deadlock or a serialization failure: what a client retries.
+/// Asserts that an error is one that a client retries: a deadlock or a serialization failure.
 fn assert_retryable(error: &Error) {
     let error = db_error(error);
     assert!(
@@ -300,20 +302,20 @@ fn assert_retryable(error: &Error) {
     );
 }
 
-/// Distinct expressions, spread over the day.
+/// A distinct expression for each number, spread over the day.
 fn expression(number: u32) -> String {
     format!("{} {} * * *", number % 60, number / 60)
 }
 
-/// Whatever the isolation level and whichever call comes first, no live job is left on a deleted endpoint.
+/// At every isolation level and in either order, no live job is left on a deleted endpoint.
 #[test]
-fn endpoint_is_not_deleted_under_a_job_that_is_being_created() {
+fn endpoint_is_never_deleted_under_a_job_being_created() {
     let server = Server::start();
     let mut session = server.session();
     for level in ["read committed", "repeatable read", "serializable"] {
         for deletes_first in [true, false] {
             let workspace = format!("{level} {deletes_first}");
-            make_workspace(&mut session, &workspace);
+            create_workspace(&mut session, &workspace);
             let delete =
                 format!("select kronos.delete_endpoint('hook', workspace => '{workspace}')");
             let create = format!(
@@ -337,7 +339,10 @@ fn endpoint_is_not_deleted_under_a_job_that_is_being_created() {
                     is_waiting(&mut session, pid)
                 });
                 one.batch_execute("commit").unwrap();
-                later.join().unwrap().expect_err("only one of them can be")
+                later
+                    .join()
+                    .unwrap()
+                    .expect_err("only one of the calls can succeed")
             });
             let error = db_error(&error);
             let is_named = error.detail().is_some_and(|detail| detail.contains(code));

@@ -1,4 +1,4 @@
-//! Declared sets of a workspace's jobs, each deployed in one transaction.
+//! Concurrent and failing deployments of declared sets.
 
 use crate::domain::*;
 use crate::server::{Server, wait_for};
@@ -10,6 +10,7 @@ const DECLARED: &str = r#"[
     {"name": "b", "endpoint": "hook", "cron": "2 2 2 2 *"},
     {"name": "c", "endpoint": "hook", "cron": "3 3 3 3 *"}]"#;
 
+/// Applies the declared set, and returns the action of each job.
 fn apply(session: &mut impl GenericClient, dry_run: bool) -> Result<Vec<String>, postgres::Error> {
     let statement =
         "select name || ' ' || action
@@ -19,17 +20,17 @@ fn apply(session: &mut impl GenericClient, dry_run: bool) -> Result<Vec<String>,
 }
 
 #[test]
-fn apply_crontab_does_all_with_pg_cron_or_nothing() {
+fn apply_crontab_changes_jobs_and_pg_cron_entries_or_nothing() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let before = state(&mut session);
 
     assert_eq!(
         apply(&mut session, true).unwrap(),
         ["a CREATE", "b CREATE", "c CREATE"]
     );
-    assert_eq!(state(&mut session), before, "a dry run");
+    assert_eq!(state(&mut session), before, "a dry run changes nothing");
 
     session
         .batch_execute(
@@ -40,7 +41,11 @@ fn apply_crontab_does_all_with_pg_cron_or_nothing() {
         .unwrap();
     assert_code(apply(&mut session, false), "PG_CRON_FAILED");
     assert_code(apply(&mut session, true), "PG_CRON_FAILED");
-    assert_eq!(state(&mut session), before, "the third job failed");
+    assert_eq!(
+        state(&mut session),
+        before,
+        "nothing changes if one job fails"
+    );
 
     session
         .batch_execute("drop trigger refuse on cron.job")
@@ -51,10 +56,10 @@ fn apply_crontab_does_all_with_pg_cron_or_nothing() {
 }
 
 #[test]
-fn deployments_at_once_deploy_one_set() {
+fn concurrent_deployments_of_one_set_deploy_it_once() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| apply(&mut server.session(), false).unwrap());
@@ -69,10 +74,10 @@ fn deployments_at_once_deploy_one_set() {
 }
 
 #[test]
-fn updates_by_name_come_one_after_the_other() {
+fn concurrent_updates_by_name_run_one_after_the_other() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     apply(&mut session, false).unwrap();
     thread::scope(|scope| {
         for minute in 10..18 {
@@ -91,7 +96,7 @@ fn updates_by_name_come_one_after_the_other() {
     assert_sound(&mut session);
 }
 
-/// Declares jobs `<prefix> 0` to `<prefix> 39` on 8 schedules, which the sets of all prefixes share.
+/// A declared set of jobs `<prefix> 0` to `<prefix> 39` on 8 schedules.
 fn declared_jobs(prefix: &str, minute: usize) -> String {
     let job = |n: usize| {
         format!(
@@ -104,10 +109,10 @@ fn declared_jobs(prefix: &str, minute: usize) -> String {
 }
 
 #[test]
-fn deployments_of_disjoint_sets_and_workspaces_do_not_deadlock() {
+fn concurrent_deployments_in_two_workspaces_do_not_deadlock() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute(
             "select kronos.create_workspace('bravo');
@@ -125,7 +130,7 @@ fn deployments_of_disjoint_sets_and_workspaces_do_not_deadlock() {
     };
     for round in 0..15 {
         let jobs = declared_jobs("job", round % 4);
-        // In turn both deploy, and both take everything away.
+        // Both deploy the jobs in even rounds, and remove all of them in odd rounds.
         let jobs = if round % 2 == 0 { jobs.as_str() } else { "[]" };
         thread::scope(|scope| {
             for workspace in ["acme", "bravo"] {
@@ -138,10 +143,10 @@ fn deployments_of_disjoint_sets_and_workspaces_do_not_deadlock() {
 }
 
 #[test]
-fn name_that_two_sets_declare_at_once_belongs_to_one_of_them() {
+fn name_declared_by_several_sets_at_once_belongs_to_one_of_them() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let outcomes: Vec<Result<u64, postgres::Error>> = thread::scope(|scope| {
         let deployments: Vec<_> = (0..4)
             .map(|n| {
@@ -170,10 +175,10 @@ fn name_that_two_sets_declare_at_once_belongs_to_one_of_them() {
 }
 
 #[test]
-fn job_that_is_changed_by_hand_during_a_deployment_is_deployed_as_declared() {
+fn job_changed_by_hand_during_a_deployment_is_deployed_as_declared() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     apply(&mut session, false).unwrap();
     let mut by_hand = server.session();
     let mut transaction = by_hand.transaction().unwrap();

@@ -1,23 +1,23 @@
-//! What Kronos accepts and refuses, held against the server's own pg_cron.
+//! Compares the cron expressions that Kronos accepts with those that the server's pg_cron accepts.
 
 use crate::server::Server;
 use postgres::Client;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
-/// A session with functions that say whether pg_cron, and Kronos, take an expression.
-fn judges(server: &Server) -> Client {
+/// Opens a session with functions that say whether pg_cron and Kronos accept an expression.
+fn session_with_judges(server: &Server) -> Client {
     let mut session = server.session();
     session
         .batch_execute(
-            "create function public.pg_cron_takes(cron text) returns boolean language plpgsql as $$
+            "create function public.pg_cron_accepts(cron text) returns boolean language plpgsql as $$
              begin
                  perform cron.schedule('dialect', cron, 'select 1');
                  return true;
              exception when invalid_parameter_value then
                  return false;
              end $$;
-             create function public.kronos_takes(cron text) returns boolean language plpgsql as $$
+             create function public.kronos_accepts(cron text) returns boolean language plpgsql as $$
              begin
                  perform kronos.next_ticks(cron, max => 0);
                  return true;
@@ -29,18 +29,18 @@ fn judges(server: &Server) -> Client {
     session
 }
 
-/// Whether pg_cron and Kronos take each of some expressions.
+/// Whether pg_cron and Kronos accept each of the expressions.
 fn judge(session: &mut Client, expressions: &[String]) -> Vec<(bool, bool)> {
     let mut transaction = session.transaction().unwrap();
-    let statement = "select pg_cron_takes(cron), kronos_takes(cron)
+    let statement = "select pg_cron_accepts(cron), kronos_accepts(cron)
                      from unnest($1::text[]) with ordinality e (cron, nth) order by nth";
     let rows = transaction.query(statement, &[&expressions]).unwrap();
     transaction.rollback().unwrap();
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
-/// What the server's pg_cron is too old to know.
-fn is_beyond_the_server(session: &mut Client, cron: &str) -> bool {
+/// Whether the server's pg_cron is too old for an expression.
+fn is_too_new_for_server(session: &mut Client, cron: &str) -> bool {
     let version: String = session
         .query_one(
             "select extversion from pg_extension where extname = 'pg_cron'",
@@ -89,9 +89,9 @@ fn random_expression(rng: &mut impl Rng) -> String {
 }
 
 #[test]
-fn what_is_well_formed_both_take_and_what_pg_cron_refuses_kronos_refuses() {
+fn kronos_accepts_well_formed_expressions_and_nothing_that_pg_cron_refuses() {
     let server = Server::start();
-    let mut session = judges(&server);
+    let mut session = session_with_judges(&server);
     let mut rng = rand::rng();
     let mut well_formed: Vec<String> = (0..1500).map(|_| random_expression(&mut rng)).collect();
     well_formed.extend((1..60).map(|seconds| format!("{seconds} seconds")));
@@ -101,14 +101,14 @@ fn what_is_well_formed_both_take_and_what_pg_cron_refuses_kronos_refuses() {
     for (cron, (pg_cron, kronos)) in well_formed.iter().zip(judge(&mut session, &well_formed)) {
         assert!(kronos, "{cron:?}");
         assert!(
-            pg_cron || is_beyond_the_server(&mut session, cron),
+            pg_cron || is_too_new_for_server(&mut session, cron),
             "{cron:?}"
         );
     }
-    // One character of each changed, added, or taken away. Kronos takes blanks around an expression; pg_cron refuses some of
-    // them (`30 second `).
+    // Change, insert or remove one character. Trim the result: Kronos accepts blanks around an expression, pg_cron not
+    // always (`30 second `).
     let characters: Vec<char> = "0123456789*,-/ $@#?LWjansu;\t".chars().collect();
-    let marred: Vec<String> = (0..3000)
+    let mutated: Vec<String> = (0..3000)
         .map(|_| {
             let mut text: Vec<char> = well_formed.choose(&mut rng).unwrap().chars().collect();
             let place = rng.random_range(0..text.len());
@@ -121,18 +121,18 @@ fn what_is_well_formed_both_take_and_what_pg_cron_refuses_kronos_refuses() {
             text.into_iter().collect::<String>().trim().to_owned()
         })
         .collect();
-    for (cron, (pg_cron, kronos)) in marred.iter().zip(judge(&mut session, &marred)) {
+    for (cron, (pg_cron, kronos)) in mutated.iter().zip(judge(&mut session, &mutated)) {
         assert!(
-            pg_cron || !kronos || is_beyond_the_server(&mut session, cron),
-            "Kronos takes {cron:?}, pg_cron does not"
+            pg_cron || !kronos || is_too_new_for_server(&mut session, cron),
+            "Kronos accepts {cron:?}, pg_cron does not"
         );
     }
 }
 
 #[test]
-fn what_pg_cron_takes_by_accident_kronos_refuses() {
+fn kronos_refuses_expressions_that_pg_cron_accepts_by_accident() {
     let server = Server::start();
-    let mut session = judges(&server);
+    let mut session = session_with_judges(&server);
     let accidents = [
         "5;x,9 * * * *",
         "* * * * mon#2",
@@ -145,7 +145,7 @@ fn what_pg_cron_takes_by_accident_kronos_refuses() {
     ]
     .map(str::to_owned);
     for (cron, (pg_cron, kronos)) in accidents.iter().zip(judge(&mut session, &accidents)) {
-        assert!(pg_cron, "no accident on this server: {cron:?}");
+        assert!(pg_cron, "this pg_cron refuses {cron:?}");
         assert!(!kronos, "{cron:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Words of the domain for tests.
+//! Helpers of the live tests, in the words of the domain.
 
 use crate::server::{Server, as_postgres, wait_for};
 use postgres::error::DbError;
@@ -9,11 +9,11 @@ use std::thread;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// A schedule that no test lives to see fire by itself.
+/// A schedule that does not fire by itself during a test.
 pub const YEARLY: &str = "0 0 1 1 *";
 
-/// Makes workspace `acme` with endpoint `hook`, and upkeep's pg_cron entry.
-pub fn make_acme(session: &mut Client) {
+/// Creates workspace `acme` with endpoint `hook`, and upkeep's pg_cron entry.
+pub fn create_acme(session: &mut Client) {
     session
         .batch_execute(
             "select kronos.start();
@@ -23,6 +23,7 @@ pub fn make_acme(session: &mut Client) {
         .unwrap();
 }
 
+/// Creates a job that catches up all missed ticks.
 pub fn try_create(session: &mut impl GenericClient, cron: &str) -> Result<Uuid, Error> {
     let row = session.query_one(
         "select job_id from kronos.create_cron_job('hook', $1, catchup_policy => 'all', catchup_window => '1 year',
@@ -36,7 +37,7 @@ pub fn create(session: &mut impl GenericClient, cron: &str) -> Uuid {
     try_create(session, cron).unwrap()
 }
 
-/// Updates a job to another expression, or only to its next version, and returns the version.
+/// Updates a job to another expression if one is given, and returns the new version.
 pub fn try_update(
     session: &mut impl GenericClient,
     job_id: Uuid,
@@ -56,7 +57,7 @@ pub fn try_cancel(session: &mut impl GenericClient, job_id: Uuid) -> Result<(), 
         .map(|_| ())
 }
 
-/// What a user sees of all that a call may touch: live jobs, schedules and pg_cron's entries.
+/// Everything that a call may change: jobs, job versions, schedules and pg_cron's entries, one a line.
 pub fn state(session: &mut impl GenericClient) -> String {
     let rows = session
         .query(
@@ -89,7 +90,7 @@ pub fn assert_sound(session: &mut impl GenericClient) {
     assert!(violations.is_empty(), "{violations:#?}");
 }
 
-/// The pg_cron entries of schedules (upkeep's own entry apart).
+/// The number of pg_cron entries of schedules, without upkeep's.
 pub fn entries(session: &mut impl GenericClient) -> i64 {
     count(
         session,
@@ -97,7 +98,7 @@ pub fn entries(session: &mut impl GenericClient) -> i64 {
     )
 }
 
-/// A statement's only value.
+/// The single number that a query returns.
 pub fn count(session: &mut impl GenericClient, statement: &str) -> i64 {
     session.query_one(statement, &[]).unwrap().get(0)
 }
@@ -106,23 +107,25 @@ pub fn executions(session: &mut impl GenericClient) -> i64 {
     count(session, "select count(*) from kronos.executions")
 }
 
-/// Pretends that all jobs and schedules were made long ago, that it is the first minute of this year, and that its tick has
-/// not been handled: schedules of [`YEARLY`] are due, on time.
+/// Makes the schedules of [`YEARLY`] due, with this year's tick on time: their pass ends in the first minute of the
+/// year. Makes all active jobs older than this tick.
 pub fn make_yearly_due(session: &mut impl GenericClient) {
     make_due_in_pass(session, "date_trunc('year', now()) + interval '1 minute'");
 }
 
-/// Pretends that the tick of this year's first second has been missed.
+/// Makes the schedules of [`YEARLY`] due, with this year's tick missed.
 pub fn make_yearly_missed(session: &mut impl GenericClient) {
     make_due_in_pass(session, "null");
 }
 
-/// The two ways in which a pass handles a tick: one that is on time is written by one statement for all plain jobs.
+/// The two ways in which a pass handles a tick. A tick on time is written by one statement for all plain jobs, a missed
+/// tick job by job.
 pub const DUE_IN_BOTH_WAYS: [fn(&mut Client); 2] = [
     |session| make_yearly_due(session),
     |session| make_yearly_missed(session),
 ];
 
+/// Makes the schedules of [`YEARLY`] due in a pass that ends at `pass_until`.
 fn make_due_in_pass(session: &mut impl GenericClient, pass_until: &str) {
     session
         .batch_execute(&format!(
@@ -140,6 +143,7 @@ fn make_due_in_pass(session: &mut impl GenericClient, pass_until: &str) {
         .unwrap();
 }
 
+/// Calls run_due(), and returns the number of executions that it created.
 pub fn run_due(session: &mut impl GenericClient) -> i64 {
     session
         .query_one("select executions from kronos.run_due()", &[])
@@ -147,14 +151,14 @@ pub fn run_due(session: &mut impl GenericClient) -> i64 {
         .get(0)
 }
 
-/// The error that the server raised.
+/// The server's error.
 pub fn db_error(error: &Error) -> &DbError {
     error
         .as_db_error()
-        .unwrap_or_else(|| panic!("not an error of the server: {error}"))
+        .unwrap_or_else(|| panic!("not a server error: {error}"))
 }
 
-/// Asserts that a call failed with a code of Kronos, and returns the SQLSTATE.
+/// Asserts that a call failed with an error code of Kronos, and returns the SQLSTATE.
 pub fn assert_code<T: std::fmt::Debug>(result: Result<T, Error>, code: &str) -> String {
     let error = result.expect_err("the call must fail");
     let error = db_error(&error);
@@ -180,8 +184,8 @@ pub fn backend_pid(session: &mut impl GenericClient) -> i32 {
         .get(0)
 }
 
-/// Makes writing an execution wait until an advisory lock can be had.
-pub fn hold_executions(session: &mut Client) {
+/// Blocks every insert of an execution until the session releases advisory lock 77.
+pub fn block_execution_inserts(session: &mut Client) {
     session
         .batch_execute(
             "create function public.hold() returns trigger language plpgsql as
@@ -192,9 +196,9 @@ pub fn hold_executions(session: &mut Client) {
         .unwrap();
 }
 
-/// Kills a wake-up in the middle of its insert, so that the server crashes and recovers.
+/// Kills a wake-up in the middle of its insert. The server crashes and recovers.
 pub fn kill_tick_midway(server: &Server, session: &mut Client) {
-    hold_executions(session);
+    block_execution_inserts(session);
     let mut waker = server.session();
     let pid = backend_pid(&mut waker);
     let killed = thread::spawn(move || waker.batch_execute("call kronos.tick()"));
@@ -202,19 +206,19 @@ pub fn kill_tick_midway(server: &Server, session: &mut Client) {
         is_waiting(session, pid)
     });
     as_postgres("sh", ["-c", &format!("kill -9 {pid}")]);
-    killed.join().unwrap().expect_err("its backend was killed");
+    killed.join().unwrap().expect_err("the backend was killed");
 }
 
-/// A server on which one job with the only entry exists.
+/// Starts a server with one job, whose schedule is the only one.
 pub fn server_with_job() -> (Server, Client, Uuid) {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let job_id = create(&mut session, YEARLY);
     (server, session, job_id)
 }
 
-/// A server on which so many jobs of one schedule are due, and their ids in the order of a pass.
+/// Starts a server with jobs of one schedule that are due, and returns their ids in the order of a pass.
 pub fn server_with_due_jobs(jobs: usize) -> (Server, Client, Vec<Uuid>) {
     let (server, mut session, job_id) = server_with_job();
     copy_job(&mut session, job_id, jobs as i32 - 1);
@@ -233,10 +237,10 @@ pub fn enqueue(session: &mut impl GenericClient, count: i32) {
     session.execute(statement, &[&count]).unwrap();
 }
 
-/// An execution that a worker holds: its id and the attempt.
+/// An execution that a worker holds: its id and attempt number.
 pub type Held = (Uuid, i32);
 
-/// What a worker claims of workspace `acme`, for a minute.
+/// Claims executions of workspace `acme` with a lease of one minute.
 pub fn claim(session: &mut impl GenericClient, worker: &str, max: i32) -> Vec<Held> {
     claim_for(session, worker, max, "1 minute")
 }
@@ -274,7 +278,7 @@ pub fn fail(
         .get(0))
 }
 
-/// The list of executions that batch functions take.
+/// The JSON list of executions for the batch functions.
 pub fn list_of(held: &[Held]) -> Value {
     held.iter()
         .map(|(execution_id, attempt)| {
@@ -283,7 +287,7 @@ pub fn list_of(held: &[Held]) -> Value {
         .collect()
 }
 
-/// Materialises all that is due, as pg_cron's entries do.
+/// Handles all due ticks, as pg_cron's entries do.
 pub fn tick(session: &mut Client) {
     session.batch_execute("call kronos.tick()").unwrap();
 }
@@ -292,69 +296,70 @@ pub fn upkeep(session: &mut Client) {
     session.batch_execute("call kronos.upkeep()").unwrap();
 }
 
-/// How long a call may take that must wait for nobody.
+/// The longest time for a call that must not wait for other sessions.
 const PROMPT: Duration = Duration::from_secs(20);
 
-/// Runs a statement in a session of its own, and fails if it waits for another session.
-pub fn assert_waits_for_nobody(server: &Server, statement: &str) {
+/// Asserts that a statement does not wait for other sessions. Runs it in a session of its own.
+pub fn assert_does_not_wait(server: &Server, statement: &str) {
     let mut session = server.session();
     let cancel = session.cancel_token();
-    let (over, is_over) = mpsc::channel();
+    let (done, is_done) = mpsc::channel();
     let text = statement.to_owned();
     let calling = thread::spawn(move || {
         let result = session.batch_execute(&text);
-        let _ = over.send(());
+        let _ = done.send(());
         result
     });
-    if is_over.recv_timeout(PROMPT).is_err() {
+    if is_done.recv_timeout(PROMPT).is_err() {
         cancel.cancel_query(NoTls).unwrap();
     }
     let result = calling.join().unwrap();
     result.unwrap_or_else(|error| panic!("{statement}: {:?}", error.as_db_error()));
 }
 
-/// Ticks while other sessions hold transactions open.
+/// Handles all due ticks, and asserts that this does not wait for other sessions.
 pub fn tick_without_waiting(server: &Server) {
-    assert_waits_for_nobody(server, "call kronos.tick()");
+    assert_does_not_wait(server, "call kronos.tick()");
 }
 
-/// How many ticks have an outcome: RUN, SKIPPED, OWED or DROPPED.
+/// The number of ticks with an outcome: RUN, SKIPPED, OWED or DROPPED.
 pub fn ticks(session: &mut impl GenericClient, outcome: &str) -> i64 {
     let statement = "select count(*) from kronos.ticks where outcome = $1";
     session.query_one(statement, &[&outcome]).unwrap().get(0)
 }
 
-/// The outcomes of a job's ticks, in their order.
+/// The outcomes of a job's ticks, oldest tick first.
 pub fn outcomes(session: &mut impl GenericClient, job_id: Uuid) -> Vec<String> {
     let statement = "select outcome from kronos.ticks where job_id = $1 order by tick_at";
     let rows = session.query(statement, &[&job_id]).unwrap();
     rows.iter().map(|row| row.get(0)).collect()
 }
 
-/// Why a job's only tick that did not run was skipped, dropped or is owed.
+/// The reason of a job's only tick that did not run.
 pub fn reason(session: &mut impl GenericClient, job_id: Uuid) -> String {
     let statement = "select reason from kronos.ticks where job_id = $1 and outcome <> 'RUN'";
     session.query_one(statement, &[&job_id]).unwrap().get(0)
 }
 
 pub fn executions_of(session: &mut impl GenericClient, job_id: Uuid) -> i64 {
-    let statement = "select count(*) from kronos.executions where job_id = $1";
+    let statement = "select count(*) from kronos.execution_details where job_id = $1";
     session.query_one(statement, &[&job_id]).unwrap().get(0)
 }
 
-/// Asserts that every tick of the ledger that runs has its own execution, and every execution of a tick its ledger row.
+/// Asserts that every RUN row of the ledger has one execution, and every execution of a tick has a RUN row.
 pub fn assert_ledger_matches_executions(session: &mut impl GenericClient) {
-    let odd = "with t as (select job_id, tick_at, execution_id from kronos.ticks where outcome = 'RUN'),
-                    x as (select job_id, tick_at, execution_id from kronos.executions where tick_at is not null)
+    let unmatched = "with t as (select job_id, tick_at, execution_id from kronos.ticks where outcome = 'RUN'),
+                    x as (select job_id, tick_at, execution_id from kronos.execution_details where tick_at is not null)
                select count(*)
                from ((table t except table x) union all (table x except table t)) d";
-    assert_eq!(count(session, odd), 0, "ledger and executions differ");
-    let twice = "select count(*) from (select from kronos.executions where tick_at is not null
+    assert_eq!(count(session, unmatched), 0, "ledger and executions differ");
+    let duplicated =
+        "select count(*) from (select from kronos.execution_details where tick_at is not null
                                        group by job_id, tick_at having count(*) > 1) d";
-    assert_eq!(count(session, twice), 0, "a tick with two executions");
+    assert_eq!(count(session, duplicated), 0, "a tick has two executions");
 }
 
-/// Forgets what ticks have left, so that the same ticks can come due again.
+/// Deletes the ledger and all executions, so that the same ticks can come due again.
 pub fn forget_ticks(session: &mut impl GenericClient) {
     session
         .batch_execute(
@@ -367,7 +372,7 @@ pub fn forget_ticks(session: &mut impl GenericClient) {
         .unwrap();
 }
 
-/// Gives a job so many copies, by rows: quicker than so many calls.
+/// Copies a job's row: faster than as many calls of create_cron_job().
 pub fn copy_job(session: &mut impl GenericClient, job_id: Uuid, copies: i32) {
     let statement = "
         insert into kronos_internal.jobs (workspace_id, endpoint_id, endpoint_type, cron, timezone, schedule_id, catchup_policy,
@@ -382,7 +387,7 @@ pub fn copy_job(session: &mut impl GenericClient, job_id: Uuid, copies: i32) {
         .unwrap();
 }
 
-/// Makes writing an execution fail for the jobs in table `public.refused`.
+/// Makes every insert of an execution fail for these jobs, until they are deleted from table `public.refused`.
 pub fn refuse_executions(session: &mut Client, jobs: &[Uuid]) {
     session
         .batch_execute(
@@ -402,15 +407,15 @@ pub fn refuse_executions(session: &mut Client, jobs: &[Uuid]) {
     session.execute(statement, &[&jobs]).unwrap();
 }
 
-/// Lets every owed tick be retried by the next wake-up.
-pub fn let_owed_be_retried(session: &mut impl GenericClient) {
+/// Makes the next wake-up retry every owed tick.
+pub fn make_owed_ticks_due(session: &mut impl GenericClient) {
     session
         .batch_execute("update kronos_internal.owed set next_try_at = now() - interval '1 second'")
         .unwrap();
 }
 
 /// Creates a workspace with endpoint `hook`.
-pub fn make_workspace(session: &mut Client, name: &str) {
+pub fn create_workspace(session: &mut Client, name: &str) {
     session
         .execute("select kronos.create_workspace($1)", &[&name])
         .unwrap();
@@ -433,14 +438,14 @@ pub fn create_named(
         .get(0)
 }
 
-/// A minute of the hour, so many minutes before this one.
+/// The minute of the hour, `minutes` minutes ago.
 pub fn minutes_ago(session: &mut Client, minutes: i32) -> i64 {
     let statement =
         format!("select extract(minute from now() - interval '{minutes} minutes')::bigint");
     count(session, &statement)
 }
 
-/// Pretends that jobs have been active for long, and that nothing has woken Kronos for so many hours.
+/// Pretends that no wake-up has come for `hours` hours, and that all active jobs are older than that.
 pub fn lose_wake_ups(session: &mut impl GenericClient, hours: i64) {
     session
         .batch_execute(&format!(

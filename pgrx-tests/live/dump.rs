@@ -1,10 +1,10 @@
-//! What Kronos knows survives pg_dump.
+//! All of Kronos's data survives pg_dump and a restore.
 
 use crate::domain::*;
 use crate::server::{Server, bin};
 use postgres::Client;
 
-/// The tables with data, in the order of their names.
+/// The names of Kronos's tables, sorted.
 fn tables(session: &mut Client) -> Vec<String> {
     let statement = "select relname::text from pg_class
                      where relnamespace = 'kronos_internal'::regnamespace and relkind = 'r' order by 1";
@@ -12,6 +12,7 @@ fn tables(session: &mut Client) -> Vec<String> {
     rows.iter().map(|row| row.get(0)).collect()
 }
 
+/// The rows of a table as text.
 fn rows_of(session: &mut Client, table: &str) -> String {
     let rows = format!(
         "select coalesce(string_agg(t::text, e'\\n' order by t::text), '') from kronos_internal.{table} t"
@@ -19,9 +20,9 @@ fn rows_of(session: &mut Client, table: &str) -> String {
     session.query_one(&rows, &[]).unwrap().get(0)
 }
 
-/// Leaves at least one row in every table.
+/// Writes at least one row into every table.
 fn fill(session: &mut Client) {
-    make_acme(session);
+    create_acme(session);
     let job_id = create(session, YEARLY);
     let failing = create(session, YEARLY);
     create(session, "5 5 5 5 *");
@@ -53,9 +54,8 @@ fn fill(session: &mut Client) {
         .unwrap();
 }
 
-// Design 5: CREATE EXTENSION writes no row, or the restore's COPY would fail whole.
 #[test]
-fn dump_and_restore_keep_every_row_and_pg_cron_entry_without_an_error() {
+fn dump_and_restore_keep_every_row_and_pg_cron_entry() {
     let server = Server::start();
     let mut session = server.session();
     fill(&mut session);
@@ -90,13 +90,16 @@ fn dump_and_restore_keep_every_row_and_pg_cron_entry_without_an_error() {
             file.to_str().unwrap(),
         ],
     );
-    let told = String::from_utf8_lossy(&psql.stderr);
-    // sudo, by which the tests of root become user postgres, warns of a host without a name.
-    let told: Vec<&str> = told
+    let stderr = String::from_utf8_lossy(&psql.stderr);
+    // sudo, which runs psql if the tests run as root, may warn that it cannot resolve the host name.
+    let messages: Vec<&str> = stderr
         .lines()
         .filter(|line| !line.starts_with("sudo: "))
         .collect();
-    assert!(psql.status.success() && told.is_empty(), "{told:#?}");
+    assert!(
+        psql.status.success() && messages.is_empty(),
+        "{messages:#?}"
+    );
 
     // Upkeep may have run on either server since the dump.
     for table in tables.iter().filter(|table| *table != "upkeep_runs") {
@@ -107,14 +110,14 @@ fn dump_and_restore_keep_every_row_and_pg_cron_entry_without_an_error() {
     let [before, after]: [String; 2] =
         [&mut session, &mut restored].map(|session| session.query_one(names, &[]).unwrap().get(0));
     assert_eq!(after, before);
-    // The entries of a server with another socket are not what pg_cron would fire here: joining repairs them.
+    // The entries point to the socket of the other server. Creating a job on a schedule repairs its entry.
     for cron in [YEARLY, "5 5 5 5 *", "0 * * * *"] {
         create(&mut restored, cron);
     }
-    let_owed_be_retried(&mut restored);
+    make_owed_ticks_due(&mut restored);
     tick(&mut restored);
     assert_sound(&mut restored);
-    // And a job there goes on as here: its next tick, its ledger, its executions.
+    // The restored jobs continue: only the job created since the restore gets this year's tick.
     assert_ledger_matches_executions(&mut restored);
     make_yearly_due(&mut restored);
     let before = executions(&mut restored);
@@ -127,7 +130,7 @@ fn dump_and_restore_keep_every_row_and_pg_cron_entry_without_an_error() {
     );
 }
 
-// Design 5, 11: both tables and pg_cron are empty until the first call.
+// If the extension wrote a row, the COPY of that table would fail in a restore.
 #[test]
 fn create_extension_writes_no_row() {
     let server = Server::start();

@@ -1,4 +1,4 @@
-//! One-shots, where sessions meet.
+//! Concurrent calls that enqueue one-shots.
 
 use crate::domain::*;
 use crate::server::{Server, wait_for};
@@ -10,30 +10,31 @@ use uuid::Uuid;
 fn one_shot_commits_with_the_callers_writes_or_not_at_all() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute("create table orders (execution_id uuid)")
         .unwrap();
     let order =
         "insert into orders select execution_id from kronos.enqueue('hook', workspace => 'acme')";
-    let mut undone = session.transaction().unwrap();
-    undone.batch_execute(order).unwrap();
-    undone.rollback().unwrap();
-    let left = "select (select count(*) from orders) + (select count(*) from kronos.executions)";
-    assert_eq!(count(&mut session, left), 0);
+    let mut transaction = session.transaction().unwrap();
+    transaction.batch_execute(order).unwrap();
+    transaction.rollback().unwrap();
+    let rows =
+        "select (select count(*) from orders) + (select count(*) from kronos.execution_details)";
+    assert_eq!(count(&mut session, rows), 0);
     session.batch_execute(order).unwrap();
-    assert_eq!(count(&mut session, left), 2);
+    assert_eq!(count(&mut session, rows), 2);
 }
 
 #[test]
-fn sessions_with_the_same_key_at_once_make_one_execution() {
+fn concurrent_enqueues_with_the_same_key_create_one_execution() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let call = "select execution_id, created from kronos.enqueue('hook', idempotency_key => 'k', workspace => 'acme')";
     for first_commits in [true, false] {
         let mut first = session.transaction().unwrap();
-        let made: Uuid = first.query_one(call, &[]).unwrap().get(0);
+        let first_id: Uuid = first.query_one(call, &[]).unwrap().get(0);
         let mut other = server.session();
         let pid = backend_pid(&mut other);
         let later = thread::spawn(move || {
@@ -49,7 +50,10 @@ fn sessions_with_the_same_key_at_once_make_one_execution() {
             first.rollback().unwrap();
         }
         let (found, created) = later.join().unwrap();
-        assert_eq!((found == made, created), (first_commits, !first_commits));
+        assert_eq!(
+            (found == first_id, created),
+            (first_commits, !first_commits)
+        );
         assert_eq!(executions(&mut session), 1);
         session
             .batch_execute(
@@ -60,10 +64,10 @@ fn sessions_with_the_same_key_at_once_make_one_execution() {
 }
 
 #[test]
-fn lists_with_the_same_keys_in_other_orders_do_not_deadlock() {
+fn lists_with_the_same_keys_in_opposite_orders_do_not_deadlock() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let call = |order: &str| {
         format!(
             "select count(*) from kronos.enqueue_many(
@@ -89,10 +93,10 @@ fn lists_with_the_same_keys_in_other_orders_do_not_deadlock() {
 }
 
 #[test]
-fn ten_thousand_executions_are_enqueued_in_one_call() {
+fn one_call_enqueues_at_most_ten_thousand_executions() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     enqueue(&mut session, 10_000);
     let queued = "select count(*) from kronos.executions where status = 'QUEUED'";
     assert_eq!(count(&mut session, queued), 10_000);
@@ -101,12 +105,11 @@ fn ten_thousand_executions_are_enqueued_in_one_call() {
     assert_code(session.execute(too_many, &[]), "INVALID_ARGUMENT");
 }
 
-/// The time of an element means the same whatever the session's settings are.
 #[test]
 fn times_of_a_list_do_not_depend_on_the_sessions_settings() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let call = "select run_at = '2100-02-01T03:00:00Z' from kronos.enqueue_many(
                     '[{\"endpoint\": \"hook\", \"run_at\": \"2100-02-01T04:00:00+01:00\"}]', workspace => 'acme')";
     for settings in [
@@ -131,10 +134,10 @@ fn times_of_a_list_do_not_depend_on_the_sessions_settings() {
 }
 
 #[test]
-fn changed_schema_counts_in_every_session_at_once_and_a_rolled_back_one_in_none() {
+fn changed_schema_applies_in_every_session_at_once_and_a_rolled_back_change_in_none() {
     let server = Server::start();
     let (mut one, mut other) = (server.session(), server.session());
-    make_acme(&mut one);
+    create_acme(&mut one);
     one.batch_execute(
         "select kronos.create_payload_spec('order', '{\"type\": \"integer\"}', workspace => 'acme');
          select kronos.create_endpoint('orders', 'HTTP', payload_spec => 'order', workspace => 'acme')",
@@ -162,7 +165,11 @@ fn changed_schema_counts_in_every_session_at_once_and_a_rolled_back_one_in_none(
     one.batch_execute(&format!("begin; {to_string}")).unwrap();
     one.batch_execute("select kronos.enqueue('orders', '\"x\"', workspace => 'acme')")
         .unwrap();
-    assert_eq!(accepts(&mut other), (true, false), "not committed");
+    assert_eq!(
+        accepts(&mut other),
+        (true, false),
+        "the change has not committed"
+    );
     one.batch_execute("rollback").unwrap();
     assert_eq!(
         (accepts(&mut one), accepts(&mut other)),

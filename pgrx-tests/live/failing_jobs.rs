@@ -1,12 +1,12 @@
-//! Invariant 10: a job whose ticks cannot be written keeps no other job from its own.
+//! Invariant 10: a job whose ticks cannot be written does not keep other jobs from theirs.
 
 use crate::domain::*;
 use crate::server::Server;
 use postgres::Client;
 use uuid::Uuid;
 
-/// The jobs of owed ticks with SQLSTATE and error, as check() shows them.
-fn shown_by_check(session: &mut Client) -> Vec<(String, String, String)> {
+/// The jobs with owed ticks that check() reports, each with SQLSTATE and error.
+fn failures_in_check(session: &mut Client) -> Vec<(String, String, String)> {
     let statement = "select detail->>'job_id', detail->>'sqlstate', detail->>'error'
                      from kronos.check() where invariant = 10 order by 1";
     let rows = session.query(statement, &[]).unwrap();
@@ -15,7 +15,7 @@ fn shown_by_check(session: &mut Client) -> Vec<(String, String, String)> {
         .collect()
 }
 
-/// Lets so many seconds pass for owed ticks.
+/// Brings the next try of every owed tick forward by `seconds` seconds.
 fn pass_seconds(session: &mut Client, seconds: i32) {
     let statement = format!(
         "update kronos_internal.owed set next_try_at = next_try_at - interval '{seconds} seconds'"
@@ -23,9 +23,8 @@ fn pass_seconds(session: &mut Client, seconds: i32) {
     session.batch_execute(&statement).unwrap();
 }
 
-// C15.
 #[test]
-fn job_that_cannot_be_written_holds_up_no_other_and_is_retried() {
+fn failing_job_delays_no_other_and_is_retried() {
     let (_server, mut session, ids) = server_with_due_jobs(40);
     let failing = [ids[7], ids[8]];
     refuse_executions(&mut session, &failing);
@@ -36,11 +35,11 @@ fn job_that_cannot_be_written_holds_up_no_other_and_is_retried() {
         (id.to_string(), "23514".to_owned(), error)
     });
     expected.sort();
-    assert_eq!(shown_by_check(&mut session), expected);
+    assert_eq!(failures_in_check(&mut session), expected);
     let listed = "select count(*) from kronos.failing_jobs where tries = 1 and next_try_at > now()";
     assert_eq!(count(&mut session, listed), 2);
     tick(&mut session);
-    assert_eq!(count(&mut session, listed), 2, "not before its time");
+    assert_eq!(count(&mut session, listed), 2, "no try before next_try_at");
 
     session.batch_execute("delete from refused").unwrap();
     pass_seconds(&mut session, 31);
@@ -51,9 +50,8 @@ fn job_that_cannot_be_written_holds_up_no_other_and_is_retried() {
     assert_sound(&mut session);
 }
 
-// C15, C22 (c): a bounded number of tries.
 #[test]
-fn failing_tick_is_retried_with_growing_pauses_and_given_up_as_skipped() {
+fn failing_tick_is_retried_with_growing_pauses_and_finally_skipped() {
     let (_server, mut session, ids) = server_with_due_jobs(2);
     refuse_executions(&mut session, &ids[..1]);
     tick(&mut session);
@@ -74,19 +72,19 @@ fn failing_tick_is_retried_with_growing_pauses_and_given_up_as_skipped() {
     }
     assert_eq!(outcomes(&mut session, ids[0]), ["SKIPPED"]);
     let reason = reason(&mut session, ids[0]);
-    let told = format!("given up after 10 tries: 23514 no room for {}", ids[0]);
-    assert_eq!(reason, told);
+    let expected = format!("given up after 10 tries: 23514 no room for {}", ids[0]);
+    assert_eq!(reason, expected);
     assert_eq!(ticks(&mut session, "OWED"), 0);
     assert_eq!(outcomes(&mut session, ids[1]), ["RUN"]);
     assert_sound(&mut session);
-    // It never comes again.
+    // The tick never runs later.
     session.batch_execute("delete from refused").unwrap();
     make_yearly_due(&mut session);
     tick(&mut session);
     assert_eq!(executions(&mut session), 1);
 }
 
-/// Makes executions of priority 7 fail.
+/// Makes every insert of an execution of priority 7 fail.
 fn refuse_priority_7(session: &mut Client) {
     session
         .batch_execute(
@@ -106,7 +104,7 @@ fn set_priority(session: &mut Client, job_id: Uuid, priority: i32, cron: Option<
         .unwrap();
 }
 
-// C22 (a): an owed tick is written for the version that is current then.
+// An owed tick is written for the version that is current at the retry.
 #[test]
 fn update_repairs_a_job_whose_tick_failed() {
     let (_server, mut session, ids) = server_with_due_jobs(3);
@@ -120,20 +118,20 @@ fn update_repairs_a_job_whose_tick_failed() {
     assert_eq!(ticks(&mut session, "OWED"), 3);
     set_priority(&mut session, ids[0], 5, None);
     set_priority(&mut session, ids[1], 5, Some("5 5 5 5 *"));
-    let_owed_be_retried(&mut session);
+    make_owed_ticks_due(&mut session);
     tick(&mut session);
     assert_eq!(outcomes(&mut session, ids[0]), ["RUN"]);
     assert_eq!(outcomes(&mut session, ids[1]), ["RUN"]);
     assert_eq!(outcomes(&mut session, ids[2]), ["OWED"]);
     assert_ledger_matches_executions(&mut session);
     try_cancel(&mut session, ids[2]).unwrap();
-    let_owed_be_retried(&mut session);
+    make_owed_ticks_due(&mut session);
     tick(&mut session);
     assert_eq!(outcomes(&mut session, ids[2]), ["SKIPPED"]);
     assert_sound(&mut session);
 }
 
-// C22 (b): a tick that has come due and that nothing has woken for fails in the update, which must not fail with it.
+// The update writes the due tick, which fails. The update itself must not fail.
 #[test]
 fn update_of_a_job_whose_unhandled_tick_fails_succeeds() {
     let (_server, mut session, ids) = server_with_due_jobs(2);
@@ -149,21 +147,21 @@ fn update_of_a_job_whose_unhandled_tick_fails_succeeds() {
     assert_eq!(
         outcomes(&mut session, ids[0]),
         ["RUN"],
-        "for the new version"
+        "the tick runs for the new version"
     );
     assert_eq!(outcomes(&mut session, ids[1]), ["SKIPPED"]);
     assert!(reason(&mut session, ids[1]).contains("no room for priority 7"));
     assert_sound(&mut session);
 }
 
-// C15: many failing jobs cost the others of their workspace a bounded delay, and other workspaces nothing.
+// Many failing jobs delay the other jobs of their workspace by a bounded time, and other workspaces not at all.
 #[test]
-fn three_hundred_failing_jobs_delay_the_others_of_their_workspace_and_nobody_else() {
+fn three_hundred_failing_jobs_delay_only_their_own_workspace() {
     const HEALTHY: i64 = 1700;
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
-    make_workspace(&mut session, "other");
+    create_acme(&mut session);
+    create_workspace(&mut session, "other");
     let job_id = create(&mut session, YEARLY);
     let others = create_named(&mut session, "other", "o", YEARLY);
     copy_job(&mut session, job_id, HEALTHY as i32 + 299);
@@ -180,9 +178,9 @@ fn three_hundred_failing_jobs_delay_the_others_of_their_workspace_and_nobody_els
     assert_eq!(failing.len(), 300);
     refuse_executions(&mut session, &failing);
     tick(&mut session);
-    let of_others = "select count(*) from kronos.executions where workspace = 'other'";
-    assert_eq!(count(&mut session, of_others), 500, "at once");
-    let of_healthy = "select count(*) from kronos.executions where workspace = 'acme'";
+    let of_others = "select count(*) from kronos.execution_details where workspace = 'other'";
+    assert_eq!(count(&mut session, of_others), 500, "without delay");
+    let of_healthy = "select count(*) from kronos.execution_details where workspace = 'acme'";
     let mut minutes = 0;
     while count(&mut session, of_healthy) < HEALTHY {
         assert!(
@@ -197,10 +195,10 @@ fn three_hundred_failing_jobs_delay_the_others_of_their_workspace_and_nobody_els
     assert_eq!(executions(&mut session), HEALTHY + 500);
     assert_eq!(ticks(&mut session, "OWED"), 300);
     assert_eq!(ticks(&mut session, "SKIPPED"), 0);
-    assert_eq!(shown_by_check(&mut session).len(), 300);
+    assert_eq!(failures_in_check(&mut session).len(), 300);
     assert_ledger_matches_executions(&mut session);
 
-    // At their next tick the failing ones are known.
+    // At the next tick the failing jobs are known.
     session
         .batch_execute(
             "delete from kronos_internal.ticks; delete from kronos_internal.live_executions",
@@ -208,23 +206,22 @@ fn three_hundred_failing_jobs_delay_the_others_of_their_workspace_and_nobody_els
         .unwrap();
     make_yearly_due(&mut session);
     tick(&mut session);
-    assert_eq!(count(&mut session, of_healthy), HEALTHY, "at once");
+    assert_eq!(count(&mut session, of_healthy), HEALTHY, "without delay");
     assert_eq!(ticks(&mut session, "OWED"), 300);
 
     session.batch_execute("delete from refused").unwrap();
-    let_owed_be_retried(&mut session);
+    make_owed_ticks_due(&mut session);
     tick(&mut session);
     assert_eq!(executions(&mut session), HEALTHY + 800);
     assert_ledger_matches_executions(&mut session);
     assert_sound(&mut session);
 }
 
-// Invariant 10 with C1: a schedule that this server cannot read stops nobody else.
 #[test]
-fn schedule_that_the_server_can_no_longer_read_keeps_no_other_from_ticking() {
+fn unreadable_schedule_keeps_no_other_from_ticking() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let unreadable = create(&mut session, "0 0 1 1 0");
     let healthy = create(&mut session, YEARLY);
     make_yearly_due(&mut session);
@@ -240,5 +237,5 @@ fn schedule_that_the_server_can_no_longer_read_keeps_no_other_from_ticking() {
     assert!(outcomes(&mut session, unreadable).is_empty());
     let overdue =
         "select count(*) from kronos.check() where invariant = 4 and problem like '%overdue%'";
-    assert_eq!(count(&mut session, overdue), 1, "an operator sees it");
+    assert_eq!(count(&mut session, overdue), 1, "check() reports it");
 }

@@ -1,4 +1,4 @@
-//! Invariants 1 and 3 when pg_cron fails: the caller has the error, and nothing has changed.
+//! Invariants 1 and 3 when pg_cron fails: the caller gets the error, and nothing changes.
 
 use crate::domain::*;
 use postgres::{Client, Error};
@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 const OTHER: &str = "5 5 5 5 *";
 
-/// Asserts that create, update and cancel each fail with the SQLSTATE and leave everything as it was.
+/// Asserts that create, update and cancel each fail with the code and the SQLSTATE, and change nothing.
 fn assert_all_fail(session: &mut Client, job_id: Uuid, code: &str, sqlstate: &str) {
     let before = jobs_and_schedules(session);
     type Call = fn(&mut Client, Uuid) -> Result<(), Error>;
@@ -26,7 +26,7 @@ fn assert_all_fail(session: &mut Client, job_id: Uuid, code: &str, sqlstate: &st
     }
 }
 
-/// The state, without cron.job where that is gone.
+/// The state, without pg_cron's entries if cron.job is gone.
 fn jobs_and_schedules(session: &mut Client) -> String {
     let rows = "select j::text from kronos_internal.jobs j union all select v::text from kronos_internal.job_versions v
                 union all select s::text from kronos_internal.schedules s order by 1";
@@ -43,9 +43,9 @@ fn jobs_and_schedules(session: &mut Client) -> String {
 
 // Invariant 3.
 #[test]
-fn pg_cron_that_refuses_superusers_fails_create_and_update() {
+fn create_and_update_fail_if_pg_cron_refuses_superusers() {
     let (server, mut session, job_id) = server_with_job();
-    // pg_cron 1.6.5 crashes at its start if it finds a superuser's entry then (its pull request 367 mends that).
+    // pg_cron 1.6.5 crashes at startup if it finds a superuser's entry (fixed by its pull request 367).
     session
         .batch_execute("select cron.unschedule(jobid) from cron.job")
         .unwrap();
@@ -63,14 +63,14 @@ fn pg_cron_that_refuses_superusers_fails_create_and_update() {
     assert_eq!(assert_code(updated, "PG_CRON_FAILED"), "42501");
     assert_eq!(state(&mut session), before);
 
-    // It refuses no cancel.
+    // A cancel still works.
     try_cancel(&mut session, job_id).unwrap();
     assert_sound(&mut session);
 }
 
 // Invariant 3.
 #[test]
-fn missing_permission_on_pg_cron_fails_every_call() {
+fn every_call_fails_without_permission_on_pg_cron() {
     let (_server, mut session, job_id) = server_with_job();
     session
         .batch_execute(
@@ -89,7 +89,7 @@ fn missing_permission_on_pg_cron_fails_every_call() {
 
 // Invariant 3.
 #[test]
-fn schedule_or_removal_refused_by_pg_cron_fails_the_call() {
+fn every_call_fails_with_the_error_of_pg_cron() {
     let (_server, mut session, job_id) = server_with_job();
     session
         .batch_execute(
@@ -106,22 +106,22 @@ fn schedule_or_removal_refused_by_pg_cron_fails_the_call() {
     assert_eq!(
         error.message(),
         format!("invalid schedule: {OTHER}"),
-        "pg_cron's own words"
+        "the message is pg_cron's own"
     );
     assert!(
         error.detail().unwrap().contains("cron.schedule"),
-        "the step that failed"
+        "the detail names the step that failed"
     );
 }
 
 // Invariant 3.
 #[test]
-fn pg_cron_dropped_fails_every_call() {
+fn every_call_fails_once_pg_cron_is_dropped() {
     let (server, mut session, job_id) = server_with_job();
     session
         .batch_execute("drop extension pg_cron")
-        .expect_err("kronos depends on it");
-    // Only by force: without its dependency record.
+        .expect_err("Kronos depends on pg_cron");
+    // Drop it by force, without the dependency.
     session
         .batch_execute(
             "delete from pg_depend where refclassid = 'pg_extension'::regclass
@@ -130,7 +130,7 @@ fn pg_cron_dropped_fails_every_call() {
              drop extension pg_cron;",
         )
         .unwrap();
-    // One session knows pg_cron from before, the other does not.
+    // One session has used pg_cron before, the other has not.
     for mut session in [session, server.session()] {
         let before = jobs_and_schedules(&mut session);
         for cron in [OTHER, YEARLY] {
@@ -152,7 +152,7 @@ fn pg_cron_dropped_fails_every_call() {
 
 // Invariant 1.
 #[test]
-fn pg_cron_in_another_database_fails_create_also_on_a_schedule_that_exists() {
+fn create_fails_if_pg_cron_runs_in_another_database() {
     let (server, session, _) = server_with_job();
     drop(session);
     server.restart_with(&["cron.database_name = 'template1'"]);
@@ -165,10 +165,10 @@ fn pg_cron_in_another_database_fails_create_also_on_a_schedule_that_exists() {
 
 // Invariant 1.
 #[test]
-fn pg_cron_no_longer_loaded_fails_create_and_is_seen_by_check() {
+fn create_fails_and_check_reports_it_if_pg_cron_is_not_loaded() {
     let (server, session, _) = server_with_job();
     drop(session);
-    // The other lines stay: PostgreSQL then keeps them as settings of nobody.
+    // PostgreSQL accepts the remaining settings of pg_cron as placeholders.
     server.restart_with(&["shared_preload_libraries = ''"]);
     let mut session = server.session();
     assert_code(try_create(&mut session, YEARLY), "PG_CRON_UNAVAILABLE");
@@ -179,18 +179,18 @@ fn pg_cron_no_longer_loaded_fails_create_and_is_seen_by_check() {
 
 // Invariant 1.
 #[test]
-fn pg_cron_that_launches_no_jobs_fails_create_also_in_a_session_that_has_used_it() {
+fn create_fails_and_check_reports_it_if_pg_cron_launches_no_jobs() {
     let (_server, mut session, _) = server_with_job();
     let known = "select count(*) from pg_settings where name = 'cron.launch_active_jobs'";
     if count(&mut session, known) == 0 {
-        // It came with pg_cron 1.5.
+        // pg_cron has the setting from 1.5 on.
         return;
     }
     session
         .batch_execute("alter system set cron.launch_active_jobs = off")
         .unwrap();
     session.batch_execute("select pg_reload_conf()").unwrap();
-    crate::server::wait_for("the setting", || {
+    crate::server::wait_for("the setting to take effect", || {
         let setting: String = session
             .query_one("show cron.launch_active_jobs", &[])
             .unwrap()
@@ -205,7 +205,7 @@ fn pg_cron_that_launches_no_jobs_fails_create_also_in_a_session_that_has_used_it
 
 // Invariant 3.
 #[test]
-fn entry_that_is_gone_already_does_not_keep_its_last_job_from_being_cancelled() {
+fn last_job_can_be_cancelled_after_its_entry_is_gone() {
     let (_server, mut session, job_id) = server_with_job();
     session
         .batch_execute(
@@ -218,7 +218,7 @@ fn entry_that_is_gone_already_does_not_keep_its_last_job_from_being_cancelled() 
     assert_eq!(count(&mut session, left), 0);
 }
 
-/// What may become of an entry.
+/// Ways in which an entry may be deleted or altered.
 const DAMAGES: [&str; 7] = [
     "select cron.unschedule(jobid) from cron.job where jobname like $name",
     "select cron.alter_job(jobid, active => false) from cron.job where jobname like $name",
@@ -229,7 +229,8 @@ const DAMAGES: [&str; 7] = [
     "update cron.job set database = 'template1' where jobname like $name",
 ];
 
-/// Asserts that Kronos's own entries are in order. What another role's entry was made of stays for an operator.
+/// Asserts that Kronos's own entries are sound. Deletes the entry of another role first, which an operator would have
+/// to remove.
 fn assert_repaired(session: &mut Client) {
     session
         .batch_execute("delete from cron.job where username = 'other'")
@@ -237,9 +238,9 @@ fn assert_repaired(session: &mut Client) {
     assert_sound(session);
 }
 
-// Invariant 1: a caller never gets success for a job that pg_cron would not wake.
+// Invariant 1.
 #[test]
-fn create_or_update_onto_a_schedule_repairs_entries_that_are_gone_or_altered() {
+fn create_and_update_repair_missing_and_altered_entries() {
     let (_server, mut session, job_id) = server_with_job();
     session.batch_execute("create role other login").unwrap();
     let moving = create(&mut session, OTHER);
@@ -248,7 +249,10 @@ fn create_or_update_onto_a_schedule_repairs_entries_that_are_gone_or_altered() {
             let damage = damage.replace("$name", name);
             session.batch_execute(&damage).unwrap();
             let found = "select count(*) from kronos.check() where invariant = 1";
-            assert!(count(&mut session, found) > 0, "check() sees: {damage}");
+            assert!(
+                count(&mut session, found) > 0,
+                "check() does not report: {damage}"
+            );
             let joined = create(&mut session, YEARLY);
             create(&mut session, OTHER);
             assert_repaired(&mut session);
@@ -263,9 +267,9 @@ fn create_or_update_onto_a_schedule_repairs_entries_that_are_gone_or_altered() {
     try_cancel(&mut session, job_id).unwrap();
 }
 
-// Invariant 1: sessions that find an entry gone at once repair it once.
+// Invariant 1.
 #[test]
-fn eight_creates_at_once_on_a_schedule_whose_entry_is_gone_make_one_entry() {
+fn eight_concurrent_creates_repair_a_missing_entry_once() {
     let (server, mut session, _) = server_with_job();
     for damage in &DAMAGES[..4] {
         for name in ["'kronos schedule %'", "'kronos upkeep'"] {

@@ -1,4 +1,4 @@
-//! Invariant 8: who holds an execution, how it is lost, and that nobody else can end it.
+//! Invariant 8: only the worker that holds an execution can report it.
 
 use crate::domain::*;
 use crate::server::{Server, wait_for};
@@ -7,23 +7,22 @@ use serde_json::{Value, json};
 use std::thread;
 use uuid::Uuid;
 
-/// A server with one execution that a worker has claimed and whose lease has expired.
+/// Starts a server with one claimed execution, whose lease has expired.
 fn server_with_expired_lease() -> (Server, Client, Held) {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     enqueue(&mut session, 1);
     let held = claim_for(&mut session, "slow", 1, "1 second")[0];
     wait_for("the lease to expire", || {
-        let expired =
-            "select count(*) from kronos.executions where lease_expires_at < clock_timestamp()";
+        let expired = "select count(*) from kronos.execution_details where lease_expires_at < clock_timestamp()";
         count(&mut session, expired) == 1
     });
     (server, session, held)
 }
 
-/// What the holder of a lease may do.
-fn every_act(session: &mut Client, worker: &str, held: Held) -> Vec<Result<(), Error>> {
+/// Tries every call of a lease holder.
+fn try_every_report(session: &mut Client, worker: &str, held: Held) -> Vec<Result<(), Error>> {
     let (execution_id, attempt) = held;
     [
         "log_execution($1, $2, $3, 'still here')",
@@ -41,9 +40,10 @@ fn every_act(session: &mut Client, worker: &str, held: Held) -> Vec<Result<(), E
     .collect()
 }
 
+/// Asserts that every report is refused and changes nothing.
 fn assert_refused(session: &mut Client, worker: &str, held: Held) {
-    let before = rows(session, "kronos.executions");
-    for result in every_act(session, worker, held) {
+    let before = rows(session, "kronos.execution_details");
+    for result in try_every_report(session, worker, held) {
         assert_eq!(assert_code(result, "LEASE_LOST"), "55000");
     }
     let list = list_of(&[held]);
@@ -58,8 +58,8 @@ fn assert_refused(session: &mut Client, worker: &str, held: Held) {
         assert!(!report.get::<_, bool>(0), "{call}");
         assert!(report.get::<_, Option<String>>(1).is_some(), "{call}");
     }
-    let after = rows(session, "kronos.executions");
-    assert_eq!(after, before, "nothing was changed");
+    let after = rows(session, "kronos.execution_details");
+    assert_eq!(after, before, "a refused report changes nothing");
 }
 
 fn rows(session: &mut Client, table: &str) -> String {
@@ -76,10 +76,10 @@ fn status(session: &mut Client, (execution_id, _): Held) -> String {
 }
 
 #[test]
-fn only_the_holder_of_the_lease_can_act_and_others_learn_who_holds_it() {
+fn only_the_lease_holder_can_report_and_others_learn_who_holds_it() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     enqueue(&mut session, 1);
     let held = claim(&mut session, "holder", 1)[0];
     assert_refused(&mut session, "stranger", held);
@@ -98,13 +98,13 @@ fn only_the_holder_of_the_lease_can_act_and_others_learn_who_holds_it() {
 }
 
 #[test]
-fn expired_lease_is_lost_even_before_anybody_reclaims_it() {
+fn expired_lease_is_lost_even_before_it_is_reclaimed() {
     let (_server, mut session, held) = server_with_expired_lease();
     assert_refused(&mut session, "slow", held);
 }
 
 #[test]
-fn expired_lease_is_a_failed_attempt() {
+fn expired_lease_counts_as_a_failed_attempt() {
     for by in [
         "select kronos.expire_leases()",
         "select kronos.claim_executions('other', workspace => 'acme')",
@@ -113,22 +113,22 @@ fn expired_lease_is_a_failed_attempt() {
         let (_server, mut session, held) = server_with_expired_lease();
         session.batch_execute(by).unwrap();
         let statement = "select x.status, x.failed_attempts, a.outcome, a.error, a.finished_at = a.started_at + interval '1 second'
-                         from kronos.executions x join kronos.attempts a using (execution_id)";
+                         from kronos.execution_details x join kronos.attempts a using (execution_id)";
         let row = session.query_one(statement, &[]).unwrap();
         assert_eq!(row.get::<_, &str>(0), "RETRYING", "{by}");
         assert_eq!(row.get::<_, i32>(1), 1);
         assert_eq!(row.get::<_, &str>(2), "LOST");
         assert_eq!(row.get::<_, &str>(3), "the lease of worker slow expired");
-        assert!(row.get::<_, bool>(4), "it ended with its lease");
+        assert!(row.get::<_, bool>(4), "the attempt ended with its lease");
         assert_refused(&mut session, "slow", held);
     }
 }
 
 #[test]
-fn lease_that_has_not_expired_is_left_alone() {
+fn unexpired_lease_is_not_reclaimed() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     enqueue(&mut session, 1);
     let held = claim(&mut session, "w", 1)[0];
     session
@@ -139,30 +139,30 @@ fn lease_that_has_not_expired_is_left_alone() {
 }
 
 #[test]
-fn heartbeat_extends_a_lease_but_never_beyond_the_time_of_the_attempt() {
+fn heartbeat_extends_a_lease_but_never_beyond_the_deadline() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute("select kronos.update_endpoint('hook', attempt_timeout => '90 seconds', workspace => 'acme')")
         .unwrap();
     enqueue(&mut session, 2);
     let held = claim(&mut session, "w", 2);
-    let mut beat = |lease: &str| {
+    let mut extend = |lease: &str| {
         let statement = "select extract(epoch from h.lease_expires_at - x.started_at)::float8
-                         from kronos.heartbeat_executions('w', $1, $2::text::interval) h join kronos.executions x using (execution_id)";
+                         from kronos.heartbeat_executions('w', $1, $2::text::interval) h join kronos.execution_details x using (execution_id)";
         let rows = session
             .query(statement, &[&list_of(&held), &lease])
             .unwrap();
         rows.iter().map(|row| row.get(0)).collect::<Vec<f64>>()
     };
-    for seconds in beat("80 seconds") {
+    for seconds in extend("80 seconds") {
         assert!((80.0..90.0).contains(&seconds), "{seconds}");
     }
-    for seconds in beat("1 hour") {
+    for seconds in extend("1 hour") {
         assert_eq!(seconds, 90.0);
     }
-    // An attempt whose time is over is not LOST but TIMED_OUT.
+    // An attempt past its deadline is TIMED_OUT, not LOST.
     session
         .batch_execute(
             "update kronos_internal.live_executions set deadline_at = now(), lease_expires_at = now();
@@ -174,10 +174,10 @@ fn heartbeat_extends_a_lease_but_never_beyond_the_time_of_the_attempt() {
 }
 
 #[test]
-fn batch_ends_what_is_held_and_reports_who_holds_the_rest() {
+fn batch_report_ends_held_executions_and_names_the_holders_of_others() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     enqueue(&mut session, 4);
     let mine = claim(&mut session, "mine", 2);
     let other = claim(&mut session, "other", 2);
@@ -199,15 +199,18 @@ fn batch_ends_what_is_held_and_reports_who_holds_the_rest() {
     let succeeded = (true, text("SUCCEEDED"), None);
     assert_eq!(reports.iter().filter(|r| **r == succeeded).count(), 2);
     assert!(reports.contains(&(false, text("RUNNING"), text("other"))));
-    assert!(reports.contains(&(false, None, None)), "no such execution");
+    assert!(
+        reports.contains(&(false, None, None)),
+        "the unknown execution"
+    );
     assert_eq!(reports.len(), 4);
 }
 
 #[test]
-fn attempts_run_out_and_released_ones_do_not_count() {
+fn execution_fails_after_max_attempts_not_counting_released_ones() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute(
             "select kronos.update_endpoint('hook', retry_policy => '{\"max_attempts\": 3, \"initial_delay_ms\": 0}', workspace => 'acme')",
@@ -234,7 +237,7 @@ fn attempts_run_out_and_released_ones_do_not_count() {
     let row = session
         .query_one(
             "select x.attempt, x.failed_attempts, x.status_reason, string_agg(a.outcome, ' ' order by a.attempt)
-             from kronos.executions x join kronos.attempts a using (execution_id)
+             from kronos.execution_details x join kronos.attempts a using (execution_id)
              group by x.attempt, x.failed_attempts, x.status_reason",
             &[],
         )
@@ -248,10 +251,10 @@ fn attempts_run_out_and_released_ones_do_not_count() {
 }
 
 #[test]
-fn retries_wait_as_the_policy_says_within_the_bounds_of_its_jitter() {
+fn retry_delays_follow_the_policy_within_its_jitter() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     for (backoff, formula) in [
         ("fixed", (|_| 1000) as fn(i32) -> u64),
         ("linear", |n| 1000 * n as u64),
@@ -264,7 +267,7 @@ fn retries_wait_as_the_policy_says_within_the_bounds_of_its_jitter() {
                 "select kronos.update_endpoint('hook', retry_policy => $1, workspace => 'acme')";
             session.execute(update, &[&policy]).unwrap();
             enqueue(&mut session, 20);
-            let mut seen = vec![];
+            let mut ratios = vec![];
             for n in 1..=6 {
                 let held = claim(&mut session, "w", 20);
                 assert_eq!(held.len(), 20);
@@ -272,7 +275,7 @@ fn retries_wait_as_the_policy_says_within_the_bounds_of_its_jitter() {
                     .execute("select kronos.fail_executions('w', $1)", &[&list_of(&held)])
                     .unwrap();
                 let delays = "select extract(epoch from x.run_at - a.finished_at)::float8 * 1000
-                              from kronos.executions x join kronos.attempts a using (execution_id, attempt)
+                              from kronos.execution_details x join kronos.attempts a using (execution_id, attempt)
                               where x.status = 'RETRYING'";
                 let full = formula(n).min(20_000) as f64;
                 for row in session.query(delays, &[]).unwrap() {
@@ -280,16 +283,16 @@ fn retries_wait_as_the_policy_says_within_the_bounds_of_its_jitter() {
                     let least = full * (1.0 - jitter);
                     assert!(
                         delay >= least - 0.01 && delay <= full + 0.01,
-                        "{backoff}, jitter {jitter}, after {n}: {delay} is not from {least} to {full}"
+                        "{backoff}, jitter {jitter}, after {n}: {delay} is not between {least} and {full}"
                     );
-                    seen.push(delay / full);
+                    ratios.push(delay / full);
                 }
                 session
                     .batch_execute("update kronos_internal.live_executions set run_at = now()")
                     .unwrap();
             }
-            let spread = seen.iter().cloned().fold(f64::MIN, f64::max)
-                - seen.iter().cloned().fold(f64::MAX, f64::min);
+            let spread = ratios.iter().cloned().fold(f64::MIN, f64::max)
+                - ratios.iter().cloned().fold(f64::MAX, f64::min);
             assert!(
                 spread >= jitter * 0.5 && spread <= jitter + 0.001,
                 "{spread}"
@@ -307,10 +310,10 @@ fn retries_wait_as_the_policy_says_within_the_bounds_of_its_jitter() {
 }
 
 #[test]
-fn worker_that_is_asked_to_stop_hears_of_it_and_whatever_it_reports_but_success_is_cancelled() {
+fn stop_request_reaches_the_worker_and_any_report_but_success_cancels() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     for (report, status) in [
         ("kronos.release_execution($1, $2, 'w')", "CANCELLED"),
         ("kronos.fail_execution($1, $2, 'w', 'stopped')", "CANCELLED"),
@@ -320,15 +323,16 @@ fn worker_that_is_asked_to_stop_hears_of_it_and_whatever_it_reports_but_success_
         let held = claim(&mut session, "w", 1)[0];
         let cancel = "select kronos.cancel_execution($1, workspace => 'acme')";
         assert_code(session.execute(cancel, &[&held.0]), "EXECUTION_RUNNING");
-        let heard = "select accepted and stop_requested from kronos.heartbeat_executions('w', $1)";
-        let hears = |session: &mut Client| -> bool {
-            let row = session.query_one(heard, &[&list_of(&[held])]);
+        let stop_requested =
+            "select accepted and stop_requested from kronos.heartbeat_executions('w', $1)";
+        let is_stop_requested = |session: &mut Client| -> bool {
+            let row = session.query_one(stop_requested, &[&list_of(&[held])]);
             row.unwrap().get(0)
         };
-        assert!(!hears(&mut session));
+        assert!(!is_stop_requested(&mut session));
         let stop = "select kronos.cancel_execution($1, request_stop => true, workspace => 'acme')";
         session.execute(stop, &[&held.0]).unwrap();
-        assert!(hears(&mut session));
+        assert!(is_stop_requested(&mut session));
         let statement = format!("select status from {report}");
         let ended = session.query_one(&statement, &[&held.0, &held.1]).unwrap();
         assert_eq!(ended.get::<_, &str>(0), status, "{report}");
@@ -336,8 +340,9 @@ fn worker_that_is_asked_to_stop_hears_of_it_and_whatever_it_reports_but_success_
     }
 }
 
-/// C10, C20: what a session does to a held execution in an open transaction, while a worker's call waits for the row.
-fn during_report<T: Send + 'static>(
+/// Calls `report` while session `open` has changed the execution's row in an open transaction, which commits once the
+/// report waits for it and `before_commit` has returned.
+fn report_during_change<T: Send + 'static>(
     server: &Server,
     open: &mut Client,
     change: &str,
@@ -357,12 +362,12 @@ fn during_report<T: Send + 'static>(
     reporting.join().unwrap()
 }
 
-/// C10: a report decided by the row as it was before it waited.
+/// The row counts as it is after the wait.
 #[test]
 fn report_that_waits_for_a_stop_request_obeys_it() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     for call in [
         "fail_execution($1, $2, 'w', 'no')",
         "release_execution($1, $2, 'w')",
@@ -380,18 +385,18 @@ fn report_that_waits_for_a_stop_request_obeys_it() {
             let row = worker.query_one(&statement, &[&held.0, &held.1]);
             row.unwrap().get(0)
         };
-        let ended = during_report(&server, &mut session, &stop, report, || ());
+        let ended = report_during_change(&server, &mut session, &stop, report, || ());
         assert_eq!(ended, "CANCELLED", "{call}");
         assert_eq!(status(&mut session, held), "CANCELLED", "{call}");
     }
 }
 
-/// C20: a lease that expires while a report waits for another transaction is not lost by that.
+/// A lease that expires while the report waits for another transaction is not lost.
 #[test]
-fn report_that_was_called_within_the_lease_counts_however_long_it_waits() {
+fn report_called_within_the_lease_is_accepted_however_long_it_waits() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     for call in [
         "complete_execution($1, $2, 'w')",
         "fail_execution($1, $2, 'w', 'no')",
@@ -401,7 +406,7 @@ fn report_that_was_called_within_the_lease_counts_however_long_it_waits() {
     ] {
         enqueue(&mut session, 1);
         let held = claim_for(&mut session, "w", 1, "2 seconds")[0];
-        let touch = format!(
+        let lock_row = format!(
             "update kronos_internal.live_executions set priority = priority where execution_id = '{}'",
             held.0
         );
@@ -411,9 +416,9 @@ fn report_that_was_called_within_the_lease_counts_however_long_it_waits() {
             row.unwrap().get(0)
         };
         let mut observer = server.session();
-        let accepted = during_report(&server, &mut session, &touch, report, || {
+        let accepted = report_during_change(&server, &mut session, &lock_row, report, || {
             wait_for("the lease to expire", || {
-                let expired = "select lease_expires_at < clock_timestamp() from kronos.executions where execution_id = $1";
+                let expired = "select lease_expires_at < clock_timestamp() from kronos.execution_details where execution_id = $1";
                 observer.query_one(expired, &[&held.0]).unwrap().get(0)
             });
         });
@@ -425,10 +430,10 @@ fn report_that_was_called_within_the_lease_counts_however_long_it_waits() {
 }
 
 #[test]
-fn of_a_cancel_and_a_claim_at_once_one_wins_cleanly() {
+fn exactly_one_of_a_concurrent_cancel_and_claim_wins() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let (mut cancelled, mut claimed) = (0, 0);
     for _ in 0..100 {
         enqueue(&mut session, 1);
@@ -452,18 +457,18 @@ fn of_a_cancel_and_a_claim_at_once_one_wins_cleanly() {
     }
     assert!(
         cancelled > 0 && claimed > 0,
-        "{cancelled} {claimed}: no race"
+        "no race: {cancelled} cancelled, {claimed} claimed"
     );
 }
 
-/// The arrows of the documentation between live statuses, and no others.
+/// Tests each pair of live statuses.
 #[test]
-fn statuses_change_only_along_the_arrows() {
+fn statuses_change_only_along_the_documented_transitions() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     enqueue(&mut session, 1);
-    let arrows = [
+    let transitions = [
         ("PENDING", "RUNNING"),
         ("QUEUED", "RUNNING"),
         ("RETRYING", "RUNNING"),
@@ -473,8 +478,8 @@ fn statuses_change_only_along_the_arrows() {
                  set status = $1, worker_id = case $1 when 'RUNNING' then 'w' end,
                      started_at = case $1 when 'RUNNING' then now() end,
                      lease_expires_at = case $1 when 'RUNNING' then now() end";
-    for (from, allowed) in arrows {
-        for (to, _) in arrows {
+    for (from, allowed) in transitions {
+        for (to, _) in transitions {
             session
                 .batch_execute("set session_replication_role = replica")
                 .unwrap();
@@ -493,10 +498,10 @@ fn statuses_change_only_along_the_arrows() {
 }
 
 #[test]
-fn log_keeps_the_last_thousand_lines_of_the_holder() {
+fn log_keeps_the_last_thousand_lines() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     enqueue(&mut session, 1);
     let held = claim(&mut session, "w", 1)[0];
     session
@@ -516,34 +521,32 @@ fn log_keeps_the_last_thousand_lines_of_the_holder() {
         (row.get::<_, i64>(0), row.get::<_, &str>(1)),
         (1000, "line 100")
     );
-    let page = "select cursor from kronos.list_logs($1, max => 998, workspace => 'acme') order by line desc limit 1";
-    let cursor: String = session.query_one(page, &[&held.0]).unwrap().get(0);
-    let last = "select string_agg(line || message, ' ') from kronos.list_logs($1, after_cursor => $2, workspace => 'acme')";
-    let shown: String = session.query_one(last, &[&held.0, &cursor]).unwrap().get(0);
-    assert_eq!(shown, "1009line 1009 1010line 1010");
+    let last = "select string_agg(line || message, ' ') from kronos.list_logs($1, after => 1008, workspace => 'acme')";
+    let lines: String = session.query_one(last, &[&held.0]).unwrap().get(0);
+    assert_eq!(lines, "1009line 1009 1010line 1010");
 }
 
-/// A worker that writes its results and completes in one transaction has done both or neither.
+/// A worker that writes its results and completes the execution in one transaction does both or neither.
 #[test]
 fn completion_commits_with_the_workers_own_writes() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute("create table public.effects (execution_id uuid)")
         .unwrap();
     enqueue(&mut session, 1);
     let held = claim(&mut session, "w", 1)[0];
     let work = "insert into public.effects values ($1)";
-    let mut undone = session.transaction().unwrap();
-    undone.execute(work, &[&held.0]).unwrap();
-    complete(&mut undone, "w", held).unwrap();
-    undone.rollback().unwrap();
+    let mut rolled_back = session.transaction().unwrap();
+    rolled_back.execute(work, &[&held.0]).unwrap();
+    complete(&mut rolled_back, "w", held).unwrap();
+    rolled_back.rollback().unwrap();
     assert_eq!(status(&mut session, held), "RUNNING");
-    let mut done = session.transaction().unwrap();
-    done.execute(work, &[&held.0]).unwrap();
-    complete(&mut done, "w", held).unwrap();
-    done.commit().unwrap();
+    let mut committed = session.transaction().unwrap();
+    committed.execute(work, &[&held.0]).unwrap();
+    complete(&mut committed, "w", held).unwrap();
+    committed.commit().unwrap();
     assert_eq!(status(&mut session, held), "SUCCEEDED");
     let effects = "select count(*) from public.effects";
     assert_eq!(count(&mut session, effects), 1);

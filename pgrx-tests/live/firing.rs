@@ -1,4 +1,5 @@
-//! pg_cron itself wakes Kronos, in both of its modes. The servers share the wait for the minute.
+//! pg_cron itself wakes Kronos, in both of its modes. One test covers all servers, so that they wait for the same
+//! minute.
 
 use crate::domain::*;
 use crate::server::{Server, wait_for};
@@ -7,9 +8,9 @@ use uuid::Uuid;
 
 const JOBS: i64 = 1000;
 
-/// Makes a thousand jobs on one schedule, and gives pg_cron's role defaults that once stopped every tick.
-fn set_up(session: &mut Client, defaults: &str) {
-    make_acme(session);
+/// Creates a thousand jobs on one schedule, and changes settings of pg_cron's role.
+fn set_up(session: &mut Client, settings: &str) {
+    create_acme(session);
     session
         .execute(
             "select count(kronos.create_cron_job('hook', '* * * * *', input => to_jsonb(n), workspace => 'acme'))
@@ -18,21 +19,21 @@ fn set_up(session: &mut Client, defaults: &str) {
         )
         .unwrap();
     assert_eq!(entries(session), 1, "one entry for all jobs");
-    // The insert takes longer than the timeout.
+    // Makes the insert take longer than the timeout.
     session
         .batch_execute(&format!(
             "create function public.dawdle() returns trigger language plpgsql as
                $$ begin perform pg_sleep(0.4); return null; end $$;
              create trigger dawdle after insert on kronos_internal.live_executions for each statement
              execute function public.dawdle();
-             {defaults}"
+             {settings}"
         ))
         .unwrap();
 }
 
-// Invariant 1; C4 and C12 with pg_cron's own role.
+// Invariant 1.
 #[test]
-fn pg_cron_fires_in_libpq_mode_and_in_background_worker_mode_whatever_its_role_has_set() {
+fn pg_cron_fires_in_libpq_and_background_worker_mode_whatever_the_settings_of_its_role() {
     let workers = [
         "cron.use_background_workers = on",
         "max_worker_processes = 20",
@@ -40,7 +41,7 @@ fn pg_cron_fires_in_libpq_mode_and_in_background_worker_mode_whatever_its_role_h
     let servers = [
         Server::start(),
         Server::start_with(&workers),
-        // No schedule has a slot: upkeep's entry wakes all.
+        // No schedule has a slot, so upkeep's entry wakes all of them.
         Server::start_with(&["kronos.max_entries = 0"]),
     ];
     let [mut libpq, mut background, mut slotless] =
@@ -55,10 +56,10 @@ fn pg_cron_fires_in_libpq_mode_and_in_background_worker_mode_whatever_its_role_h
         "alter role postgres set statement_timeout = '200ms';
          alter role postgres set default_transaction_isolation = 'repeatable read'",
     );
-    make_acme(&mut slotless);
+    create_acme(&mut slotless);
     create(&mut slotless, "* * * * *");
     assert_eq!(entries(&mut slotless), 0);
-    // A transaction with an old snapshot, which must not pass over what it cannot see.
+    // A transaction with an old snapshot must not skip jobs that the snapshot does not show.
     let mut old = servers[2].session();
     let mut transaction = old
         .build_transaction()
@@ -67,7 +68,7 @@ fn pg_cron_fires_in_libpq_mode_and_in_background_worker_mode_whatever_its_role_h
         .unwrap();
     transaction.query("select from kronos.jobs", &[]).unwrap();
     let unseen = create(&mut slotless, "* * * * *");
-    let began_before: String = slotless
+    let minute: String = slotless
         .query_one("select date_trunc('minute', now())::text", &[])
         .unwrap()
         .get(0);
@@ -80,7 +81,7 @@ fn pg_cron_fires_in_libpq_mode_and_in_background_worker_mode_whatever_its_role_h
         count(&mut slotless, "select count(*) from kronos.executions") > 0
     });
     assert_fired(&mut slotless);
-    assert_old_snapshot_passes_over_nothing(&mut slotless, transaction, unseen, &began_before);
+    assert_old_snapshot_skips_nothing(&mut slotless, transaction, unseen, &minute);
     wait_for("upkeep to finish", || {
         let finished =
             "select count(*) from kronos_internal.upkeep_runs where finished_at is not null";
@@ -89,25 +90,25 @@ fn pg_cron_fires_in_libpq_mode_and_in_background_worker_mode_whatever_its_role_h
     assert_sound(&mut slotless);
 }
 
-/// The ticks for which every job has an execution.
+/// The number of ticks for which every job has an execution.
 fn full_ticks(session: &mut Client) -> i64 {
     count(
         session,
-        "select count(*) from (select from kronos.executions group by tick_at having count(*) = 1000) t",
+        "select count(*) from (select from kronos.execution_details group by tick_at having count(*) = 1000) t",
     )
 }
 
 fn assert_fired(session: &mut Client) {
-    // A tick that came due while the jobs were being made is that of the earlier ones only.
+    // Only jobs that were active before a tick came due have it.
     let wrong = count(
         session,
         "select count(*)
-         from (select tick_at, count(distinct job_id) as jobs, count(*) as rows from kronos.executions group by tick_at) t
+         from (select tick_at, count(distinct job_id) as jobs, count(*) as rows from kronos.execution_details group by tick_at) t
          where jobs <> rows or jobs <> (select count(*) from kronos_internal.jobs j where j.active_since < t.tick_at)",
     );
     assert_eq!(wrong, 0, "each tick has one execution per job");
     let failed = "select count(*) from cron.job_run_details where status = 'failed'";
-    assert_eq!(count(session, failed), 0, "no wake-up has failed");
+    assert_eq!(count(session, failed), 0, "no wake-up failed");
     let of_schedules =
         "select count(*) from cron.job_run_details where command like '%kronos.tick%'";
     let wake_ups = count(session, of_schedules);
@@ -120,18 +121,18 @@ fn assert_fired(session: &mut Client) {
     assert_sound(session);
 }
 
-/// Invariant 4: an old REPEATABLE READ transaction handles only what was due when it began.
-fn assert_old_snapshot_passes_over_nothing(
+/// Invariant 4: an old REPEATABLE READ transaction handles only the ticks that were due when it began.
+fn assert_old_snapshot_skips_nothing(
     session: &mut Client,
     mut transaction: postgres::Transaction,
     unseen: Uuid,
-    began_before: &str,
+    minute: &str,
 ) {
     assert_eq!(run_due(&mut transaction), 0, "nothing was due then");
     transaction.commit().unwrap();
     let statement = "select count(*) from kronos.ticks where job_id = $1 and outcome = 'RUN' and tick_at > $2::text::timestamptz";
     let written: i64 = session
-        .query_one(statement, &[&unseen, &began_before])
+        .query_one(statement, &[&unseen, &minute])
         .unwrap()
         .get(0);
     assert!(written > 0);

@@ -8,7 +8,7 @@ use std::process::{Child, Command};
 
 const WORKERS: usize = 16;
 const EXECUTIONS: i32 = 20_000;
-/// Where a worker process finds the server.
+/// The environment variable with the directory of the server's socket, for worker processes.
 const SOCKET_DIR: &str = "KRONOS_FLEET_SOCKET_DIR";
 const LEASE: &str = "3 seconds";
 
@@ -27,9 +27,9 @@ fn start_worker(server: &Server, number: usize) -> Child {
         .unwrap()
 }
 
-/// What each of the processes runs; by itself it is no test.
+/// The code of a worker process. It is a test only so that the test binary can run it.
 #[test]
-#[ignore = "run by the test of the fleet, as a process of its own"]
+#[ignore = "started by the fleet test as a separate process"]
 fn worker_process() {
     let Some(dir) = std::env::var_os(SOCKET_DIR) else {
         return;
@@ -53,45 +53,45 @@ fn worker_process() {
         }
         let list = list_of(&held);
         match rng.random_range(0..20) {
-            0 => act(&mut session, &name, "release", &list),
-            1 => act(&mut session, &name, "fail", &list),
+            0 => report(&mut session, &name, "release", &list),
+            1 => report(&mut session, &name, "fail", &list),
             2 => {
                 let beat = "select kronos.heartbeat_executions($1, $2, $3::text::interval)";
                 session.execute(beat, &[&name, &list, &LEASE]).unwrap();
-                act(&mut session, &name, "complete", &list);
+                report(&mut session, &name, "complete", &list);
             }
             3 if rng.random_range(0..8) == 0 => {
-                // Hangs until its leases are over, and tries all the same.
+                // Hang until the leases have expired, and report too late.
                 wait_for("the leases to expire", || {
-                    let left = "select count(*) from kronos.executions where worker_id = $1 and lease_expires_at > clock_timestamp()";
+                    let left = "select count(*) from kronos.execution_details where worker_id = $1 and lease_expires_at > clock_timestamp()";
                     session.query_one(left, &[&name]).unwrap().get::<_, i64>(0) == 0
                 });
-                act(&mut session, &name, "complete", &list);
+                report(&mut session, &name, "complete", &list);
             }
-            _ => act(&mut session, &name, "complete", &list),
+            _ => report(&mut session, &name, "complete", &list),
         }
     }
 }
 
-/// Ends a batch, and writes down what Kronos accepted and refused.
-fn act(session: &mut Client, worker: &str, how: &str, list: &serde_json::Value) {
+/// Reports a batch, and records which reports Kronos accepted.
+fn report(session: &mut Client, worker: &str, kind: &str, list: &serde_json::Value) {
     let statement = format!(
-        "insert into public.acts
-         select execution_id, attempt, $1, '{how}', accepted from kronos.{how}_executions($1, $2)"
+        "insert into public.reports
+         select execution_id, attempt, $1, '{kind}', accepted from kronos.{kind}_executions($1, $2)"
     );
     session.execute(&statement, &[&worker, list]).unwrap();
 }
 
 #[test]
-fn fleet_with_killed_and_hanging_workers_ends_every_execution_exactly_once() {
+fn fleet_with_killed_and_hanging_workers_finishes_every_execution_exactly_once() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute(
             "select kronos.update_endpoint('hook', retry_policy => '{\"max_attempts\": 1000, \"initial_delay_ms\": 0}',
                                            workspace => 'acme');
-             create table public.acts (execution_id uuid, attempt integer, worker text, act text, accepted boolean);
+             create table public.reports (execution_id uuid, attempt integer, worker text, kind text, accepted boolean);
              create table public.ends (execution_id uuid, status text);
              create function public.note_end() returns trigger language plpgsql as
                $$ begin insert into public.ends values (new.execution_id, new.status); return null; end $$;
@@ -104,28 +104,28 @@ fn fleet_with_killed_and_hanging_workers_ends_every_execution_exactly_once() {
     let mut workers: Vec<Child> = (0..WORKERS)
         .map(|number| start_worker(&server, number))
         .collect();
-    // Kills that meet a worker with leases, while there is work left.
-    for (kill, worker) in workers.iter_mut().take(6).enumerate() {
-        let name = format!("worker-{kill}");
-        let progress = i64::from(EXECUTIONS) * (kill as i64 + 1) / 10;
-        wait_for("a worker to kill", || {
+    // Kill six workers, each while it holds leases and work is left.
+    for (nth, worker) in workers.iter_mut().take(6).enumerate() {
+        let name = format!("worker-{nth}");
+        let progress = i64::from(EXECUTIONS) * (nth as i64 + 1) / 10;
+        wait_for("the worker to hold leases", || {
             let held = "select (select count(*) from public.ends) > $1
                                and exists (select from kronos_internal.live_executions where worker_id = $2)";
             session.query_one(held, &[&progress, &name]).unwrap().get(0)
         });
         worker.kill().unwrap();
         worker.wait().unwrap();
-        *worker = start_worker(&server, WORKERS + kill);
+        *worker = start_worker(&server, WORKERS + nth);
     }
     for worker in &mut workers {
         assert!(worker.wait().unwrap().success());
     }
 
-    let none = [
-        ("executions not ended in success", "select count(*) from kronos.executions where status <> 'SUCCEEDED'"),
+    let violations = [
+        ("executions that did not succeed", "select count(*) from kronos.executions where status <> 'SUCCEEDED'"),
         (
-            "executions not ended exactly once",
-            "select count(*) from kronos.executions x
+            "executions that did not finish exactly once",
+            "select count(*) from kronos.execution_details x
              where 1 <> (select count(*) from public.ends e where e.execution_id = x.execution_id)",
         ),
         (
@@ -135,39 +135,39 @@ fn fleet_with_killed_and_hanging_workers_ends_every_execution_exactly_once() {
         ),
         (
             "attempt numbers with gaps",
-            "select count(*) from (select x.attempt, count(*), max(a.attempt) from kronos.executions x join kronos.attempts a using (execution_id)
+            "select count(*) from (select x.attempt, count(*), max(a.attempt) from kronos.execution_details x join kronos.attempts a using (execution_id)
                                    group by x.execution_id, x.attempt having count(*) <> x.attempt or max(a.attempt) <> x.attempt) a",
         ),
         (
-            "acts accepted of a worker that did not hold the attempt, or had lost it",
-            "select count(*) from public.acts c left join kronos.attempts a using (execution_id, attempt)
-             where c.accepted and (a.worker_id <> c.worker
-                                   or a.outcome <> case c.act when 'complete' then 'SUCCEEDED' when 'fail' then 'FAILED' else 'RELEASED' end)",
+            "reports accepted from a worker that did not hold the attempt",
+            "select count(*) from public.reports r left join kronos.attempts a using (execution_id, attempt)
+             where r.accepted and (a.worker_id <> r.worker
+                                   or a.outcome <> case r.kind when 'complete' then 'SUCCEEDED' when 'fail' then 'FAILED' else 'RELEASED' end)",
         ),
         (
-            "attempts acted upon twice",
-            "select count(*) from (select from public.acts where accepted group by execution_id, attempt having count(*) > 1) a",
+            "attempts with two accepted reports",
+            "select count(*) from (select from public.reports where accepted group by execution_id, attempt having count(*) > 1) a",
         ),
     ];
-    for (what, statement) in none {
-        assert_eq!(count(&mut session, statement), 0, "{what}");
+    for (violation, statement) in violations {
+        assert_eq!(count(&mut session, statement), 0, "{violation}");
     }
-    let some = [
+    let events = [
         (
-            "leases lost",
+            "lost leases",
             "select count(*) from kronos.attempts where outcome = 'LOST'",
         ),
         (
-            "late reports refused",
-            "select count(*) from public.acts where not accepted",
+            "refused reports",
+            "select count(*) from public.reports where not accepted",
         ),
         (
             "retries",
-            "select count(*) from kronos.executions where attempt > 1",
+            "select count(*) from kronos.execution_details where attempt > 1",
         ),
     ];
-    for (what, statement) in some {
-        assert!(count(&mut session, statement) > 0, "{what}");
+    for (event, statement) in events {
+        assert!(count(&mut session, statement) > 0, "{event}");
     }
     assert_eq!(executions(&mut session), i64::from(EXECUTIONS));
     assert_sound(&mut session);

@@ -1,6 +1,6 @@
-//! The lock protocols, written down as specs for PostgreSQL's isolationtester (pgrx-tests/isolation).
+//! Tests of the lock protocols: specs for PostgreSQL's isolationtester, in pgrx-tests/isolation.
 //!
-//! `KRONOS_WRITE_EXPECTED=1` writes what was seen as what is expected, to be read and committed.
+//! With `KRONOS_WRITE_EXPECTED=1` the test writes the actual output to the expected files, for review.
 
 use crate::server::{Server, pg_config};
 use std::io::Write;
@@ -27,15 +27,15 @@ fn every_isolation_spec_gives_its_expected_output() {
     assert!(!names.is_empty());
     for name in names {
         let spec = std::fs::read(dir.join("specs").join(format!("{name}.spec"))).unwrap();
-        let seen = run_spec(&server, &spec);
+        let actual = run_spec(&server, &spec);
         let expected_file = dir.join("expected").join(format!("{name}.out"));
         if std::env::var_os("KRONOS_WRITE_EXPECTED").is_some() {
-            std::fs::write(&expected_file, &seen).unwrap();
+            std::fs::write(&expected_file, &actual).unwrap();
         }
         let expected = std::fs::read_to_string(expected_file).unwrap_or_default();
         assert!(
-            seen == expected,
-            "{name}: expected\n{expected}\nsaw\n{seen}"
+            actual == expected,
+            "{name}: expected\n{expected}\ngot\n{actual}"
         );
     }
 }

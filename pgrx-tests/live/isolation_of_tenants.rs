@@ -1,4 +1,4 @@
-//! Invariant 9: no transaction that one workspace holds open makes another's wait.
+//! Invariant 9: an open transaction of one workspace does not block another workspace.
 
 use crate::domain::*;
 use crate::server::Server;
@@ -6,18 +6,18 @@ use postgres::{Client, Transaction};
 use std::sync::Barrier;
 use std::thread;
 
-/// Stands for an hourly expression whose next tick no test lives to see.
+/// Replaced in statements by an hourly expression whose next tick does not come during the test.
 const HOURLY: &str = "17 * * * *";
 
-/// A server with workspaces a and b: three jobs each on the same hourly expression, which is returned, one more each, and
-/// executions that wait.
+/// Starts a server with workspaces a and b. Each has three jobs on the same hourly expression, which is returned, one
+/// job on another expression, and five waiting executions.
 fn server_with_two_tenants() -> (Server, Client, String) {
     let server = Server::start();
     let mut session = server.session();
     session.batch_execute("select kronos.start()").unwrap();
     let hourly = format!("{} * * * *", minutes_ago(&mut session, 30));
     for workspace in ["a", "b"] {
-        make_workspace(&mut session, workspace);
+        create_workspace(&mut session, workspace);
         for name in ["first", "second", "third"] {
             create_named(&mut session, workspace, name, &hourly);
         }
@@ -28,8 +28,8 @@ fn server_with_two_tenants() -> (Server, Client, String) {
     (server, session, hourly)
 }
 
-/// What workspace a leaves open.
-const HELD_OPEN: [(&str, &str); 11] = [
+/// Calls of workspace a whose transaction stays open.
+const OPEN_CALLS: [(&str, &str); 11] = [
     (
         "a create on an expression that b uses",
         "select kronos.create_cron_job('hook', '17 * * * *', workspace => 'a')",
@@ -80,7 +80,7 @@ const HELD_OPEN: [(&str, &str); 11] = [
     ),
 ];
 
-/// What workspace b does meanwhile; each rolls back, so that the next finds the same.
+/// Calls of workspace b meanwhile. Each is rolled back, so that the next one finds the same state.
 const MEANWHILE: [&str; 13] = [
     "select kronos.create_cron_job('hook', '17 * * * *', workspace => 'b')",
     "select kronos.create_cron_job('hook', '18 * * * *', workspace => 'b')",
@@ -98,17 +98,17 @@ const MEANWHILE: [&str; 13] = [
     "select kronos.apply_crontab('[{\"name\": \"declared\", \"endpoint\": \"hook\", \"cron\": \"17 * * * *\"}]', workspace => 'b')",
 ];
 
-fn assert_waits_for_no_lock(transaction: &mut Transaction, held: &str, statement: &str) {
+/// Asserts that a call succeeds within lock_timeout while another transaction is open, and rolls it back.
+fn assert_waits_for_no_lock(transaction: &mut Transaction, open_call: &str, statement: &str) {
     let mut savepoint = transaction.savepoint("call").unwrap();
     if let Err(error) = savepoint.query(statement, &[]) {
-        panic!("while {held} is open: {statement}: {error:?}");
+        panic!("while {open_call} is open: {statement}: {error:?}");
     }
     savepoint.rollback().unwrap();
 }
 
-// C8, C16, C17, C18.
 #[test]
-fn open_transaction_of_one_workspace_makes_no_call_of_another_wait() {
+fn open_transaction_of_one_workspace_blocks_no_call_of_another() {
     let (server, mut session, hourly) = server_with_two_tenants();
     session
         .batch_execute(
@@ -116,39 +116,39 @@ fn open_transaction_of_one_workspace_makes_no_call_of_another_wait() {
                                              active_since = now() - interval '1 day'",
         )
         .unwrap();
-    let mut holding = server.session();
+    let mut blocking = server.session();
     let mut calling = server.session();
     calling
         .batch_execute("set lock_timeout = '1s'; set statement_timeout = '20s'")
         .unwrap();
-    for (held, statement) in HELD_OPEN {
-        forget_due(&mut session);
-        let mut hold = holding.transaction().unwrap();
-        hold.query(&statement.replace(HOURLY, &hourly), &[])
+    for (open_call, statement) in OPEN_CALLS {
+        make_hourly_due(&mut session);
+        let mut open = blocking.transaction().unwrap();
+        open.query(&statement.replace(HOURLY, &hourly), &[])
             .unwrap();
         {
             let mut call = calling.transaction().unwrap();
             for statement in MEANWHILE {
                 let statement = statement.replace(HOURLY, &hourly);
-                assert_waits_for_no_lock(&mut call, held, &statement);
+                assert_waits_for_no_lock(&mut call, open_call, &statement);
             }
             call.rollback().unwrap();
         }
         tick_without_waiting(&server);
         let of_b = "select count(*) from kronos.ticks where workspace = 'b' and outcome = 'RUN'";
-        assert_eq!(count(&mut session, of_b), 3, "while {held} is open");
-        assert_waits_for_nobody(&server, "call kronos.upkeep()");
-        hold.rollback().unwrap();
+        assert_eq!(count(&mut session, of_b), 3, "while {open_call} is open");
+        assert_does_not_wait(&server, "call kronos.upkeep()");
+        open.rollback().unwrap();
         tick(&mut session);
         let all = ticks(&mut session, "RUN");
-        assert_eq!(all, 6, "when {held} has been rolled back");
+        assert_eq!(all, 6, "when {open_call} has been rolled back");
         assert_ledger_matches_executions(&mut session);
         assert_sound(&mut session);
     }
 }
 
-/// Makes the hourly schedules due again, their ticks unknown.
-fn forget_due(session: &mut Client) {
+/// Deletes the ticks, and makes the hourly schedules due again.
+fn make_hourly_due(session: &mut Client) {
     session
         .batch_execute(
             "delete from kronos_internal.ticks;
@@ -162,14 +162,13 @@ fn forget_due(session: &mut Client) {
         .unwrap();
 }
 
-// C16: two deployments that remove everything, on disjoint jobs.
 #[test]
 fn two_workspaces_that_remove_all_their_jobs_at_once_never_deadlock() {
     let server = Server::start();
     let mut session = server.session();
     session.batch_execute("select kronos.start()").unwrap();
     for workspace in ["a", "b"] {
-        make_workspace(&mut session, workspace);
+        create_workspace(&mut session, workspace);
     }
     let crontab = "[{\"name\": \"1\", \"endpoint\": \"hook\", \"cron\": \"17 * * * *\"},
                     {\"name\": \"2\", \"endpoint\": \"hook\", \"cron\": \"17 * * * *\"},
@@ -199,9 +198,9 @@ fn two_workspaces_that_remove_all_their_jobs_at_once_never_deadlock() {
     }
 }
 
-// C17: a cancel of a schedule's last committed job does not starve while others keep creating on the expression.
+// Both workspaces use the same expression.
 #[test]
-fn cancel_does_not_wait_for_as_long_as_another_workspace_goes_on_creating() {
+fn cancel_does_not_starve_while_another_workspace_keeps_creating_jobs() {
     let (server, mut session, _) = server_with_two_tenants();
     let stop = std::sync::atomic::AtomicBool::new(false);
     thread::scope(|scope| {

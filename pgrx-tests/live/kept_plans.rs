@@ -1,5 +1,5 @@
-//! Statements that workers and applications call often are planned once per backend, by plans that hold whatever the
-//! tables' sizes become.
+//! Frequent statements of workers and applications are planned once per backend, and their plans stay good however
+//! large the tables become.
 
 use crate::domain::*;
 use crate::server::{Server, wait_for};
@@ -13,10 +13,10 @@ const STATISTICS: [&str; 4] = [
     "autovacuum = off",
 ];
 
-fn start() -> (Server, Client) {
+fn start_server() -> (Server, Client) {
     let server = Server::start_with(&STATISTICS);
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute(
             "create extension pg_stat_statements; set kronos.workspace = 'acme';
@@ -26,7 +26,7 @@ fn start() -> (Server, Client) {
     (server, session)
 }
 
-/// Each hot call once, on executions that it makes itself; the lists too.
+/// Makes each frequent call at least once, and each list call, on executions that it creates itself.
 fn call_everything(session: &mut Client) {
     session
         .batch_execute(
@@ -62,7 +62,7 @@ delete from c;
         .unwrap();
 }
 
-/// Kronos's own statements since the last reset: their text, calls, plans, and blocks and rows per call.
+/// Kronos's own statements since the last reset: text, calls, plans, and blocks per call.
 fn statements(session: &mut Client) -> Vec<(String, i64, i64, i64)> {
     let statement = "select query, calls, plans, (shared_blks_hit + shared_blks_read) / calls
                      from pg_stat_statements where not toplevel and query like '%kronos%' and calls > 0";
@@ -72,17 +72,17 @@ fn statements(session: &mut Client) -> Vec<(String, i64, i64, i64)> {
         .collect()
 }
 
-fn reset(session: &mut Client) {
+fn reset_statistics(session: &mut Client) {
     session
         .batch_execute("select pg_stat_statements_reset()")
         .unwrap();
 }
 
 #[test]
-fn hundred_further_calls_in_a_warm_backend_plan_nothing() {
-    let (_server, mut session) = start();
+fn warm_backend_plans_nothing_in_a_hundred_further_calls() {
+    let (_server, mut session) = start_server();
     call_everything(&mut session);
-    reset(&mut session);
+    reset_statistics(&mut session);
     for _ in 0..100 {
         call_everything(&mut session);
     }
@@ -93,10 +93,10 @@ fn hundred_further_calls_in_a_warm_backend_plan_nothing() {
     }
 }
 
-/// The generic plans are made on empty tables, and again after statistics were gathered on full ones.
+/// Generic plans are made on empty tables, and again after ANALYZE on full ones.
 #[test]
-fn plans_made_on_empty_tables_hold_on_full_ones() {
-    let (_server, mut session) = start();
+fn plans_made_on_empty_tables_stay_cheap_on_full_ones() {
+    let (_server, mut session) = start_server();
     call_everything(&mut session);
     session
         .batch_execute(
@@ -117,10 +117,10 @@ fn plans_made_on_empty_tables_hold_on_full_ones() {
     for analyze in ["", "analyze"] {
         session.batch_execute(analyze).unwrap();
         call_everything(&mut session);
-        reset(&mut session);
-        // Claims read from their front, and from the beginning once a second.
+        reset_statistics(&mut session);
+        // Claims start at the front, and once a second at the beginning.
         let start = Instant::now();
-        wait_for("claims from the beginning", || {
+        wait_for("a claim from the beginning", || {
             call_everything(&mut session);
             start.elapsed() > Duration::from_millis(1500)
         });

@@ -1,4 +1,6 @@
-//! Live tests: real servers with pg_cron, over several connections.
+//! Live tests: real servers with pg_cron, and several connections to each.
+//!
+//! Comments refer to the promises of docs/design.md as invariants, by their numbers.
 
 mod atomicity;
 mod batches;

@@ -1,4 +1,4 @@
-//! Ticks that come due while an execution of their job is not finished, and the spreading of executions by jitter.
+//! Ticks that come due while an execution of their job is unfinished, and executions spread by jitter.
 
 use crate::domain::*;
 use crate::server::Server;
@@ -15,7 +15,7 @@ fn create_with(session: &mut Client, cron: &str, overlap: &str, jitter: &str) ->
         .get(0)
 }
 
-/// Gives a job an execution, triggered by hand, in a state.
+/// Triggers an execution of a job, and brings it into a status.
 fn give_execution(session: &mut Client, job_id: Uuid, status: &str) {
     session
         .execute(
@@ -23,11 +23,11 @@ fn give_execution(session: &mut Client, job_id: Uuid, status: &str) {
             &[&job_id],
         )
         .unwrap();
-    // It is the one that is claimed next.
+    // The claim takes this execution first.
     let first = "update kronos_internal.live_executions set priority = 0 where job_id = $1";
     session.execute(first, &[&job_id]).unwrap();
     let claimed = "kronos.claim_executions('w', lease => '1 day', workspace => 'acme')";
-    let moved = match status {
+    let advance = match status {
         "QUEUED" => String::new(),
         "PENDING" => "set session_replication_role = replica;
                       update kronos_internal.live_executions set status = 'PENDING', run_at = now() + interval '1 day'
@@ -41,9 +41,9 @@ fn give_execution(session: &mut Client, job_id: Uuid, status: &str) {
         "SUCCEEDED" => {
             format!("select kronos.complete_execution(execution_id, attempt, 'w') from {claimed}")
         }
-        other => panic!("{other}"),
+        other => panic!("unexpected status {other}"),
     };
-    session.batch_execute(&moved).unwrap();
+    session.batch_execute(&advance).unwrap();
     session
         .execute(
             "update kronos_internal.live_executions set priority = 5 where job_id = $1",
@@ -53,12 +53,12 @@ fn give_execution(session: &mut Client, job_id: Uuid, status: &str) {
     assert_eq!(statuses(session, job_id), [status]);
 }
 
-/// The statuses of a job's executions, that of the hand-triggered first, the ticks' in their order; SKIPPED for a tick
-/// that has no execution.
+/// The statuses of a job's executions: first of the triggered one, then of the ticks in order. A skipped tick is
+/// SKIPPED.
 fn statuses(session: &mut Client, job_id: Uuid) -> Vec<String> {
     let statement = "select status || case when stop_requested_at is null then '' else ' (stop)' end
                      from (select tick_at, status, case when status = 'RUNNING' then stop_requested_at end as stop_requested_at
-                           from kronos.executions where job_id = $1
+                           from kronos.execution_details where job_id = $1
                            union all
                            select tick_at, outcome, null from kronos.ticks where job_id = $1 and outcome = 'SKIPPED') t
                      order by tick_at nulls first";
@@ -67,10 +67,10 @@ fn statuses(session: &mut Client, job_id: Uuid) -> Vec<String> {
 }
 
 #[test]
-fn overlap_policy_decides_what_a_tick_does_while_an_execution_is_unfinished() {
+fn overlap_policy_decides_the_outcome_of_a_tick_while_an_execution_is_unfinished() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let cases = [
         ("allow", "PENDING", ["PENDING", "QUEUED"]),
         ("allow", "QUEUED", ["QUEUED", "QUEUED"]),
@@ -97,10 +97,13 @@ fn overlap_policy_decides_what_a_tick_does_while_an_execution_is_unfinished() {
         (job_id, policy, status, expected)
     });
     make_yearly_due(&mut session);
-    let did = session
+    let outcome = session
         .query_one("select executions, skipped from kronos.run_due()", &[])
         .unwrap();
-    assert_eq!((did.get::<_, i64>(0), did.get::<_, i64>(1)), (12, 6));
+    assert_eq!(
+        (outcome.get::<_, i64>(0), outcome.get::<_, i64>(1)),
+        (12, 6)
+    );
     for (job_id, policy, status, expected) in cases {
         assert_eq!(
             statuses(&mut session, job_id),
@@ -108,11 +111,11 @@ fn overlap_policy_decides_what_a_tick_does_while_an_execution_is_unfinished() {
             "{policy} while {status}"
         );
     }
-    let silent = "select (select count(*) from kronos.executions where status = 'CANCELLED' and status_reason is null)
+    let without_reason = "select (select count(*) from kronos.executions where status = 'CANCELLED' and status_reason is null)
                          + (select count(*) from kronos.ticks where outcome = 'SKIPPED' and reason not like 'overlap_policy %')";
-    assert_eq!(count(&mut session, silent), 0);
+    assert_eq!(count(&mut session, without_reason), 0);
     assert_sound(&mut session);
-    // The tick is in the ledger: nothing comes of it if it is handled again, now or later.
+    // The tick is in the ledger, so handling it again, now or later, changes nothing.
     make_yearly_due(&mut session);
     tick(&mut session);
     for (job_id, policy, status, expected) in cases {
@@ -132,10 +135,10 @@ fn overlap_policy_decides_what_a_tick_does_while_an_execution_is_unfinished() {
 }
 
 #[test]
-fn of_several_ticks_at_once_overlap_policy_runs_one() {
+fn overlap_policy_runs_one_of_several_due_ticks() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let minute = minutes_ago(&mut session, 20);
     let jobs = [
         ("allow", ["QUEUED", "QUEUED", "QUEUED"]),
@@ -155,12 +158,12 @@ fn of_several_ticks_at_once_overlap_policy_runs_one() {
     assert_sound(&mut session);
 }
 
-// Invariant 10: what a worker's open transaction holds is owed.
+// Invariant 10.
 #[test]
-fn tick_that_would_replace_what_another_session_holds_is_owed_and_holds_up_nobody() {
+fn tick_that_would_replace_a_locked_execution_is_owed_and_delays_no_other() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let replacing = create_with(&mut session, YEARLY, "replace", "0");
     let other = create_with(&mut session, YEARLY, "replace", "0");
     give_execution(&mut session, replacing, "QUEUED");
@@ -184,10 +187,10 @@ fn tick_that_would_replace_what_another_session_holds_is_owed_and_holds_up_nobod
 }
 
 #[test]
-fn jitter_spreads_executions_always_alike() {
+fn jitter_spreads_executions_the_same_way_each_time() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     for _ in 0..20 {
         create_with(&mut session, YEARLY, "allow", "10 minutes");
     }
@@ -197,7 +200,7 @@ fn jitter_spreads_executions_always_alike() {
         tick(session);
         let rows = session
             .query(
-                "select job_id::text || run_at from kronos.executions order by 1",
+                "select job_id::text || run_at from kronos.execution_details order by 1",
                 &[],
             )
             .unwrap();
@@ -205,19 +208,19 @@ fn jitter_spreads_executions_always_alike() {
         rows.iter().map(|row| row.get(0)).collect::<Vec<String>>()
     };
     let first = run_ats(&mut session);
-    let outside = "select count(*) from kronos.executions
+    let outside = "select count(*) from kronos.execution_details
                    where run_at < tick_at or run_at >= tick_at + interval '10 minutes'";
     assert_eq!(count(&mut session, outside), 0);
-    let spread = "select extract(epoch from max(run_at - tick_at) - min(run_at - tick_at))::bigint from kronos.executions";
+    let spread = "select extract(epoch from max(run_at - tick_at) - min(run_at - tick_at))::bigint from kronos.execution_details";
     assert!(count(&mut session, spread) > 240);
     assert_eq!(run_ats(&mut session), first);
 }
 
 #[test]
-fn execution_whose_start_is_to_come_is_pending() {
+fn execution_that_starts_later_is_pending() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     let job_id = create_with(&mut session, "* * * * *", "allow", "1 day");
     copy_job(&mut session, job_id, 20);
     session
@@ -228,8 +231,7 @@ fn execution_whose_start_is_to_come_is_pending() {
         )
         .unwrap();
     tick(&mut session);
-    let rightly =
-        "select count(*) from kronos.executions where (status = 'PENDING') = (run_at > created_at)";
-    assert!(count(&mut session, rightly) >= 21);
-    assert_eq!(count(&mut session, rightly), executions(&mut session));
+    let consistent = "select count(*) from kronos.execution_details where (status = 'PENDING') = (run_at > created_at)";
+    assert!(count(&mut session, consistent) >= 21);
+    assert_eq!(count(&mut session, consistent), executions(&mut session));
 }

@@ -1,4 +1,4 @@
-//! Pausing and resuming: atomic with pg_cron, and the ticks of a pause are never caught up.
+//! Pause and resume: both change pg_cron's entries atomically, and ticks during a pause are never caught up.
 
 use crate::domain::*;
 use postgres::{Error, GenericClient};
@@ -23,7 +23,7 @@ fn try_resume(session: &mut impl GenericClient, job_id: Uuid) -> Result<(), Erro
 }
 
 #[test]
-fn pause_takes_the_pg_cron_entry_away_and_resume_brings_it_back() {
+fn pause_removes_the_pg_cron_entry_and_resume_restores_it() {
     let (_server, mut session, job_id) = server_with_job();
     let before = state(&mut session);
     let mut transaction = session.transaction().unwrap();
@@ -45,18 +45,18 @@ fn pause_takes_the_pg_cron_entry_away_and_resume_brings_it_back() {
         ),
         1
     );
-    let kept = "select count(*) from kronos.jobs where status = 'ACTIVE' and paused_at is not null and paused_reason = 'month-end'";
+    let kept = "select count(*) from kronos.job_details where status = 'ACTIVE' and paused_at is not null and paused_reason = 'month-end'";
     assert_eq!(
         count(&mut session, kept),
         1,
-        "when and why it was paused is kept"
+        "the job keeps when and why it was paused"
     );
     assert_sound(&mut session);
     assert_code(try_resume(&mut session, job_id), "JOB_NOT_PAUSED");
 }
 
 #[test]
-fn pause_and_resume_fail_with_pg_cron_and_change_nothing() {
+fn pause_and_resume_change_nothing_if_pg_cron_fails() {
     let (_server, mut session, job_id) = server_with_job();
     let refuse = "create or replace function cron.unschedule(job_id bigint) returns bool strict language plpgsql as
                     $$ begin raise exception 'no' using errcode = '22023'; end $$;
@@ -75,19 +75,19 @@ fn pause_and_resume_fail_with_pg_cron_and_change_nothing() {
 }
 
 #[test]
-fn ticks_of_a_pause_are_never_caught_up() {
+fn ticks_during_a_pause_are_never_caught_up() {
     let (_server, mut session, job_id) = server_with_job();
     let sharing = create(&mut session, YEARLY);
     make_yearly_due(&mut session);
     try_pause(&mut session, job_id).unwrap();
-    assert_eq!(run_due(&mut session), 1, "only the other job's");
+    assert_eq!(run_due(&mut session), 1, "only the other job runs");
     try_resume(&mut session, job_id).unwrap();
     session
         .batch_execute("update kronos_internal.schedules
                         set next_tick_at = date_trunc('year', now()), ticked_until = date_trunc('year', now()) - interval '1 day'")
         .unwrap();
     assert_eq!(run_due(&mut session), 0);
-    let paused = "select count(*) from kronos.executions where job_id <> $1";
+    let paused = "select count(*) from kronos.execution_details where job_id <> $1";
     assert_eq!(
         session
             .query_one(paused, &[&sharing])
@@ -99,13 +99,13 @@ fn ticks_of_a_pause_are_never_caught_up() {
 }
 
 #[test]
-fn tick_that_waits_while_its_job_is_being_paused_is_dropped() {
+fn due_tick_of_a_job_being_paused_does_not_run() {
     let (server, mut session, job_id) = server_with_job();
     make_yearly_due(&mut session);
     let mut pausing = server.session();
     let mut transaction = pausing.transaction().unwrap();
     try_pause(&mut transaction, job_id).unwrap();
-    // Its schedule is locked too: no other job uses it.
+    // The schedule is locked too, because no other job uses it.
     assert_eq!(run_due(&mut session), 0);
     transaction.commit().unwrap();
     assert_eq!(run_due(&mut session), 0);
@@ -121,7 +121,7 @@ fn update_of_a_paused_job_leaves_it_paused_and_cancel_retires_it() {
     assert_eq!(
         count(
             &mut session,
-            "select count(*) from kronos.jobs where status = 'PAUSED' and paused_reason = 'month-end'"
+            "select count(*) from kronos.job_details where status = 'PAUSED' and paused_reason = 'month-end'"
         ),
         1
     );

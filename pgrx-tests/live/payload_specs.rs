@@ -1,14 +1,14 @@
-//! Payload specs in sessions of their own: whatever they cost, a session can be stopped.
+//! Payload specs: a session can be stopped whatever a check costs.
 
-use crate::domain::{backend_pid, make_acme};
+use crate::domain::{backend_pid, create_acme};
 use crate::server::{Server, wait_for};
 use postgres::Client;
 use serde_json::{Value, json};
 use std::thread;
 
-/// Workspace `acme` with endpoint `costly`, whose payload spec takes many steps for each item of [`input`].
-fn make_costly(session: &mut Client) {
-    make_acme(session);
+/// Creates workspace `acme` with endpoint `costly`, whose payload spec takes many steps for each item of [`input`].
+fn create_costly_endpoint(session: &mut Client) {
+    create_acme(session);
     let constants: Vec<Value> = (0..900).map(|n| json!({ "const": n })).collect();
     let schema = json!({"items": {"anyOf": constants}});
     session
@@ -26,7 +26,7 @@ fn input() -> Value {
     (0..8000).map(|_| json!(899)).collect()
 }
 
-/// Enqueues inputs, one after the other, for longer than any test lasts.
+/// Enqueues inputs in an endless loop.
 const ENQUEUE_FOR_EVER: &str = "
 do $$
 declare input jsonb := current_setting('test.input');
@@ -34,7 +34,8 @@ begin
     loop perform kronos.enqueue('costly', input, workspace => 'acme'); end loop;
 end $$";
 
-fn prepare(session: &mut Client) {
+/// Sets the input of [`ENQUEUE_FOR_EVER`].
+fn set_input(session: &mut Client) {
     session
         .execute(
             "select set_config('test.input', $1, false)",
@@ -43,14 +44,13 @@ fn prepare(session: &mut Client) {
         .unwrap();
 }
 
-/// Defect F2: such a call heard neither statement_timeout, nor pg_cancel_backend(), nor pg_terminate_backend().
 #[test]
 fn check_of_an_input_ends_at_statement_timeout() {
     let server = Server::start();
     let mut session = server.session();
-    make_costly(&mut session);
-    prepare(&mut session);
-    // Long before one check is over: it takes some 30 million steps.
+    create_costly_endpoint(&mut session);
+    set_input(&mut session);
+    // Much shorter than one check, which takes some 30 million steps.
     session
         .batch_execute("set statement_timeout = '30ms'")
         .unwrap();
@@ -69,13 +69,13 @@ fn check_of_an_input_ends_at_statement_timeout() {
 fn check_of_an_input_ends_when_it_is_cancelled_or_terminated() {
     let server = Server::start();
     let mut session = server.session();
-    make_costly(&mut session);
+    create_costly_endpoint(&mut session);
     for (stop, sqlstate) in [
         ("pg_cancel_backend", Some("57014")),
         ("pg_terminate_backend", None),
     ] {
         let mut busy = server.session();
-        prepare(&mut busy);
+        set_input(&mut busy);
         let pid = backend_pid(&mut busy);
         let stopped = thread::spawn(move || busy.batch_execute(ENQUEUE_FOR_EVER).unwrap_err());
         wait_for("the session to be busy", || {
@@ -106,12 +106,12 @@ fn check_of_an_input_ends_when_it_is_cancelled_or_terminated() {
     }
 }
 
-/// Defects F1 and F2: these ended or hung the server when they were created.
+/// Without bounds on schemas, creating these crashed or hung the server.
 #[test]
 fn schemas_that_crashed_the_server_are_refused() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     for (length, link) in [
         (
             700,

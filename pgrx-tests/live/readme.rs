@@ -1,4 +1,4 @@
-//! The SQL of README and of the pages in docs/ works as printed: every block, in the order of its page.
+//! Every SQL block of README and of the pages in docs/ works as printed, in the order of its page.
 
 use crate::domain::{assert_sound, count};
 use crate::server::{Server, bin};
@@ -18,7 +18,7 @@ fn blocks(page: &str) -> String {
         .collect()
 }
 
-/// Runs SQL by psql, statement after statement, and returns the errors that the server raised.
+/// Runs SQL in psql, one statement after the other, and returns the errors that the server raised.
 fn errors_of(server: &Server, sql: &str) -> Vec<String> {
     let file = server.socket_dir().join("example.sql");
     std::fs::write(&file, sql).unwrap();
@@ -34,14 +34,14 @@ fn errors_of(server: &Server, sql: &str) -> Vec<String> {
         .collect()
 }
 
-/// Runs the blocks of a page on a server where Kronos has been started, and returns the errors that they raised.
+/// Starts Kronos, runs the blocks of a page, and returns the errors that they raised.
 fn errors_of_page(server: &Server, page: &str) -> Vec<String> {
     let start = "select kronos.start();\n".to_owned();
     errors_of(server, &(start + &blocks(page)))
 }
 
 #[test]
-fn example_of_the_readme_works_as_printed() {
+fn readme_examples_work_as_printed() {
     let server = Server::start();
     assert_eq!(errors_of_page(&server, README), Vec::<String>::new());
     let mut session = server.session();
@@ -52,7 +52,7 @@ fn example_of_the_readme_works_as_printed() {
 }
 
 #[test]
-fn tour_and_guide_work_as_printed() {
+fn guide_examples_work_as_printed() {
     let server = Server::start();
     let mut session = server.session();
 
@@ -60,7 +60,7 @@ fn tour_and_guide_work_as_printed() {
     assert_eq!(
         errors.len(),
         2,
-        "only those that it means to show: {errors:?}"
+        "only the errors that the guide shows: {errors:?}"
     );
     assert!(
         errors[0].ends_with("\"0 0 30 2 *\" never fires")
@@ -69,21 +69,20 @@ fn tour_and_guide_work_as_printed() {
     );
     let tour = "select count(*) from kronos.jobs where job_name = 'renew 1' and version = 2 and status = 'RETIRED'";
     assert_eq!(count(&mut session, tour), 1);
-    let delivered = "select count(distinct origin) from kronos.executions
+    let delivered = "select count(distinct origin) from kronos.execution_details
                      where origin in ('TICK', 'TRIGGER') and status = 'SUCCEEDED' and output = '{\"sent\": true}'";
     assert_eq!(count(&mut session, delivered), 2);
-    let one_shots = "select count(*) from kronos.executions where origin = 'ENQUEUE' and status in ('QUEUED', 'PENDING')";
+    let one_shots = "select count(*) from kronos.execution_details where origin = 'ENQUEUE' and status in ('QUEUED', 'PENDING')";
     assert_eq!(count(&mut session, one_shots), 5);
-    let backfilled = "select count(*) from kronos.executions where origin = 'BACKFILL'";
+    let backfilled = "select count(*) from kronos.execution_details where origin = 'BACKFILL'";
     assert_eq!(count(&mut session, backfilled), 2);
-    let deployed =
-        "select count(*) from kronos.jobs where declared_by = 'billing team' and status = 'ACTIVE'";
+    let deployed = "select count(*) from kronos.job_details where declared_by = 'billing team' and status = 'ACTIVE'";
     assert_eq!(count(&mut session, deployed), 2);
     assert_sound(&mut session);
 }
 
 #[test]
-fn examples_of_workers_and_time_work_as_printed() {
+fn worker_and_time_examples_work_as_printed() {
     let server = Server::start();
     assert_eq!(errors_of_page(&server, WORKERS), Vec::<String>::new());
     assert_eq!(errors_of_page(&server, TIME), Vec::<String>::new());
@@ -96,7 +95,7 @@ fn examples_of_workers_and_time_work_as_printed() {
 }
 
 #[test]
-fn examples_of_operations_work_as_printed() {
+fn operations_examples_work_as_printed() {
     let server = Server::start();
     let mut session = server.session();
     session.batch_execute("create role app").unwrap();
@@ -105,12 +104,12 @@ fn examples_of_operations_work_as_printed() {
     assert_eq!(
         count(&mut session, "select count(*) from kronos.jobs"),
         1,
-        "a role that was let in reads the views"
+        "a role with access to the schema reads the views"
     );
     assert_sound(&mut session);
 }
 
-/// What docs/workers.md promises of transactions.
+/// As docs/workers.md promises.
 #[test]
 fn effects_of_a_worker_commit_with_its_report_or_not_at_all() {
     let server = Server::start();
@@ -148,7 +147,7 @@ fn effects_of_a_worker_commit_with_its_report_or_not_at_all() {
         )
     };
 
-    // READ COMMITTED: a heartbeat in between does no harm, and effect and report commit together.
+    // READ COMMITTED: the effect and the report commit together, despite a heartbeat in between.
     worker.batch_execute("begin; select 1").unwrap();
     other.batch_execute(&heartbeat(&ids[0])).unwrap();
     worker.batch_execute(&complete(&ids[0])).unwrap();
@@ -169,7 +168,7 @@ fn effects_of_a_worker_commit_with_its_report_or_not_at_all() {
     worker.batch_execute("commit").unwrap();
     assert_eq!(effects(&mut other, &ids[1]), 0);
 
-    // REPEATABLE READ: after a heartbeat that the snapshot does not show, 40001.
+    // REPEATABLE READ: a heartbeat that the snapshot does not show makes the report fail with 40001.
     worker
         .batch_execute("begin isolation level repeatable read; select 1")
         .unwrap();

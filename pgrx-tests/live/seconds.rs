@@ -1,23 +1,22 @@
-//! Schedules of seconds: where the server's pg_cron has them.
+//! Schedules of seconds, if the server's pg_cron supports them.
 
 use crate::domain::*;
 use crate::server::{Server, wait_for};
 use postgres::Client;
 
-fn pg_cron_has_seconds(session: &mut Client) -> bool {
-    let knows =
+fn pg_cron_supports_seconds(session: &mut Client) -> bool {
+    let supports =
         "select count(*) from pg_settings where name = 'cron.timezone' and short_desc is not null";
-    count(session, knows) == 1
+    count(session, supports) == 1
 }
 
-// Design 2 and 9.
 #[test]
-fn schedule_of_seconds_ticks_on_its_grid_or_is_refused_with_the_version_it_needs() {
-    // Schedules of seconds have a pool of their own.
+fn schedule_of_seconds_ticks_on_its_grid_or_is_refused_with_the_required_version() {
+    // Schedules of seconds have a pool of entries of their own.
     let server = Server::start_with(&["kronos.max_entries = 0"]);
     let mut session = server.session();
-    make_acme(&mut session);
-    if !pg_cron_has_seconds(&mut session) {
+    create_acme(&mut session);
+    if !pg_cron_supports_seconds(&mut session) {
         let before = state(&mut session);
         let refused = try_create(&mut session, "2 seconds");
         let message = db_error(refused.as_ref().unwrap_err()).message().to_owned();
@@ -36,10 +35,10 @@ fn schedule_of_seconds_ticks_on_its_grid_or_is_refused_with_the_version_it_needs
     let off_grid =
         "select count(*) from kronos.ticks where extract(epoch from tick_at)::numeric % 2 <> 0";
     assert_eq!(count(&mut session, off_grid), 0);
-    let missing = "select count(*)
+    let gaps = "select count(*)
                    from (select tick_at - lag(tick_at) over (order by tick_at) as step from kronos.ticks) steps
                    where step <> interval '2 seconds'";
-    assert_eq!(count(&mut session, missing), 0);
+    assert_eq!(count(&mut session, gaps), 0);
     let first = "select count(*) from kronos_internal.jobs
                  where (select min(tick_at) from kronos.ticks) <= active_since + interval '2 seconds'";
     assert_eq!(count(&mut session, first), 1);
@@ -48,17 +47,17 @@ fn schedule_of_seconds_ticks_on_its_grid_or_is_refused_with_the_version_it_needs
     assert_eq!(entries(&mut session), 0);
 }
 
-// Invariant 2: the pool of sixty is bounded, and a create that finds none free says so and changes nothing.
+// Invariant 2: the pool has sixty entries. A create that finds none free fails and changes nothing.
 #[test]
 fn sixty_schedules_of_seconds_have_entries_and_the_next_is_refused() {
     let server = Server::start();
     let mut session = server.session();
-    if !pg_cron_has_seconds(&mut session) {
+    if !pg_cron_supports_seconds(&mut session) {
         return;
     }
     session.batch_execute("select kronos.start()").unwrap();
     for workspace in ["acme", "other"] {
-        make_workspace(&mut session, workspace);
+        create_workspace(&mut session, workspace);
     }
     for seconds in 1..=30 {
         for workspace in ["acme", "other"] {
@@ -76,7 +75,7 @@ fn sixty_schedules_of_seconds_have_entries_and_the_next_is_refused() {
     let refused = try_create(&mut session, "31 seconds");
     assert_eq!(assert_code(refused, "TOO_MANY_ENTRIES"), "53400");
     assert_eq!(state(&mut session), before);
-    // A job on a schedule that exists needs no entry.
+    // A job on an existing schedule needs no new entry, and a schedule of minutes uses another pool.
     create(&mut session, "30 seconds");
     create(&mut session, YEARLY);
     assert_sound(&mut session);

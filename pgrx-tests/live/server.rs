@@ -1,7 +1,7 @@
-//! Real servers with pg_cron, one per test, made from one template.
+//! Real servers with pg_cron. Each is a copy of one template.
 //!
-//! `KRONOS_PG_CONFIG` names the pg_config of the PostgreSQL to test (`pg_config` if unset). As root the servers run as
-//! user `postgres`, through sudo; they listen only on a socket in their own directory.
+//! `KRONOS_PG_CONFIG` names the pg_config of the PostgreSQL to test (`pg_config` if unset). If the tests run as root,
+//! the servers run as user `postgres`, through sudo. They listen only on a socket in their own directory.
 
 use postgres::{Client, NoTls};
 use std::ffi::OsStr;
@@ -11,21 +11,21 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// The longest that any condition is waited for.
+/// The longest time to wait for a condition.
 pub const PATIENCE: Duration = Duration::from_secs(150);
 
-/// A running server; it stops, and its files go, when it is dropped.
+/// A running server. Dropping it stops it and deletes its files.
 pub struct Server {
     dir: PathBuf,
 }
 
 impl Server {
-    /// A server with the extension in database `postgres`, and pg_cron in its default (libpq) mode.
+    /// Starts a server with the extension in database `postgres` and pg_cron in its default (libpq) mode.
     pub fn start() -> Server {
         Server::start_with(&[])
     }
 
-    /// The same with further lines in postgresql.conf.
+    /// Like [`Server::start`], with further lines in the configuration.
     pub fn start_with(settings: &[&str]) -> Server {
         let server = Server { dir: new_dir() };
         as_postgres(
@@ -51,7 +51,7 @@ impl Server {
             "fsync = off".to_owned(),
             "max_connections = 200".to_owned(),
             "deadlock_timeout = '200ms'".to_owned(),
-            // A test that fails while another of its sessions waits for a lock must not wait with it.
+            // Ends sessions that still wait for a lock when their test fails.
             "statement_timeout = '160s'".to_owned(),
         ];
         lines.extend(settings.iter().map(|line| line.to_string()));
@@ -70,35 +70,35 @@ impl Server {
         as_postgres(&text(bin("pg_ctl")), [&["-D", &data, "-s"], args].concat());
     }
 
-    /// Stops the server and starts it again with other settings.
+    /// Restarts the server with other settings.
     pub fn restart_with(&self, settings: &[&str]) {
         self.pg_ctl(&["-m", "fast", "-w", "stop"]);
         self.configure(settings);
         self.pg_ctl_start();
     }
 
-    /// Stops the server and starts it again as a standby, which follows nobody.
+    /// Restarts the server as a standby without a primary.
     pub fn restart_as_standby(&self) {
         self.pg_ctl(&["-m", "fast", "-w", "stop"]);
         as_postgres("touch", [text(self.dir.join("data/standby.signal"))]);
         self.pg_ctl_start();
     }
 
-    /// A new session as superuser.
+    /// Opens a session as superuser.
     pub fn session(&self) -> Client {
         self.session_as("postgres")
     }
 
-    /// A new session as another role.
+    /// Opens a session as a role.
     pub fn session_as(&self, role: &str) -> Client {
         self.try_session(role)
             .unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
     }
 
-    /// A new session, once the server takes one again after a crash.
+    /// Opens a session as superuser once the server has crashed and recovered.
     pub fn session_after_crash(&self) -> Client {
-        // Until the postmaster has noticed the crash it still takes sessions, only to end them.
-        wait_for("the server to notice", || {
+        // Until the postmaster notices the crash, it accepts sessions only to end them.
+        wait_for("the server to notice the crash", || {
             self.log().contains("all server processes terminated")
         });
         let mut session = None;
@@ -117,7 +117,7 @@ impl Server {
             .connect(NoTls)
     }
 
-    /// What the server has logged.
+    /// The server's log.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
@@ -147,12 +147,12 @@ impl Drop for Server {
     }
 }
 
-/// One of the server's programs.
+/// The path of one of the server's programs.
 pub fn bin(program: &str) -> PathBuf {
     PathBuf::from(pg_config("--bindir")).join(program)
 }
 
-/// What pg_config answers.
+/// The output of pg_config for an option.
 pub fn pg_config(option: &str) -> String {
     let pg_config = std::env::var("KRONOS_PG_CONFIG").unwrap_or("pg_config".into());
     let output = Command::new(pg_config)
@@ -162,7 +162,7 @@ pub fn pg_config(option: &str) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// A data directory with the extension made in it, stopped.
+/// The directory of a stopped server with the extension.
 fn template() -> &'static Path {
     static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
     TEMPLATE.get_or_init(|| {
@@ -214,7 +214,7 @@ fn command_as_postgres<S: AsRef<OsStr>>(
     } else {
         Command::new(program)
     };
-    // With it, pgrx would add a backtrace to the DETAIL of errors.
+    // With RUST_BACKTRACE, pgrx would add a backtrace to the DETAIL of errors.
     command
         .args(args)
         .env_remove("RUST_BACKTRACE")
@@ -222,12 +222,12 @@ fn command_as_postgres<S: AsRef<OsStr>>(
     command
 }
 
-/// Runs a program as the user that the servers run as.
+/// Runs a program as the user of the servers.
 pub fn as_postgres<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) {
     run(&mut command_as_postgres(program, args));
 }
 
-/// The same where failing is no defect of the test.
+/// Runs a program as the user of the servers, and returns its output even if it fails.
 fn as_postgres_unchecked<S: AsRef<OsStr>>(
     program: &str,
     args: impl IntoIterator<Item = S>,
@@ -236,7 +236,7 @@ fn as_postgres_unchecked<S: AsRef<OsStr>>(
 }
 
 fn run(command: &mut Command) {
-    // Not output(): pg_ctl's server would keep the pipes open.
+    // output() would wait for the pipes, and the server that pg_ctl starts keeps them open.
     let status = command.status().unwrap();
     assert!(status.success(), "{command:?} failed: {status}");
 }
@@ -246,10 +246,13 @@ fn text(path: impl AsRef<Path>) -> String {
 }
 
 /// Polls a condition until it holds.
-pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn wait_for(condition: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
+        assert!(
+            start.elapsed() < PATIENCE,
+            "timed out waiting for {condition}"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }

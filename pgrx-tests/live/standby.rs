@@ -1,10 +1,10 @@
-//! A standby can be read, refuses calls as it refuses writes, and ticks once it is promoted.
+//! A standby refuses calls that write with PostgreSQL's own error, and ticks once it is promoted.
 
 use crate::domain::*;
 use postgres::error::SqlState;
 
 #[test]
-fn standby_refuses_ticks_with_postgresqls_own_error_and_goes_on_after_its_promotion() {
+fn standby_refuses_calls_that_write_and_ticks_after_its_promotion() {
     let (server, mut session, job_id) = server_with_job();
     make_yearly_due(&mut session);
     drop(session);

@@ -1,4 +1,4 @@
-//! Invariants 4 to 7: every tick once, under double wake-ups, crashes and changes.
+//! Invariants 4 to 7: every tick is written once, despite double wake-ups, crashes and concurrent changes.
 
 use crate::domain::*;
 use crate::server::{Server, wait_for};
@@ -6,15 +6,15 @@ use postgres::{Client, Transaction};
 use std::thread;
 use uuid::Uuid;
 
-/// The version that each of a job's ticks was written for.
+/// The versions for which a job's ticks were written, oldest tick first.
 fn versions(session: &mut Client, job_id: Uuid) -> Vec<i32> {
     let statement = "select version from kronos.ticks where job_id = $1 order by tick_at";
     let rows = session.query(statement, &[&job_id]).unwrap();
     rows.iter().map(|row| row.get(0)).collect()
 }
 
-/// Pretends that a change in progress was called before this year's tick came due: what it wrote of the tick goes, and the
-/// instant of the change is set back.
+/// Pretends that a change in progress was called before this year's tick came due: deletes the tick that it wrote, and
+/// sets the instant of the change back.
 fn predate_change(transaction: &mut Transaction, job_id: Uuid) {
     let statement = "update kronos_internal.jobs
                      set version_since = date_trunc('year', now()) - interval '1 hour',
@@ -32,12 +32,12 @@ fn predate_change(transaction: &mut Transaction, job_id: Uuid) {
 
 // Invariant 4.
 #[test]
-fn tick_that_is_woken_twice_has_one_execution_per_job() {
+fn tick_handled_twice_creates_one_execution_per_job() {
     let (_server, mut session, _) = server_with_due_jobs(20);
     tick(&mut session);
     assert_eq!(ticks(&mut session, "RUN"), 20);
     tick(&mut session);
-    // Also if the first wake-up's bookkeeping were lost.
+    // The same holds if the progress of the first wake-up is lost.
     for make_due in DUE_IN_BOTH_WAYS {
         make_due(&mut session);
         assert_eq!(run_due(&mut session), 0);
@@ -51,7 +51,7 @@ fn tick_that_is_woken_twice_has_one_execution_per_job() {
 
 // Invariant 4.
 #[test]
-fn tick_that_is_woken_by_eight_sessions_at_once_has_one_execution_per_job() {
+fn tick_handled_by_eight_sessions_at_once_creates_one_execution_per_job() {
     let (server, mut session, _) = server_with_due_jobs(200);
     let mut wakers: Vec<Client> = (0..8).map(|_| server.session()).collect();
     for round in 0..10 {
@@ -69,20 +69,20 @@ fn tick_that_is_woken_by_eight_sessions_at_once_has_one_execution_per_job() {
     }
 }
 
-// Invariant 4: procedure and function share what is due.
+// Invariant 4: the procedure and the function share the due ticks.
 #[test]
-fn tick_that_tick_and_run_due_handle_at_once_has_one_execution_per_job() {
+fn tick_and_run_due_at_once_create_one_execution_per_job() {
     let (server, mut session, ids) = server_with_due_jobs(1);
     copy_job(&mut session, ids[0], 3000);
     thread::scope(|scope| {
         for waker in 0..4 {
             let server = &server;
             scope.spawn(move || {
-                let mut waking = server.session();
+                let mut session = server.session();
                 if waker % 2 == 0 {
-                    tick(&mut waking);
+                    tick(&mut session);
                 } else {
-                    run_due(&mut waking);
+                    run_due(&mut session);
                 }
             });
         }
@@ -95,7 +95,7 @@ fn tick_that_tick_and_run_due_handle_at_once_has_one_execution_per_job() {
 
 // Invariant 4: a crash.
 #[test]
-fn tick_whose_wake_up_is_killed_midway_has_one_execution_per_job_after_recovery() {
+fn tick_of_a_killed_wake_up_creates_one_execution_per_job_after_recovery() {
     let (server, mut session, _) = server_with_due_jobs(50);
     kill_tick_midway(&server, &mut session);
 
@@ -110,7 +110,7 @@ fn tick_whose_wake_up_is_killed_midway_has_one_execution_per_job_after_recovery(
 
 // Invariant 5.
 #[test]
-fn tick_due_before_an_update_belongs_to_the_old_version_though_nothing_had_woken() {
+fn unhandled_tick_due_before_an_update_belongs_to_the_old_version() {
     let (_server, mut session, ids) = server_with_due_jobs(3);
     let changes = [None, Some("5 5 5 5 *"), None];
     for (job_id, cron) in ids.iter().zip(changes) {
@@ -118,7 +118,7 @@ fn tick_due_before_an_update_belongs_to_the_old_version_though_nothing_had_woken
         assert_eq!(
             versions(&mut session, *job_id),
             [1],
-            "the update writes the tick"
+            "the update writes the tick for the old version"
         );
     }
     tick(&mut session);
@@ -135,7 +135,7 @@ fn tick_after_an_update_belongs_to_the_new_version() {
     let (_server, mut session, ids) = server_with_due_jobs(1);
     try_update(&mut session, ids[0], None).unwrap();
     forget_ticks(&mut session);
-    // The update took place before the tick.
+    // Now the tick is later than the update.
     make_yearly_due(&mut session);
     tick(&mut session);
     assert_eq!(versions(&mut session, ids[0]), [2]);
@@ -144,7 +144,7 @@ fn tick_after_an_update_belongs_to_the_new_version() {
 
 // Invariant 4.
 #[test]
-fn tick_due_before_a_job_was_created_is_not_the_jobs() {
+fn job_does_not_get_a_tick_that_was_due_before_its_creation() {
     let (_server, mut session, _) = server_with_due_jobs(1);
     let late = create(&mut session, YEARLY);
     tick(&mut session);
@@ -153,7 +153,8 @@ fn tick_due_before_a_job_was_created_is_not_the_jobs() {
     assert_sound(&mut session);
 }
 
-/// What an open transaction does to a job while its tick comes due, and what then becomes of the tick.
+/// Changes of a job in a transaction that is open when its tick comes due: a name, the statement, whether it commits,
+/// and the final outcome of the tick.
 const CHANGES: [(&str, &str, bool, &str); 9] = [
     (
         "update",
@@ -211,9 +212,9 @@ const CHANGES: [(&str, &str, bool, &str); 9] = [
     ),
 ];
 
-// Invariant 4; C8 (an open backfill), C18: a change in progress holds up nobody, and loses no tick.
+// Invariant 4.
 #[test]
-fn job_in_an_open_transaction_neither_holds_up_the_ticks_of_others_nor_loses_its_own() {
+fn job_in_an_open_transaction_neither_delays_the_ticks_of_others_nor_loses_its_own() {
     let (server, mut session, _) = server_with_due_jobs(1);
     let both_ways = DUE_IN_BOTH_WAYS
         .iter()
@@ -229,7 +230,7 @@ fn job_in_an_open_transaction_neither_holds_up_the_ticks_of_others_nor_loses_its
 
         tick_without_waiting(&server);
         assert_eq!(outcomes(&mut session, other), ["RUN"], "{change}");
-        // A trigger does not lock its job against ticks; the others do.
+        // Unlike the other changes, a trigger does not lock its job against ticks.
         let meanwhile = if change == "trigger" { "RUN" } else { "OWED" };
         assert_eq!(outcomes(&mut session, job_id), [meanwhile], "{change}");
         assert_sound(&mut session);
@@ -252,30 +253,30 @@ fn job_in_an_open_transaction_neither_holds_up_the_ticks_of_others_nor_loses_its
     }
 }
 
-// Invariants 4, 7 and 10: one statement writes the tick for the plain jobs of a schedule; the others have theirs all the same.
+// Invariants 4, 7 and 10: one statement writes the tick for the plain jobs of a schedule. The other jobs get it too.
 #[test]
-fn tick_on_time_is_each_jobs_own_beside_jobs_of_every_kind() {
+fn tick_on_time_reaches_every_job_of_a_mixed_schedule() {
     let (server, mut session, plain) = server_with_due_jobs(30);
-    let with = |session: &mut Client, arguments: &str| -> Uuid {
+    let create_with = |session: &mut Client, arguments: &str| -> Uuid {
         let statement = format!(
             "select job_id from kronos.create_cron_job('hook', $1, {arguments}, workspace => 'acme')"
         );
         session.query_one(&statement, &[&YEARLY]).unwrap().get(0)
     };
-    let skipping = with(&mut session, "overlap_policy => 'skip'");
-    let replacing = with(&mut session, "overlap_policy => 'replace'");
-    let late = with(&mut session, "starts_at => now() + interval '1 day'");
-    let jittered = with(&mut session, "jitter => '1 hour'");
+    let skipping = create_with(&mut session, "overlap_policy => 'skip'");
+    let replacing = create_with(&mut session, "overlap_policy => 'replace'");
+    let late = create_with(&mut session, "starts_at => now() + interval '1 day'");
+    let jittered = create_with(&mut session, "jitter => '1 hour'");
     for job_id in [skipping, replacing] {
         let trigger = "select kronos.trigger_cron_job($1, workspace => 'acme')";
         session.execute(trigger, &[&job_id]).unwrap();
     }
     let (failing, locked) = (plain[3], plain[11]);
     refuse_executions(&mut session, &[failing]);
-    let mut holding = server.session();
+    let mut locking = server.session();
     let lock = "select from kronos_internal.jobs where job_id = $1 for no key update";
 
-    // From the second time on the failing job owes its tick, and the plain ones are written without it at once.
+    // From the second round on, the failing job already owes a tick, so the plain jobs are written without it at once.
     for is_locked in [true, true, false] {
         session
             .batch_execute(
@@ -285,7 +286,7 @@ fn tick_on_time_is_each_jobs_own_beside_jobs_of_every_kind() {
             )
             .unwrap();
         make_yearly_due(&mut session);
-        let mut transaction = holding.transaction().unwrap();
+        let mut transaction = locking.transaction().unwrap();
         if is_locked {
             transaction.query(lock, &[&locked]).unwrap();
         }
@@ -303,7 +304,7 @@ fn tick_on_time_is_each_jobs_own_beside_jobs_of_every_kind() {
         assert_eq!(outcomes(&mut session, locked), [outcome]);
     }
     session.batch_execute("delete from refused").unwrap();
-    let_owed_be_retried(&mut session);
+    make_owed_ticks_due(&mut session);
     tick(&mut session);
     assert_eq!(outcomes(&mut session, locked), ["RUN"]);
     assert_eq!(outcomes(&mut session, failing), ["RUN"]);
@@ -311,9 +312,9 @@ fn tick_on_time_is_each_jobs_own_beside_jobs_of_every_kind() {
     assert_sound(&mut session);
 }
 
-// Invariant 4: a resume that is open.
+// Invariant 4.
 #[test]
-fn job_that_is_being_resumed_holds_up_nobody_and_has_only_ticks_after_its_resume() {
+fn job_being_resumed_delays_no_other_and_gets_only_ticks_after_its_resume() {
     let (server, mut session, ids) = server_with_due_jobs(2);
     let pause = "select kronos.pause_cron_job($1, workspace => 'acme')";
     session.query(pause, &[&ids[0]]).unwrap();
@@ -326,7 +327,7 @@ fn job_that_is_being_resumed_holds_up_nobody_and_has_only_ticks_after_its_resume
     transaction.commit().unwrap();
     tick(&mut session);
     assert!(outcomes(&mut session, ids[0]).is_empty());
-    // The next one is its own.
+    // It gets the next tick.
     forget_ticks(&mut session);
     make_yearly_due(&mut session);
     tick(&mut session);
@@ -334,13 +335,13 @@ fn job_that_is_being_resumed_holds_up_nobody_and_has_only_ticks_after_its_resume
     assert_sound(&mut session);
 }
 
-// Invariant 4: a tick between an update's instant and its commit is the new version's, if its schedule has the tick.
+// Invariant 4. A tick that the schedule of the new version does not have is not written.
 #[test]
-fn tick_due_between_an_update_and_its_commit_is_the_new_versions_if_it_has_it() {
+fn tick_due_between_an_update_and_its_commit_belongs_to_the_new_version() {
     let (server, mut session, ids) = server_with_due_jobs(3);
     let changes = [
         (ids[0], None, vec![2]),
-        // The tick of 5 May that the new schedule has is not one that was handled while the job was on it.
+        // Nor is the tick of 5 May, which was not due while the job was on the new schedule.
         (ids[1], Some("5 5 5 5 *"), vec![]),
     ];
     for (job_id, cron, expected) in changes {
@@ -362,10 +363,10 @@ fn tick_due_between_an_update_and_its_commit_is_the_new_versions_if_it_has_it() 
 
 // Invariant 4.
 #[test]
-fn owed_tick_of_a_job_that_is_then_updated_is_written_by_the_update_for_the_old_version() {
+fn update_writes_an_owed_tick_for_the_old_version() {
     let (server, mut session, ids) = server_with_due_jobs(2);
-    let mut holding = server.session();
-    let mut transaction = holding.transaction().unwrap();
+    let mut locking = server.session();
+    let mut transaction = locking.transaction().unwrap();
     let lock = "select from kronos_internal.jobs where job_id = $1 for no key update";
     transaction.query(lock, &[&ids[0]]).unwrap();
     tick_without_waiting(&server);
@@ -381,13 +382,13 @@ fn owed_tick_of_a_job_that_is_then_updated_is_written_by_the_update_for_the_old_
     assert_sound(&mut session);
 }
 
-// Invariants 9 and 11: a call that finds more owed ticks than a batch retries, all of them held, ends all the same.
+// Invariants 9 and 11: a call also ends if more ticks are owed than a batch retries, and all their jobs are locked.
 #[test]
-fn wake_up_ends_though_another_session_holds_thousands_of_jobs() {
+fn wake_up_ends_while_another_session_locks_thousands_of_jobs() {
     let (server, mut session, ids) = server_with_due_jobs(1);
     copy_job(&mut session, ids[0], 2999);
-    let mut holding = server.session();
-    let mut transaction = holding.transaction().unwrap();
+    let mut locking = server.session();
+    let mut transaction = locking.transaction().unwrap();
     let lock = "select from kronos_internal.jobs for no key update";
     transaction.query(lock, &[]).unwrap();
     tick_without_waiting(&server);
@@ -400,12 +401,12 @@ fn wake_up_ends_though_another_session_holds_thousands_of_jobs() {
     assert_sound(&mut session);
 }
 
-// Invariant 6: the ledger says what became of the tick.
+// Invariant 6.
 #[test]
-fn owed_tick_of_a_job_that_is_then_cancelled_or_paused_is_skipped_with_the_reason() {
+fn owed_tick_of_a_cancelled_or_paused_job_is_skipped_with_the_reason() {
     let (server, mut session, ids) = server_with_due_jobs(3);
-    let mut holding = server.session();
-    let mut transaction = holding.transaction().unwrap();
+    let mut locking = server.session();
+    let mut transaction = locking.transaction().unwrap();
     let lock = "select from kronos_internal.jobs where job_id = any ($1) for no key update";
     transaction.query(lock, &[&&ids[..2]]).unwrap();
     tick_without_waiting(&server);
@@ -424,9 +425,9 @@ fn owed_tick_of_a_job_that_is_then_cancelled_or_paused_is_skipped_with_the_reaso
     assert_sound(&mut session);
 }
 
-// Invariant 4: nothing else is on the schedule, so the cancel holds the schedule itself.
+// Invariant 4: the schedule has no other job, so the cancel locks the schedule itself.
 #[test]
-fn tick_of_a_schedule_that_a_cancel_has_locked_comes_when_the_cancel_is_rolled_back() {
+fn tick_of_a_schedule_locked_by_a_cancel_runs_once_the_cancel_is_rolled_back() {
     let (server, mut session, ids) = server_with_due_jobs(1);
     let mut cancelling = server.session();
     let mut transaction = cancelling.transaction().unwrap();
@@ -443,7 +444,7 @@ fn tick_of_a_schedule_that_a_cancel_has_locked_comes_when_the_cancel_is_rolled_b
 #[test]
 fn no_tick_is_written_after_a_cancel_has_committed() {
     let (server, mut session, ids) = server_with_due_jobs(2);
-    hold_executions(&mut session);
+    block_execution_inserts(&mut session);
     thread::scope(|scope| {
         let mut waker = server.session();
         let waker_pid = backend_pid(&mut waker);
@@ -469,14 +470,14 @@ fn no_tick_is_written_after_a_cancel_has_committed() {
         assert_eq!(
             cancelled.join().unwrap(),
             1,
-            "the tick was written before the cancel, not after it"
+            "the tick was written before the cancel committed"
         );
     });
     assert_sound(&mut session);
     forget_ticks(&mut session);
     make_yearly_due(&mut session);
     tick(&mut session);
-    assert_eq!(executions(&mut session), 1, "only the other job's");
+    assert_eq!(executions(&mut session), 1, "only the other job runs");
     assert_eq!(executions_of(&mut session, ids[0]), 0);
 }
 
@@ -499,16 +500,16 @@ fn only_ticks_within_the_window_are_written() {
     tick(&mut session);
     let counts = [0, 1, 2, 3].map(|job| executions_of(&mut session, ids[job]));
     assert_eq!(counts, [0, 1, 0, 1]);
-    assert_eq!(ticks(&mut session, "RUN"), 2, "no row for the others");
+    assert_eq!(ticks(&mut session, "RUN"), 2, "the other jobs have no row");
     assert_sound(&mut session);
 }
 
 // Invariant 4: three jobs, ten ticks each.
 #[test]
-fn every_tick_of_a_downtime_is_written_once() {
+fn every_tick_of_an_outage_is_written_once() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     for _ in 0..3 {
         create(&mut session, "0 0 * * *");
     }
@@ -533,7 +534,7 @@ fn every_tick_of_a_downtime_is_written_once() {
     assert_sound(&mut session);
 }
 
-/// Pretends that all that is recorded is so many days older.
+/// Makes the ledger and the history `days` days older.
 fn age_by_days(session: &mut Client, days: i32) {
     session
         .batch_execute(&format!(
@@ -544,19 +545,19 @@ fn age_by_days(session: &mut Client, days: i32) {
         .unwrap();
 }
 
-// Invariant 4; C3: a tick that ran and was pruned runs again.
+// Invariant 4.
 #[test]
-fn tick_that_was_pruned_never_runs_again() {
+fn pruned_tick_never_runs_again() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     session
         .batch_execute(
             "select kronos.set_retention(execution_retention => '1 day', workspace => 'acme')",
         )
         .unwrap();
     let job_id = create(&mut session, "0 * * * *");
-    // The ticks of two days and more ago run and are completed.
+    // Ticks of the last 60 hours run and are completed.
     lose_wake_ups(&mut session, 60);
     tick(&mut session);
     let written = executions(&mut session);
@@ -568,17 +569,17 @@ fn tick_that_was_pruned_never_runs_again() {
     let pruned = count(&mut session, old);
     assert!(pruned >= 35, "{pruned}");
     age_by_days(&mut session, 2);
-    // A part of them was recorded just now, by a wake-up that was late: it stays.
-    let recent = "update kronos_internal.ticks set recorded_at = now() where tick_at > now() - interval '1 day'";
-    session.execute(recent, &[]).unwrap();
+    // The recent ticks were recorded just now, so they stay.
+    let record_recent_now = "update kronos_internal.ticks set recorded_at = now() where tick_at > now() - interval '1 day'";
+    session.execute(record_recent_now, &[]).unwrap();
     session.batch_execute("select kronos.prune()").unwrap();
     assert_eq!(count(&mut session, old), 0);
     let kept = ticks(&mut session, "RUN");
     assert_eq!(kept, written - pruned);
     assert_sound(&mut session);
 
-    // The schedule is taken back, as a transaction left prepared for days or a restored row might do: none of its ticks
-    // runs again, neither by a wake-up nor by an update nor by a backfill.
+    // The schedule is set back, as by a transaction that stayed prepared for days or by a restored row. No wake-up,
+    // update or backfill runs its ticks again.
     lose_wake_ups(&mut session, 60);
     tick(&mut session);
     assert_eq!(ticks(&mut session, "RUN"), kept);
@@ -594,9 +595,9 @@ fn tick_that_was_pruned_never_runs_again() {
     assert_sound(&mut session);
 }
 
-// Invariant 4; C3: the ledger of every job of a schedule is pruned whole.
+// Invariant 4.
 #[test]
-fn jobs_whose_whole_ledger_was_pruned_never_run_its_ticks_again() {
+fn jobs_never_rerun_the_ticks_of_a_pruned_ledger() {
     let (_server, mut session, ids) = server_with_due_jobs(30);
     session
         .batch_execute(
@@ -609,8 +610,8 @@ fn jobs_whose_whole_ledger_was_pruned_never_run_its_ticks_again() {
         .batch_execute("delete from kronos_internal.live_executions")
         .unwrap();
     age_by_days(&mut session, 9);
-    let before = "update kronos_internal.jobs set created_at = now() - interval '400 days'";
-    session.execute(before, &[]).unwrap();
+    let age_jobs = "update kronos_internal.jobs set created_at = now() - interval '400 days'";
+    session.execute(age_jobs, &[]).unwrap();
     session.batch_execute("select kronos.prune()").unwrap();
     assert_eq!(ticks(&mut session, "RUN"), 0);
     make_yearly_due(&mut session);

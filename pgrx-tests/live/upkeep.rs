@@ -1,15 +1,15 @@
-//! Invariants 1 and 2: the pool of pg_cron entries, and what upkeep does every minute.
+//! Invariants 1 and 2: the pool of pg_cron entries, and the work of upkeep.
 
 use crate::domain::*;
 use crate::server::Server;
 use postgres::Client;
 use std::thread;
 
-/// A server that gives so many schedules an entry of their own.
+/// Starts a server with a limit on the entries of schedules.
 fn server_with_max_entries(max: u32) -> (Server, Client) {
     let server = Server::start_with(&[&format!("kronos.max_entries = {max}")]);
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     (server, session)
 }
 
@@ -17,7 +17,7 @@ fn all_entries(session: &mut Client) -> i64 {
     count(session, "select count(*) from cron.job")
 }
 
-// Invariant 2: schedules without a slot are woken by upkeep's entry.
+// Invariant 2.
 #[test]
 fn schedules_beyond_max_entries_are_woken_by_upkeep() {
     let (_server, mut session) = server_with_max_entries(2);
@@ -25,10 +25,10 @@ fn schedules_beyond_max_entries_are_woken_by_upkeep() {
         .map(|n| create(&mut session, &format!("0 0 1 1 {n}")))
         .collect();
     assert_eq!(entries(&mut session), 2);
-    assert_eq!(all_entries(&mut session), 3, "and upkeep's");
-    let upkeeps = "select count(*) from cron.job where jobname = 'kronos upkeep' and schedule = '* * * * *' and active
+    assert_eq!(all_entries(&mut session), 3, "with upkeep's entry");
+    let upkeep_entry = "select count(*) from cron.job where jobname = 'kronos upkeep' and schedule = '* * * * *' and active
                    and command like '%CALL kronos.upkeep()%'";
-    assert_eq!(count(&mut session, upkeeps), 1);
+    assert_eq!(count(&mut session, upkeep_entry), 1);
     assert_sound(&mut session);
     lose_wake_ups(&mut session, 24 * 370);
     upkeep(&mut session);
@@ -42,7 +42,7 @@ fn schedules_beyond_max_entries_are_woken_by_upkeep() {
 }
 
 #[test]
-fn with_no_entries_at_all_upkeep_wakes_every_schedule() {
+fn upkeep_wakes_every_schedule_if_max_entries_is_zero() {
     let (_server, mut session) = server_with_max_entries(0);
     create(&mut session, YEARLY);
     create(&mut session, "5 5 5 5 *");
@@ -53,9 +53,9 @@ fn with_no_entries_at_all_upkeep_wakes_every_schedule() {
     assert_sound(&mut session);
 }
 
-// Invariant 2: a slot is free again when its schedule goes.
+// Invariant 2.
 #[test]
-fn slot_that_a_schedule_has_left_is_given_to_the_next_new_one() {
+fn slot_of_a_deleted_schedule_goes_to_the_next_new_one() {
     let (_server, mut session) = server_with_max_entries(2);
     let jobs: Vec<_> = (0..3)
         .map(|n| create(&mut session, &format!("0 0 1 1 {n}")))
@@ -66,7 +66,7 @@ fn slot_that_a_schedule_has_left_is_given_to_the_next_new_one() {
     assert_eq!(entries(&mut session), 2);
     let of_new = "select count(*) from cron.job where schedule = '0 0 1 1 *'";
     assert_eq!(count(&mut session, of_new), 1);
-    // Also one that a transaction gave up.
+    // A create that is rolled back frees its slot as well.
     try_cancel(&mut session, jobs[1]).unwrap();
     let mut transaction = session.transaction().unwrap();
     create(&mut transaction, "6 6 6 6 *");
@@ -101,7 +101,7 @@ fn eight_sessions_that_create_forty_schedules_at_once_stay_within_max_entries() 
     );
     assert_eq!(entries(&mut session), 5);
     assert_sound(&mut session);
-    // They go at once, too.
+    // Cancel them concurrently, too.
     let jobs: Vec<uuid::Uuid> = session
         .query("select job_id from kronos.jobs", &[])
         .unwrap()
@@ -109,11 +109,11 @@ fn eight_sessions_that_create_forty_schedules_at_once_stay_within_max_entries() 
         .map(|row| row.get(0))
         .collect();
     thread::scope(|scope| {
-        for some in jobs.chunks(5) {
+        for chunk in jobs.chunks(5) {
             let server = &server;
             scope.spawn(move || {
                 let mut cancelling = server.session();
-                for job_id in some {
+                for job_id in chunk {
                     try_cancel(&mut cancelling, *job_id).unwrap();
                 }
             });
@@ -123,9 +123,9 @@ fn eight_sessions_that_create_forty_schedules_at_once_stay_within_max_entries() 
     assert_sound(&mut session);
 }
 
-// Invariant 2: nobody waits for a slot that another transaction has reserved.
+// Invariant 2.
 #[test]
-fn create_passes_over_slots_that_open_transactions_have_reserved() {
+fn create_skips_slots_reserved_by_open_transactions() {
     let (server, mut session) = server_with_max_entries(2);
     let mut reserving = server.session();
     let mut transaction = reserving.transaction().unwrap();
@@ -140,13 +140,14 @@ fn create_passes_over_slots_that_open_transactions_have_reserved() {
     assert_sound(&mut session);
 }
 
-// Invariant 9: upkeep's entry is everybody's; who has an entry of its own does not wait for who creates it.
+// Invariant 9: all workspaces share upkeep's entry. A create whose schedule has an entry of its own does not wait while
+// another transaction creates upkeep's.
 #[test]
 fn create_does_not_wait_for_a_transaction_that_creates_upkeeps_entry() {
     let server = Server::start();
     let mut session = server.session();
     for workspace in ["a", "b"] {
-        make_workspace(&mut session, workspace);
+        create_workspace(&mut session, workspace);
     }
     let mut creating = server.session();
     let mut transaction = creating.transaction().unwrap();
@@ -154,15 +155,15 @@ fn create_does_not_wait_for_a_transaction_that_creates_upkeeps_entry() {
     session.batch_execute("set lock_timeout = '1s'").unwrap();
     create_named(&mut session, "b", "first", YEARLY);
     transaction.rollback().unwrap();
-    // The next create makes what the other transaction has not.
+    // The next create creates upkeep's entry.
     create_named(&mut session, "b", "second", YEARLY);
     assert_eq!(all_entries(&mut session), 2);
     assert_sound(&mut session);
 }
 
-// F9: advisory locks and LOCK TABLE are everybody's; Kronos's locks are not.
+// Every role can take advisory locks, but not the locks of Kronos.
 #[test]
-fn role_with_nothing_but_connect_cannot_block_a_create() {
+fn role_with_only_connect_cannot_block_a_create() {
     let (server, mut session) = server_with_max_entries(2);
     session.batch_execute("create role mallory login").unwrap();
     let mut mallory = server.session_as("mallory");
@@ -186,14 +187,14 @@ fn role_with_nothing_but_connect_cannot_block_a_create() {
     for cron in ["17 4 5 6 *", "18 4 5 6 *", "19 4 5 6 *"] {
         create(&mut session, cron);
     }
-    assert_eq!(entries(&mut session), 2, "no slot is lost to the locks");
+    assert_eq!(entries(&mut session), 2, "the locks occupy no slot");
     tick_without_waiting(&server);
     assert_sound(&mut session);
 }
 
-// Invariant 2: the last job takes schedule and entry with it.
+// Invariant 2.
 #[test]
-fn last_job_of_a_schedule_takes_the_entry_along() {
+fn last_job_to_leave_a_schedule_removes_its_entry() {
     let (_server, mut session) = server_with_max_entries(2);
     let first = create(&mut session, YEARLY);
     let second = create(&mut session, YEARLY);
@@ -219,9 +220,8 @@ fn last_job_of_a_schedule_takes_the_entry_along() {
     assert_sound(&mut session);
 }
 
-// Design 12: upkeep is everybody's: a run whose last one is still under way, or many at once, harm nothing.
 #[test]
-fn upkeep_may_run_in_several_sessions_at_once_and_beside_ticks() {
+fn concurrent_upkeep_tick_and_prune_do_no_harm() {
     let (server, mut session) = server_with_max_entries(2);
     let job_id = create(&mut session, YEARLY);
     copy_job(&mut session, job_id, 999);
@@ -255,9 +255,9 @@ fn upkeep_may_run_in_several_sessions_at_once_and_beside_ticks() {
     assert_sound(&mut session);
 }
 
-// Design 12: upkeep looks at the ledgers of one sixtieth of the jobs a minute.
+// Upkeep prunes the ledgers of one sixtieth of the jobs a minute.
 #[test]
-fn upkeep_prunes_the_ledger_of_the_jobs_whose_minute_it_is_and_prune_of_all() {
+fn upkeep_prunes_the_ledger_of_some_jobs_and_prune_that_of_all() {
     let (_server, mut session) = server_with_max_entries(2);
     let job_id = create(&mut session, YEARLY);
     copy_job(&mut session, job_id, 599);

@@ -1,4 +1,4 @@
-//! The example workers, against a real server and an HTTP target that misbehaves on purpose.
+//! Tests of the example workers against a real server and an HTTP target that misbehaves on purpose.
 
 use crate::domain::*;
 use crate::server::{Server, wait_for};
@@ -12,7 +12,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
-/// The two examples, which must behave alike.
+/// The two example workers, which must behave alike.
 const PROGRAMS: [Program; 2] = [Program::Rust, Program::Python];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,11 +21,11 @@ enum Program {
     Python,
 }
 
-/// The worker in Rust, built once.
+/// The path of the worker in Rust, which is built once.
 fn rust_worker() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        // Beside this build: the chroot's must not get in the way of the one outside.
+        // Built beside this build, so that a build in the chroot and one outside do not disturb each other.
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("examples");
         let status = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--locked", "--manifest-path"])
@@ -33,7 +33,7 @@ fn rust_worker() -> &'static Path {
             .env("CARGO_TARGET_DIR", &target)
             .status()
             .unwrap();
-        assert!(status.success(), "the worker does not build");
+        assert!(status.success(), "the build of the worker failed");
         target.join("debug/kronos-worker")
     })
 }
@@ -44,7 +44,7 @@ fn example(path: &str) -> PathBuf {
         .join(path)
 }
 
-/// A worker's process; it is killed when it is dropped, and what it said is shown if the test has failed.
+/// A worker process. Dropping it kills the process, and prints its log if the test has failed.
 struct Worker {
     process: Child,
     log: PathBuf,
@@ -78,30 +78,30 @@ impl Drop for Worker {
         let _ = self.process.wait();
         if thread::panicking() {
             let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-            eprintln!("the worker said:\n{log}");
+            eprintln!("log of the worker:\n{log}");
         }
     }
 }
 
-/// What the target does with a request.
+/// The target's answer to a request.
 #[derive(Clone, Copy)]
 enum Answer {
     Status(u16),
     /// A status with `Retry-After`, in seconds.
     Later(u16, u32),
-    /// None, until the client gives up.
+    /// No response until the client gives up.
     Hang,
-    /// The socket is closed in the middle of a response.
+    /// The socket closes in the middle of the response.
     Die,
 }
 
-/// A request that the target got.
+/// A request that the target has received.
 #[derive(Clone, Debug)]
 struct Request {
     line: String,
     headers: Vec<(String, String)>,
     body: Value,
-    /// The client closed the connection while it hung.
+    /// Whether the client closed the connection while the target hung.
     given_up: bool,
 }
 
@@ -112,14 +112,14 @@ impl Request {
     }
 }
 
-/// An HTTP server that answers the n-th request with the n-th answer, and further ones with the last.
+/// An HTTP server that gives the n-th answer to the n-th request, and the last answer to all further ones.
 struct Target {
     url: String,
     requests: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Target {
-    fn answering(answers: &'static [Answer]) -> Target {
+    fn start(answers: &'static [Answer]) -> Target {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/run", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(vec![]));
@@ -138,7 +138,9 @@ impl Target {
     }
 
     fn wait_for_requests(&self, count: usize) {
-        wait_for("requests", || self.requests().len() >= count);
+        wait_for("the target to receive requests", || {
+            self.requests().len() >= count
+        });
     }
 }
 
@@ -201,7 +203,7 @@ fn read_request(stream: &TcpStream) -> Request {
     request
 }
 
-/// A server whose endpoint `hook` leads to a target, tried again at once, and one execution for it.
+/// A server with one execution on endpoint `hook`, which sends to a target and is retried without delay.
 struct Scene {
     program: Program,
     server: Server,
@@ -213,8 +215,8 @@ impl Scene {
     fn new(program: Program, answers: &'static [Answer]) -> Scene {
         let server = Server::start();
         let mut session = server.session();
-        make_acme(&mut session);
-        let target = Target::answering(answers);
+        create_acme(&mut session);
+        let target = Target::start(answers);
         let spec = json!({ "url": target.url, "headers": { "X-Team": "blue" } });
         let policy = json!({ "max_attempts": 3, "initial_delay_ms": 0 });
         let update = "select kronos.update_endpoint('hook', spec => $1, retry_policy => $2, workspace => 'acme')";
@@ -228,12 +230,12 @@ impl Scene {
         }
     }
 
-    /// A worker whose leases last for 4 seconds; the one in Python gives running requests no grace.
-    fn worker(&self, grace: u32) -> Worker {
-        self.worker_serving(Some("acme"), grace)
+    /// Starts a worker with leases of 4 seconds. Only the Rust worker has a grace period for running requests.
+    fn start_worker(&self, grace: u32) -> Worker {
+        self.start_worker_for(Some("acme"), grace)
     }
 
-    fn worker_serving(&self, workspace: Option<&str>, grace: u32) -> Worker {
+    fn start_worker_for(&self, workspace: Option<&str>, grace: u32) -> Worker {
         let socket = self.server.socket_dir().display();
         let database = format!("host={socket} user=postgres dbname=postgres");
         let mut command = match self.program {
@@ -245,7 +247,7 @@ impl Scene {
                 command
             }
             Program::Python => {
-                // Debian's own, for which psycopg2 is packaged.
+                // Debian packages psycopg2 for its own Python.
                 let debian = Path::new("/usr/bin/python3");
                 let python = if debian.exists() {
                     debian
@@ -277,10 +279,10 @@ impl Scene {
         self.session.batch_execute(&update).unwrap();
     }
 
-    /// The execution: its status, failed attempts, and the outcomes of all attempts.
+    /// The status of the execution, its failed attempts, and the outcomes of all attempts.
     fn execution(&mut self) -> (String, i32, String) {
         let statement = "select x.status, x.failed_attempts, coalesce(string_agg(a.outcome, ' ' order by a.attempt), '')
-                         from kronos.executions x left join kronos.attempts a using (execution_id)
+                         from kronos.execution_details x left join kronos.attempts a using (execution_id)
                          group by x.execution_id, x.status, x.failed_attempts";
         let row = self.session.query_one(statement, &[]).unwrap();
         (row.get(0), row.get(1), row.get(2))
@@ -306,10 +308,10 @@ impl Scene {
 }
 
 #[test]
-fn worker_tries_again_after_a_server_error_and_hands_on_the_same_key() {
+fn worker_retries_after_a_server_error_with_the_same_key() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Status(500), Answer::Status(200)]);
-        let _worker = scene.worker(0);
+        let _worker = scene.start_worker(0);
         scene.assert_ended("SUCCEEDED", 1, "FAILED SUCCEEDED");
         let row = scene
             .session
@@ -336,10 +338,10 @@ fn worker_tries_again_after_a_server_error_and_hands_on_the_same_key() {
 }
 
 #[test]
-fn worker_does_not_try_again_what_the_target_does_not_want() {
+fn worker_does_not_retry_a_request_that_the_target_rejects() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Status(404)]);
-        let _worker = scene.worker(0);
+        let _worker = scene.start_worker(0);
         scene.assert_ended("FAILED", 1, "FAILED");
         let error = scene.error();
         assert!(error.starts_with("HTTP status 404"), "{error}");
@@ -348,7 +350,7 @@ fn worker_does_not_try_again_what_the_target_does_not_want() {
 }
 
 #[test]
-fn worker_does_not_try_again_what_it_cannot_send() {
+fn worker_does_not_retry_an_execution_with_a_bad_spec() {
     for program in PROGRAMS {
         for spec in [
             json!({}),
@@ -358,7 +360,7 @@ fn worker_does_not_try_again_what_it_cannot_send() {
             let mut scene = Scene::new(program, &[Answer::Status(200)]);
             let update = "select kronos.update_endpoint('hook', spec => $1, workspace => 'acme')";
             scene.session.execute(update, &[&spec]).unwrap();
-            let _worker = scene.worker(0);
+            let _worker = scene.start_worker(0);
             scene.assert_ended("FAILED", 1, "FAILED");
             let error = scene.error();
             assert!(error.starts_with("bad endpoint spec: "), "{error}");
@@ -367,11 +369,11 @@ fn worker_does_not_try_again_what_it_cannot_send() {
 }
 
 #[test]
-fn worker_ends_a_request_that_hangs_by_the_deadline_and_tries_again() {
+fn worker_ends_a_hanging_request_at_the_deadline_and_retries() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Hang, Answer::Status(200)]);
         scene.set_timeout("5 seconds");
-        let _worker = scene.worker(0);
+        let _worker = scene.start_worker(0);
         scene.assert_ended("SUCCEEDED", 1, "FAILED SUCCEEDED");
         wait_for("the request to be given up", || {
             scene.target.requests()[0].given_up
@@ -380,35 +382,35 @@ fn worker_ends_a_request_that_hangs_by_the_deadline_and_tries_again() {
 }
 
 #[test]
-fn worker_tries_again_when_the_target_dies_in_the_middle_of_its_response() {
+fn worker_retries_if_the_target_dies_in_the_middle_of_its_response() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Die, Answer::Status(200)]);
-        let _worker = scene.worker(0);
+        let _worker = scene.start_worker(0);
         scene.assert_ended("SUCCEEDED", 1, "FAILED SUCCEEDED");
     }
 }
 
 #[test]
-fn worker_waits_as_long_as_the_target_asks_it_to() {
+fn worker_waits_as_long_as_the_target_asks() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Later(429, 3600)]);
-        let _worker = scene.worker(0);
+        let _worker = scene.start_worker(0);
         scene.assert_ended("RETRYING", 1, "FAILED");
-        let late = "select count(*) from kronos.executions
+        let late = "select count(*) from kronos.execution_details
                     where run_at - now() between interval '59 minutes' and interval '60 minutes'";
         assert_eq!(count(&mut scene.session, late), 1);
     }
 }
 
 #[test]
-fn worker_holds_what_takes_longer_than_a_lease() {
+fn worker_extends_the_lease_of_a_long_execution() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Hang]);
         scene.set_timeout("10 seconds");
-        let _worker = scene.worker(0);
+        let _worker = scene.start_worker(0);
         scene.target.wait_for_requests(1);
         wait_for("a lease to be extended", || {
-            let extended = "select count(*) from kronos.executions x join kronos.attempts a using (execution_id)
+            let extended = "select count(*) from kronos.execution_details x join kronos.attempts a using (execution_id)
                             where x.lease_expires_at > a.started_at + interval '6 seconds'";
             count(&mut scene.session, extended) == 1
         });
@@ -417,41 +419,45 @@ fn worker_holds_what_takes_longer_than_a_lease() {
 }
 
 #[test]
-fn terminated_worker_gives_back_what_runs_and_exits_cleanly() {
+fn terminated_worker_releases_its_executions_and_exits_cleanly() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Hang, Answer::Status(200)]);
-        let mut worker = scene.worker(1);
+        let mut worker = scene.start_worker(1);
         scene.target.wait_for_requests(1);
         worker.terminate();
         assert_eq!(worker.wait_for_exit().code(), Some(0), "{program:?}");
         assert_eq!(scene.execution(), ("QUEUED".into(), 0, "RELEASED".into()));
-        let _other = scene.worker(0);
+        let _other = scene.start_worker(0);
         scene.assert_ended("SUCCEEDED", 0, "RELEASED SUCCEEDED");
     }
 }
 
 #[test]
-fn terminated_rust_worker_lets_a_request_end_that_ends_in_time() {
+fn terminated_rust_worker_waits_for_a_request_that_ends_in_time() {
     let mut scene = Scene::new(Program::Rust, &[Answer::Hang]);
     scene.set_timeout("5 seconds");
-    let mut worker = scene.worker(60);
+    let mut worker = scene.start_worker(60);
     scene.target.wait_for_requests(1);
     worker.terminate();
     assert_eq!(worker.wait_for_exit().code(), Some(0));
     assert_eq!(scene.execution(), ("RETRYING".into(), 1, "FAILED".into()));
-    assert_eq!(scene.target.requests().len(), 1, "it claims no more");
+    assert_eq!(
+        scene.target.requests().len(),
+        1,
+        "it claims no further execution"
+    );
 }
 
 #[test]
-fn worker_gives_up_what_it_is_asked_to_stop() {
+fn worker_releases_an_execution_that_it_is_asked_to_stop() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Hang]);
-        let _worker = scene.worker(0);
+        let _worker = scene.start_worker(0);
         scene.target.wait_for_requests(1);
         scene
             .session
             .batch_execute(
-                "select kronos.cancel_execution(execution_id, request_stop => true, workspace => 'acme') from kronos.executions",
+                "select kronos.cancel_execution(execution_id, request_stop => true, workspace => 'acme') from kronos.execution_details",
             )
             .unwrap();
         scene.assert_ended("CANCELLED", 0, "RELEASED");
@@ -464,12 +470,12 @@ fn worker_gives_up_what_it_is_asked_to_stop() {
 }
 
 #[test]
-fn executions_of_a_killed_worker_are_run_by_another_after_the_lease() {
+fn executions_of_a_killed_worker_run_on_another_after_the_lease_expires() {
     for program in PROGRAMS {
         let mut scene = Scene::new(program, &[Answer::Hang, Answer::Status(200)]);
-        let mut killed = scene.worker(0);
+        let mut killed = scene.start_worker(0);
         scene.target.wait_for_requests(1);
-        let _other = scene.worker(0);
+        let _other = scene.start_worker(0);
         killed.kill();
         scene.assert_ended("SUCCEEDED", 1, "LOST SUCCEEDED");
         let requests = scene.target.requests();
@@ -479,9 +485,9 @@ fn executions_of_a_killed_worker_are_run_by_another_after_the_lease() {
 }
 
 #[test]
-fn rust_worker_serves_all_workspaces_and_outlives_its_connection() {
+fn rust_worker_serves_all_workspaces_and_survives_a_lost_connection() {
     let mut scene = Scene::new(Program::Rust, &[Answer::Status(200)]);
-    let mut worker = scene.worker_serving(None, 0);
+    let mut worker = scene.start_worker_for(None, 0);
     scene.assert_ended("SUCCEEDED", 0, "SUCCEEDED");
     let ended = "select count(*) from (select pg_terminate_backend(pid) from pg_stat_activity
                  where query like '%next_wakeup%' and pid <> pg_backend_pid()) t";

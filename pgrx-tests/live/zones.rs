@@ -1,4 +1,4 @@
-//! Entries of schedules in other zones than pg_cron's, on a real pg_cron.
+//! Entries of schedules in time zones other than pg_cron's.
 
 use crate::domain::*;
 use crate::server::Server;
@@ -18,7 +18,8 @@ fn expressions(session: &mut Client) -> Vec<String> {
     rows.iter().map(|row| row.get(0)).collect()
 }
 
-fn renewed(session: &mut Client) -> i64 {
+/// Calls upkeep(), and returns how many entries it renewed.
+fn renew_entries(session: &mut Client) -> i64 {
     upkeep(session);
     let last =
         "select renewed_entries from kronos_internal.upkeep_runs order by started_at desc limit 1";
@@ -27,10 +28,10 @@ fn renewed(session: &mut Client) -> i64 {
 
 // Invariant 1.
 #[test]
-fn pg_cron_entries_cover_the_ticks_of_their_zones() {
+fn pg_cron_entries_cover_ticks_in_other_zones() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     create_in(&mut session, "15 9 * * *", "Europe/Berlin");
     create_in(&mut session, "15 9 * * *", "europe/paris");
     create_in(&mut session, "15 9 * * *", "Asia/Kolkata");
@@ -43,12 +44,11 @@ fn pg_cron_entries_cover_the_ticks_of_their_zones() {
     assert_sound(&mut session);
 }
 
-// Design 9: the names of UTC are one zone, so their jobs share a schedule.
 #[test]
-fn jobs_in_the_zones_that_are_utc_share_a_schedule() {
+fn jobs_in_zones_equivalent_to_utc_share_a_schedule() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     for zone in ["UTC", "GMT", "etc/utc", "Etc/Greenwich", "Etc/GMT-0"] {
         create_in(&mut session, "15 9 * * *", zone);
     }
@@ -56,50 +56,50 @@ fn jobs_in_the_zones_that_are_utc_share_a_schedule() {
     assert_sound(&mut session);
 }
 
-// Invariant 1: an entry that the zone's rules have outgrown.
+// Invariant 1.
 #[test]
-fn entry_that_no_longer_covers_its_schedule_is_seen_by_check_and_renewed_by_upkeep() {
+fn outdated_entry_is_reported_by_check_and_renewed_by_upkeep() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     create_in(&mut session, "15 9 * * *", "Europe/Berlin");
-    // As if the rules had been others when the entry was made.
+    // As if the entry had been created under other rules of the zone.
     session
         .batch_execute(
             "update kronos_internal.schedules set entry_cron = '15 8 * * *';
              select cron.alter_job(jobid, schedule => '15 8 * * *') from cron.job where jobname like 'kronos schedule %';",
         )
         .unwrap();
-    let seen = "select count(*) from kronos.check() where invariant = 1 and problem like '%does not cover%'";
-    assert_eq!(count(&mut session, seen), 1);
+    let reported = "select count(*) from kronos.check() where invariant = 1 and problem like '%does not cover%'";
+    assert_eq!(count(&mut session, reported), 1);
 
-    assert_eq!(renewed(&mut session), 1);
+    assert_eq!(renew_entries(&mut session), 1);
     assert_eq!(expressions(&mut session), ["15 7,8 * * *"]);
     assert_sound(&mut session);
-    assert_eq!(renewed(&mut session), 0);
+    assert_eq!(renew_entries(&mut session), 0);
 }
 
 // Invariant 1.
 #[test]
-fn change_of_pg_crons_own_zone_is_set_right_by_upkeep() {
+fn upkeep_renews_entries_after_pg_crons_own_zone_has_changed() {
     let server = Server::start();
     let mut session = server.session();
-    make_acme(&mut session);
+    create_acme(&mut session);
     create_in(&mut session, "15 9 * * *", "UTC");
     create_in(&mut session, "15 9 * * *", "America/New_York");
     drop(session);
     server.restart_with(&["cron.timezone = 'America/New_York'"]);
     let mut session = server.session();
-    let known = count(
+    let has_setting = count(
         &mut session,
         "select count(*) from pg_settings where name = 'cron.timezone' and short_desc is not null",
     );
-    if known == 0 {
-        // pg_cron before 1.5 runs in GMT whatever one writes.
+    if has_setting == 0 {
+        // pg_cron before 1.5 ignores the setting and runs in GMT.
         assert_sound(&mut session);
         return;
     }
-    assert_eq!(renewed(&mut session), 2);
+    assert_eq!(renew_entries(&mut session), 2);
     assert_eq!(expressions(&mut session), ["15 4,5 * * *", "15 9 * * *"]);
     assert_sound(&mut session);
 }
