@@ -30,7 +30,7 @@ def measure(options):
 
 def set_minimal_wal(minimal):
     """Turns off full-page images, whose size depends on checkpoints, and autovacuum, which writes WAL of its own. Also
-    turns off synchronous_commit, which does not change what is written."""
+    turns off synchronous_commit, which does not affect the amount of WAL."""
     for setting in ("full_page_writes", "autovacuum", "synchronous_commit"):
         rows(f"alter system {f'set {setting} = off' if minimal else f'reset {setting}'}")
     rows("select pg_reload_conf()")
