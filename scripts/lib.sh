@@ -1,10 +1,9 @@
-# Shared by scripts/bench, scripts/demo, scripts/generate and scripts/test: progress messages, installing missing
-# packages, and private servers.
-# The scripts expect Debian 12 with Rust (rustup). Installing packages needs root (or sudo).
+# Functions that the other scripts share: progress messages, installing missing packages, and private servers.
+# The scripts expect Debian 12 with Rust (rustup). Installing packages needs root or sudo.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-unset RUST_BACKTRACE # pgrx would add backtraces to the errors' DETAIL
+unset RUST_BACKTRACE # With it, pgrx adds backtraces to the DETAIL of errors.
 
 PGRX_VERSION=$(sed -n 's/^pgrx = "=\(.*\)"$/\1/p' Cargo.toml)
 
@@ -29,16 +28,16 @@ need_packages() {
     fi
 }
 
-# need_cargo_pgrx: installs cargo-pgrx in the version of Cargo.toml, unless it is there.
+# need_cargo_pgrx: installs the version of cargo-pgrx that Cargo.toml names, unless it is installed.
 need_cargo_pgrx() {
     command -v cargo >/dev/null || die "Rust is missing: install it with rustup"
     if [ "$(cargo pgrx --version 2>/dev/null)" != "cargo-pgrx $PGRX_VERSION" ]; then
-        say "Installing cargo-pgrx $PGRX_VERSION (some minutes, once)"
+        say "Installing cargo-pgrx $PGRX_VERSION (once; takes some minutes)"
         cargo install cargo-pgrx --version "=$PGRX_VERSION" --locked
     fi
 }
 
-# need_postgres MAJOR: installs everything needed to build for and run PostgreSQL MAJOR; sets PG_CONFIG.
+# need_postgres MAJOR: installs everything needed to run PostgreSQL MAJOR and to build for it; sets PG_CONFIG.
 need_postgres() {
     local major=$1
     need_packages "postgresql-$major" "postgresql-server-dev-$major" "postgresql-$major-cron" \
@@ -55,14 +54,15 @@ need_postgres() {
 install_extension() {
     local major=$1
     shift
-    say "Building the extension for PostgreSQL $major, and installing it"
+    say "Building and installing the extension for PostgreSQL $major"
     local sudo=()
     [ "$(id -u)" = 0 ] || sudo=(--sudo)
     cargo pgrx install "${sudo[@]}" --pg-config "$PG_CONFIG" --no-default-features --features "pg$major" "$@"
 }
 
 # start_server: starts a private PostgreSQL of PG_CONFIG with pg_cron, listening only on a socket in its own directory.
-# Sets SERVER to that directory and PSQL to a psql line; the server and its files are removed when the script ends, unless KEEP is set.
+# Sets SERVER to that directory and PSQL to a psql command line. Unless KEEP is set, the server and its files are removed
+# when the script ends.
 start_server() {
     BIN=$($PG_CONFIG --bindir)
     SERVER=$(mktemp -d /tmp/kronos-server.XXXXXX)

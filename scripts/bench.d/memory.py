@@ -1,4 +1,4 @@
-"""How much memory of its own a backend takes while it works."""
+"""Measures the private memory of a backend while it works."""
 
 import re
 import threading
@@ -10,7 +10,7 @@ def anonymous_kilobytes(pid):
 
 
 class PeakMemory:
-    """Samples a backend's RssAnon, which leaves shared buffers out. `megabytes` is its peak less what it was before."""
+    """Samples a backend's RssAnon, which excludes shared buffers. `megabytes` is its growth from start to peak."""
 
     def __init__(self, pid):
         self.pid = pid

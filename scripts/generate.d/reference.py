@@ -1,17 +1,20 @@
-"""Prints docs/reference.md, from the catalog of a server and a run of the examples there.   reference.py DSN EXAMPLES"""
+"""Prints docs/reference.md: the comments in a server's catalog, and the examples with their output on that server.
+
+Usage: reference.py DSN EXAMPLES"""
 import re, sys
 import psycopg2, psycopg2.extensions
 
 HEAD = """# Reference
 
-Every function of schema `kronos` with an example and its output, the views and types, the errors, the settings. Written
-by `scripts/generate` from the comments in the database (`\\df+ kronos.*` in psql shows them too) and a run of the examples,
-in this order, on one server. Ids and times that differ from run to run are replaced by fixed ones.
+Every function of the schema `kronos` with an example and its output, and all views, types, errors and settings.
+`scripts/generate` generates this page. The descriptions are the comments in the database, which `\\df+ kronos.*` shows
+in psql. The examples run in this order on one server; ids and times that differ from run to run are replaced by fixed
+ones.
 
-A few [conventions](guide.md#the-model) hold for all functions: `workspace` left out is setting `kronos.workspace`, and
-`job_name` can stand in for `job_id`.
+A few [conventions](guide.md#the-model) hold for all functions: a call without `workspace` uses the setting
+`kronos.workspace`, and `job_name` can be given instead of `job_id`.
 """
-# A test compares the page with the same expression (pgrx-tests/in_server/documentation.rs).
+# pgrx-tests/in_server/documentation.rs compares the page with the result of the same expression.
 ARGUMENTS = r"""regexp_replace(replace(pg_get_function_arguments(oid), 'timestamp with time zone', 'timestamptz'),
                                '::[a-z]+(\[\])?', '', 'g')"""
 FUNCTIONS = f"""
@@ -32,20 +35,21 @@ select name, boot_val, context, concat_ws(' ', short_desc, extra_desc)
 from pg_settings where name like 'kronos.%' order by name"""
 CONTEXTS = {"sighup": "`postgresql.conf`", "user": "session, role, database or `postgresql.conf`"}
 
-NUMBERS = (20, 21, 23, 700, 701, 1700)  # oids of types
+NUMBERS = (20, 21, 23, 700, 701, 1700)  # the oids of the numeric types
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-(?!7000-8000-0{12})7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 CLOCK = re.compile(r"\d{4}-\d\d-\d\d([ T])\d\d:\d\d:\d\d\.\d+(\+00(?::00)?)")
-ids = {}  # of this run, to those of the page
+ids = {}  # id in this run -> id on the page
 
 
-def stable(text):
-    """Text with the ids of this run numbered, and its readings of the clock replaced. Ticks have no fraction of a second."""
+def normalize(text):
+    """Replaces the ids of this run with numbered ones, and clock readings with a fixed time. Ticks stay: unlike clock
+    readings, they have no fraction of a second."""
     text = UUID.sub(lambda found: ids.setdefault(found[0], f"018f0000-0000-7000-8000-{len(ids) + 1:012}"), text)
     return CLOCK.sub(r"2026-01-31\g<1>09:00:00\g<2>", text)
 
 
-def code(text):
-    """Text with the names that have an underscore as code."""
+def mark_code(text):
+    """Marks names that contain an underscore as code."""
     return re.sub(r"(?<![\w\".`])(?!pg_cron)[A-Za-z]+(?:_[A-Za-z0-9]+)+\b(?:\(\))?", r"`\g<0>`", text)
 
 
@@ -54,9 +58,9 @@ def center(text, width):
 
 
 def table(rows, columns):
-    """Rows as psql aligns them."""
+    """Formats rows as psql does."""
     names = [column.name for column in columns]
-    cells = [[stable(cell or "") for cell in row] for row in rows]
+    cells = [[normalize(cell or "") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(names, *cells)]
     adjusts = [str.rjust if column.type_code in NUMBERS else str.ljust for column in columns]
 
@@ -69,43 +73,43 @@ def table(rows, columns):
 
 
 def output(cursor, statement):
-    """What psql would print; the statement may name ids of the page."""
-    for of_run, of_page in ids.items():
-        statement = statement.replace(of_page, of_run)
+    """Runs a statement, which may contain ids of the page, and returns what psql would print."""
+    for run_id, page_id in ids.items():
+        statement = statement.replace(page_id, run_id)
     try:
         cursor.execute(statement)
     except psycopg2.Error as error:
-        told = error.diag
-        parts = {"ERROR": told.message_primary, "DETAIL": told.message_detail, "HINT": told.message_hint}
-        return "\n".join(f"{part}:  {stable(text)}" for part, text in parts.items() if text)
+        diag = error.diag
+        parts = {"ERROR": diag.message_primary, "DETAIL": diag.message_detail, "HINT": diag.message_hint}
+        return "\n".join(f"{part}:  {normalize(text)}" for part, text in parts.items() if text)
     return table(cursor.fetchall(), cursor.description) if cursor.description else None
 
 
 def comment(text, arguments):
-    """The comment of a function: its first line, a list of its arguments, and its errors."""
+    """Formats the comment of a function: its first line, a list of its arguments, and its errors."""
     first, *lines = text.split("\n")
     name = "(?:" + "|".join(arguments or "-") + ")"
     head = rf"{name}(?:, (?:or )?{name})*"
     items, errors = [], []
     for line in lines:
         if line.startswith("Errors:"):
-            errors.append(code(line).replace("Errors:", "**Errors:**"))
+            errors.append(mark_code(line).replace("Errors:", "**Errors:**"))
             continue
         for item in re.split(rf"(?<=\.) (?={head}:)", line):
             named = re.match(rf"({head})(:.*)", item)
-            items.append(re.sub(name, r"`\g<0>`", named[1]) + code(named[2]) if named else code(item))
+            items.append(re.sub(name, r"`\g<0>`", named[1]) + mark_code(named[2]) if named else mark_code(item))
     listed = ["\n".join(f"- {item}" for item in items)] if items else []
-    return "\n\n".join([code(first), *listed, *errors])
+    return "\n\n".join([mark_code(first), *listed, *errors])
 
 
 def function(cursor, name, example, arguments, result, kind, argument_names, text):
     arguments = "\n    " + arguments.replace(", ", ",\n    ") + "\n" if arguments else ""
     signature = f"CALL kronos.{name}({arguments})" if kind == "p" else f"kronos.{name}({arguments}) RETURNS {result}"
     outputs = [output(cursor, statement) for statement in re.split(r"(?<=;)\n", example)]
-    shown = "\n\n".join(text for text in outputs if text is not None)
+    printed = "\n\n".join(text for text in outputs if text is not None)
     print(f"\n### {name}\n\n```text\n{signature}\n```\n\n{comment(text, argument_names)}\n\n```sql\n{example}\n```")
-    if shown:
-        print(f"\n```text\n{shown}\n```")
+    if printed:
+        print(f"\n```text\n{printed}\n```")
 
 
 def relations(cursor, kind):
@@ -114,10 +118,10 @@ def relations(cursor, kind):
         cursor.execute(COLUMNS, (int(oid),))
         columns = cursor.fetchall()
         listed = ", ".join(f"`{column}` {type_name}" for column, type_name, _ in columns)
-        print(f"\n### kronos.{name}\n\n{code(text)}\n\nColumns: {listed}.")
-        explained = [f"- `{column}`: {code(about)}" for column, _, about in columns if about]
-        if explained:
-            print("\n" + "\n".join(explained))
+        print(f"\n### kronos.{name}\n\n{mark_code(text)}\n\nColumns: {listed}.")
+        comments = [f"- `{column}`: {mark_code(comment)}" for column, _, comment in columns if comment]
+        if comments:
+            print("\n" + "\n".join(comments))
 
 
 def main(dsn, examples):
@@ -133,11 +137,11 @@ def main(dsn, examples):
     connection.autocommit = True
     cursor = connection.cursor()
     cursor.execute("create extension kronos cascade; set timezone = 'UTC'")
-    # pg_cron cannot log in any more, so that nothing happens between the examples.
+    # Keeps pg_cron from logging in, so that nothing changes between the examples.
     cursor.execute("alter role postgres nologin")
     cursor.execute(FUNCTIONS)
     functions = {name: facts for name, *facts in cursor.fetchall()}
-    # From here on every value is its text.
+    # From here on, psycopg2 returns every value as text.
     every_type = tuple(psycopg2.extensions.string_types)
     psycopg2.extensions.register_type(psycopg2.extensions.new_type(every_type, "TEXT", lambda value, _: value))
     for title, blocks in sections:
@@ -149,9 +153,9 @@ def main(dsn, examples):
 
     print("\n## Views")
     relations(cursor, "v")
-    print("\n## Types\n\nRows that functions return.")
+    print("\n## Types\n\nThe rows that functions return.")
     relations(cursor, "c")
-    print("\n## Errors\n\nDETAIL of every error is a JSON object with one of these codes: `kronos.error_codes()`.\n")
+    print("\n## Errors\n\nThe DETAIL of every error is a JSON object with one of these codes. `kronos.error_codes()` returns the same table.\n")
     print("| code | SQLSTATE | HTTP | meaning |\n| --- | --- | --- | --- |")
     cursor.execute(ERRORS)
     for row in cursor.fetchall():

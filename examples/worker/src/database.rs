@@ -1,4 +1,4 @@
-//! What a worker says to Kronos. All times are spans, reckoned by the database's clock: the worker's may differ.
+//! Calls Kronos in SQL. All times are durations by the database's clock, because the worker's clock may differ.
 
 use crate::deliver::{Execution, Outcome};
 use crate::{Error, Settings};
@@ -11,43 +11,45 @@ use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, NoTls, Row};
 
-/// A connection that listens. Each call commits by itself: no execution runs inside of a transaction.
+/// A connection that listens for notifications. Each call commits on its own: no execution runs inside a transaction.
 pub struct Database {
     client: Client,
     notifications: mpsc::Receiver<()>,
     workspace: Option<String>,
     worker_id: String,
     lease: f64,
-    /// How long a call may take: what takes longer would keep the heartbeat back.
-    patience: Duration,
+    /// How long a call may take. A longer call would delay the heartbeat.
+    call_timeout: Duration,
 }
 
-/// An execution, and the attempt at it.
+/// The id of an execution, and the number of the attempt.
 pub type Key = (String, i32);
 
-/// How it stands with an execution that the worker has named.
-pub struct Report {
+/// Kronos's reply about one execution of a heartbeat or a report.
+pub struct Reply {
     pub key: Key,
-    /// The worker holds it (or held it, until this report).
+    /// Whether the worker holds the execution, or held it until this report.
     pub accepted: bool,
     pub stop_requested: bool,
 }
 
 impl Database {
     pub async fn connect(settings: &Settings, worker_id: &str) -> Result<Database, Error> {
-        let patience = Duration::from_secs(settings.lease.into()) / 3;
+        let call_timeout = Duration::from_secs(settings.lease.into()) / 3;
         let (client, mut connection) =
-            timeout(patience, settings.database.connect(NoTls)).await??;
+            timeout(call_timeout, settings.database.connect(NoTls)).await??;
         let (notify, notifications) = mpsc::channel(1);
-        // A notification names its workspace by id. Until the worker knows its own, it heeds all of them.
+        // A notification carries the id of its workspace. Until the worker knows the id of its own, it accepts all.
         let workspace_id = Arc::new(OnceLock::<String>::new());
-        let own = workspace_id.clone();
+        let own_id = workspace_id.clone();
         tokio::spawn(async move {
-            // It ends with the connection, and drops the sender with it.
+            // The loop ends with the connection, and drops the sender.
             while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await
             {
                 if let AsyncMessage::Notification(notification) = message
-                    && own.get().is_none_or(|own| own == notification.payload())
+                    && own_id
+                        .get()
+                        .is_none_or(|own_id| own_id == notification.payload())
                 {
                     let _ = notify.try_send(()); // A full channel holds a wake-up already.
                 }
@@ -59,7 +61,7 @@ impl Database {
             workspace: settings.workspace.clone(),
             worker_id: worker_id.to_owned(),
             lease: settings.lease.into(),
-            patience,
+            call_timeout,
         };
         database.query("listen kronos_executions", &[]).await?;
         if let Some(workspace) = &database.workspace {
@@ -71,13 +73,13 @@ impl Database {
         Ok(database)
     }
 
-    /// Waits for word that something may start; fails when the connection is gone.
+    /// Waits for a notification that an execution may start. Fails if the connection is closed.
     pub async fn notification(&mut self) -> Result<(), Error> {
-        let word = self.notifications.recv().await;
-        word.ok_or_else(|| "the connection is closed".into())
+        let received = self.notifications.recv().await;
+        received.ok_or_else(|| "the connection is closed".into())
     }
 
-    /// Takes up to `max` executions that may start now.
+    /// Claims up to `max` executions that may start now.
     pub async fn claim(&self, max: i32) -> Result<Vec<Execution>, Error> {
         let call = match self.workspace {
             Some(_) => "claim_executions(workspace => $4, ",
@@ -93,29 +95,29 @@ impl Database {
             parameters.push(workspace);
         }
         let rows = self.query(&statement, &parameters).await?;
-        rows.iter().map(execution).collect()
+        rows.iter().map(read_execution).collect()
     }
 
-    /// How long the worker may sleep if nothing was left to claim; None if nothing is to come.
+    /// Returns how long the worker may sleep after a claim has found nothing; None if there is nothing to wait for.
     pub async fn next_wakeup(&self) -> Result<Option<Duration>, Error> {
         let statement = "select extract(epoch from kronos.next_wakeup('{HTTP}', all_workspaces => $1::text is null,
                                                                       workspace => $1) - clock_timestamp())::float8";
         let rows = self.query(statement, &[&self.workspace]).await?;
         rows.first()
-            .map_or(Ok(None), |row| Ok(span(row.try_get(0)?)))
+            .map_or(Ok(None), |row| Ok(to_duration(row.try_get(0)?)))
     }
 
-    /// Extends the leases of what the worker holds.
-    pub async fn heartbeat(&self, held: &[Key]) -> Result<Vec<Report>, Error> {
-        let list: Value = held.iter().map(named).collect();
+    /// Extends the leases of executions.
+    pub async fn heartbeat(&self, held: &[Key]) -> Result<Vec<Reply>, Error> {
+        let list: Value = held.iter().map(to_json).collect();
         let call = "heartbeat_executions($1, $2::text::jsonb, make_interval(secs => $3))";
-        self.reports(call, &[&self.worker_id, &list.to_string(), &self.lease])
+        self.call(call, &[&self.worker_id, &list.to_string(), &self.lease])
             .await
     }
 
-    /// Ends an attempt. A report that comes too late is not accepted, and changes nothing.
-    pub async fn report(&self, key: &Key, outcome: &Outcome) -> Result<Vec<Report>, Error> {
-        let mut execution = named(key);
+    /// Reports the outcome of an attempt. A report that comes too late is not accepted, and changes nothing.
+    pub async fn report(&self, key: &Key, outcome: &Outcome) -> Result<Vec<Reply>, Error> {
+        let mut execution = to_json(key);
         let call = match outcome {
             Outcome::Completed { output } => {
                 execution["output"] = output.clone();
@@ -134,20 +136,20 @@ impl Database {
             }
             Outcome::Released => "release_executions($1, jsonb_build_array($2::text::jsonb))",
         };
-        self.reports(call, &[&self.worker_id, &execution.to_string()])
+        self.call(call, &[&self.worker_id, &execution.to_string()])
             .await
     }
 
-    async fn reports(
+    async fn call(
         &self,
         call: &str,
         parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Report>, Error> {
+    ) -> Result<Vec<Reply>, Error> {
         let statement = format!(
             "select execution_id::text, attempt, accepted, stop_requested from kronos.{call}"
         );
         let rows = self.query(&statement, parameters).await?;
-        rows.iter().map(report).collect()
+        rows.iter().map(read_reply).collect()
     }
 
     async fn query(
@@ -155,33 +157,33 @@ impl Database {
         statement: &str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Error> {
-        Ok(timeout(self.patience, self.client.query(statement, parameters)).await??)
+        Ok(timeout(self.call_timeout, self.client.query(statement, parameters)).await??)
     }
 }
 
-fn named((execution_id, attempt): &Key) -> Value {
+fn to_json((execution_id, attempt): &Key) -> Value {
     json!({ "execution_id": execution_id, "attempt": attempt })
 }
 
-fn execution(row: &Row) -> Result<Execution, Error> {
+fn read_execution(row: &Row) -> Result<Execution, Error> {
     Ok(Execution {
         execution_id: row.try_get(0)?,
         attempt: row.try_get(1)?,
         input: row.try_get(2)?,
         spec: row.try_get(3)?,
-        time_left: span(row.try_get(4)?),
+        time_left: to_duration(row.try_get(4)?),
     })
 }
 
-fn report(row: &Row) -> Result<Report, Error> {
-    Ok(Report {
+fn read_reply(row: &Row) -> Result<Reply, Error> {
+    Ok(Reply {
         key: (row.try_get(0)?, row.try_get(1)?),
         accepted: row.try_get(2)?,
         stop_requested: row.try_get::<_, Option<bool>>(3)?.unwrap_or(false),
     })
 }
 
-/// Seconds as a span: zero for the past, and no bound for a time too far ahead to represent.
-fn span(seconds: Option<f64>) -> Option<Duration> {
+/// Converts seconds: zero if they are negative, None if there are too many to represent.
+fn to_duration(seconds: Option<f64>) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds?.max(0.0)).ok()
 }

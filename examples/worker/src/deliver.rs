@@ -1,4 +1,4 @@
-//! One delivery: the HTTP request that an attempt is.
+//! Delivers one attempt as an HTTP request.
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Body, Client, Method, Request, StatusCode, Url};
@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// An attempt that was claimed.
+/// A claimed attempt.
 pub struct Execution {
     pub execution_id: String,
     pub attempt: i32,
-    /// JSON, as PostgreSQL prints it: it is handed on as it is, with numbers that a double cannot hold.
+    /// JSON as PostgreSQL prints it. It is sent without parsing, so that it keeps numbers that a double cannot hold.
     pub input: String,
     pub spec: String,
-    /// Until deadline_at, by the database's clock.
+    /// The time until deadline_at, by the database's clock.
     pub time_left: Option<Duration>,
 }
 
-/// How an attempt has ended.
+/// The outcome of an attempt.
 pub enum Outcome {
     Completed {
         output: Value,
@@ -40,27 +40,27 @@ impl Outcome {
     }
 }
 
-/// How much of an answer's body is kept, in bytes.
-const KEPT: usize = 4096;
+/// How many bytes of a response's body are kept.
+const MAX_BODY_BYTES: usize = 4096;
 
-/// Makes the request, and judges what comes back.
+/// Sends the request of an attempt, and returns the outcome.
 pub async fn deliver(http: Client, execution: Execution) -> Outcome {
-    let request = match request(&execution) {
+    let request = match build_request(&execution) {
         Ok(request) => request,
         Err(problem) => return Outcome::failed(format!("bad endpoint spec: {problem}"), false),
     };
-    let answer = async { answer(&http, request).await.unwrap_or_else(no_answer) };
+    let outcome = async { send(&http, request).await.unwrap_or_else(no_response) };
     match execution.time_left {
-        // The lease ends at the deadline as well: only what ends a little earlier can still be reported.
-        Some(left) => timeout(left - Duration::from_secs(1).min(left / 10), answer)
+        // The lease ends at the deadline, so the request must end a little earlier to be reported.
+        Some(left) => timeout(left - Duration::from_secs(1).min(left / 10), outcome)
             .await
-            .unwrap_or_else(|_| Outcome::failed("no answer by the deadline", true)),
-        None => answer.await,
+            .unwrap_or_else(|_| Outcome::failed("no response before the deadline", true)),
+        None => outcome.await,
     }
 }
 
-/// What the spec asks for; an error says what is wrong with it.
-fn request(execution: &Execution) -> Result<Request, String> {
+/// Builds the request that the spec describes. The error says what is wrong with the spec.
+fn build_request(execution: &Execution) -> Result<Request, String> {
     let spec: Value = serde_json::from_str(&execution.spec).map_err(|error| error.to_string())?;
     let url = spec["url"]
         .as_str()
@@ -71,8 +71,8 @@ fn request(execution: &Execution) -> Result<Request, String> {
     }
     let method = match &spec["method"] {
         Value::Null => Method::POST,
-        Value::String(method) => method.parse().map_err(|_| "method is not one of HTTP's")?,
-        _ => return Err("method must be a text".into()),
+        Value::String(method) => method.parse().map_err(|_| "method is not valid in HTTP")?,
+        _ => return Err("method must be a string".into()),
     };
     let mut request = Request::new(method, url);
     *request.body_mut() = Some(Body::from(execution.input.clone()));
@@ -85,7 +85,7 @@ fn headers(spec: &Value, execution: &Execution) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let mut insert = |name: &str, value: &str| {
-        let bad = |part| format!("headers: the {part} of {name:?} is not one of HTTP's");
+        let bad = |part| format!("headers: the {part} of {name:?} is not valid in HTTP");
         let key: HeaderName = name.parse().map_err(|_| bad("name"))?;
         headers.insert(key, value.parse().map_err(|_| bad("value"))?);
         Ok::<(), String>(())
@@ -109,23 +109,23 @@ fn headers(spec: &Value, execution: &Execution) -> Result<HeaderMap, String> {
     Ok(headers)
 }
 
-async fn answer(http: &Client, request: Request) -> Result<Outcome, reqwest::Error> {
+async fn send(http: &Client, request: Request) -> Result<Outcome, reqwest::Error> {
     let mut response = http.execute(request).await?;
     let status = response.status();
     let retry_after = response.headers().get(RETRY_AFTER);
     let retry_after = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    // It is read to its end: a truncated answer is a failure.
+    // The body is read to its end, because a truncated response is a failure.
     let mut body = vec![];
     while let Some(chunk) = response.chunk().await? {
-        let room = KEPT - body.len();
+        let room = MAX_BODY_BYTES - body.len();
         body.extend_from_slice(&chunk[..room.min(chunk.len())]);
     }
-    let body = text(&body);
+    let body = to_text(&body);
     if status.is_success() {
         let output = json!({ "status": status.as_u16(), "body": body });
         return Ok(Outcome::Completed { output });
     }
-    let retryable = may_pass(status);
+    let retryable = is_retryable(status);
     Ok(Outcome::Failed {
         error: format!("HTTP status {}: {body}", status.as_u16()),
         retryable,
@@ -134,21 +134,21 @@ async fn answer(http: &Client, request: Request) -> Result<Outcome, reqwest::Err
 }
 
 /// Whether the same request may succeed later.
-fn may_pass(status: StatusCode) -> bool {
+fn is_retryable(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 425 | 429) || status.is_server_error()
 }
 
-/// What the start of a body says. PostgreSQL's JSON cannot hold U+0000, and a character may be cut in two.
-fn text(body: &[u8]) -> String {
+/// Converts the start of a body to text. PostgreSQL's JSON cannot hold U+0000; the last character may be cut in two.
+fn to_text(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body).replace('\0', "\u{fffd}");
     match body.len() {
-        KEPT => text.trim_end_matches('\u{fffd}').to_owned(),
+        MAX_BODY_BYTES => text.trim_end_matches('\u{fffd}').to_owned(),
         _ => text,
     }
 }
 
-/// The failure behind an error of reqwest, with its causes, and without the URL: that may hold a secret.
-fn no_answer(error: reqwest::Error) -> Outcome {
+/// Converts an error of reqwest to an outcome, with its causes but without the URL, which may contain a secret.
+fn no_response(error: reqwest::Error) -> Outcome {
     let retryable = !error.is_builder();
     let error = error.without_url();
     let mut text = error.to_string();

@@ -1,7 +1,7 @@
-//! A worker of Kronos: delivers executions of `HTTP` endpoints, by the protocol of docs/workers.md.
+//! A worker for Kronos that delivers the executions of `HTTP` endpoints. It follows the protocol in docs/workers.md.
 //!
-//! Data flows one way: [`worker`] decides what is done when, [`database`] says it to Kronos in SQL, [`deliver`] makes one
-//! HTTP request. This file reads the settings, listens for signals, and keeps the worker connected.
+//! [`worker`] decides when to claim, extend, abort and report executions. [`database`] calls Kronos in SQL. [`deliver`]
+//! sends one HTTP request. This file reads the settings, handles signals, and keeps the worker connected.
 
 mod database;
 mod deliver;
@@ -16,32 +16,33 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use worker::Worker;
 
-/// Whatever went wrong with the database or at the start; nobody tells one from another.
+/// Any error of the database or at startup. No caller needs to distinguish them.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Delivers Kronos's executions of HTTP endpoints.
 #[derive(Parser, Clone)]
 pub struct Settings {
-    /// Where the database is: "host=... user=... dbname=..." or postgresql://... (without TLS).
+    /// The database to connect to, without TLS: "host=... user=... dbname=..." or postgresql://...
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database: tokio_postgres::Config,
-    /// The workspace that is served; all of them, in turn, if left out.
+    /// The workspace to serve; without it, the worker serves all workspaces in turn.
     #[arg(long)]
     workspace: Option<String>,
     /// How many executions run at once.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     concurrency: u16,
-    /// For how many seconds an execution is held without a heartbeat.
+    /// How many seconds a lease lasts without a heartbeat.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     lease: u32,
-    /// How many seconds running requests have to end, once the worker is told to stop.
+    /// How many seconds running requests may still take after the worker is told to stop.
     #[arg(long, default_value_t = 10)]
     grace: u32,
 }
 
-/// When the worker must have ended, once it was told to stop.
+/// The time by which the worker must end; None until it is told to stop.
 pub type Stop = watch::Receiver<Option<Instant>>;
 
+/// The shortest and the longest pause before the worker reconnects.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -56,42 +57,42 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Works until it is told to stop. Reconnects a broken connection after growing pauses. Requests continue meanwhile,
-/// and are reported if their leases have not expired by then.
+/// Runs the worker until it is told to stop. If the connection breaks, reconnects after growing pauses. Requests
+/// continue meanwhile, and are reported if their leases have not expired by then.
 async fn run(settings: Settings) -> Result<(), Error> {
     let mut stop = stop_on_signal(Duration::from_secs(settings.grace.into()))?;
     let mut worker = Worker::new(settings.clone())?;
     let mut pause = SHORTEST_PAUSE;
     loop {
         let started = Instant::now();
-        let ended = tokio::select! {
+        let result = tokio::select! {
             connected = Database::connect(&settings, &worker.id) => match connected {
                 Ok(mut database) => worker.serve(&mut database, &mut stop).await,
                 Err(error) => Err(error),
             },
-            () = must_end(stop.clone()) => Err("no time is left to wait for it".into()),
+            () = wait_for_end(stop.clone()) => Err("not connected before the grace period ended".into()),
         };
-        let Err(error) = ended else { return Ok(()) };
+        let Err(error) = result else { return Ok(()) };
         eprintln!("database: {error}");
         worker.drop_expired();
-        let must_end_at = *stop.borrow();
-        if must_end_at.is_some_and(|end| worker.is_idle() || end <= Instant::now()) {
-            return Ok(()); // What it still holds is left to its lease.
+        let end_at = *stop.borrow();
+        if end_at.is_some_and(|end| worker.is_idle() || end <= Instant::now()) {
+            return Ok(()); // The leases that it still holds will expire.
         }
         if started.elapsed() > LONGEST_PAUSE {
             pause = SHORTEST_PAUSE;
         }
         tokio::select! {
             () = sleep(pause) => {}
-            () = must_end(stop.clone()) => {}
+            () = wait_for_end(stop.clone()) => {}
         }
         pause = LONGEST_PAUSE.min(pause * 2);
     }
 }
 
-/// Turns the first SIGTERM or SIGINT into the time by which the worker must have ended.
+/// Turns the first SIGTERM or SIGINT into the time by which the worker must end.
 fn stop_on_signal(grace: Duration) -> Result<Stop, Error> {
-    let (told, stop) = watch::channel(None);
+    let (sender, stop) = watch::channel(None);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::spawn(async move {
@@ -99,14 +100,14 @@ fn stop_on_signal(grace: Duration) -> Result<Stop, Error> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        told.send_replace(Some(Instant::now() + grace));
-        told.closed().await; // A dropped sender would look like a change.
+        sender.send_replace(Some(Instant::now() + grace));
+        sender.closed().await; // A dropped sender would look like a change.
     });
     Ok(stop)
 }
 
-/// Comes back when the grace time is over.
-async fn must_end(mut stop: Stop) {
+/// Waits until the worker must end.
+async fn wait_for_end(mut stop: Stop) {
     let end = match stop.wait_for(Option::is_some).await {
         Ok(end) => *end,
         Err(_) => None,

@@ -1,4 +1,4 @@
-//! The worker: what is claimed, kept alive, given up and reported when.
+//! Decides when to claim executions, extend their leases, and abort or report them.
 
 use crate::database::{Database, Key};
 use crate::deliver::{Outcome, deliver};
@@ -13,31 +13,31 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 struct Held {
     key: Key,
     request: AbortHandle,
-    /// Until when it is surely ours, as far as we know: reckoned from before the call that said so.
+    /// The lease lasts at least until this time, which counts from before the call that extended it.
     lease_ends: Instant,
 }
 
 pub struct Worker {
-    /// A name that no other process has.
+    /// The worker_id, which is unique to this process.
     pub id: String,
     settings: Settings,
     http: Client,
-    /// One task a request. What is not in `running` (any more) has been given up; its outcome is of no interest.
+    /// One task for each request. If a task is no longer in `running`, it was aborted, and its outcome is ignored.
     requests: JoinSet<Outcome>,
     running: HashMap<Id, Held>,
-    /// What has ended, and Kronos does not know of yet.
+    /// Attempts that have ended and are not yet reported.
     ended: Vec<(Held, Outcome)>,
 }
 
-/// The shortest pause after a claim that found nothing. Executions that other sessions have locked still count as
-/// claimable.
+/// The shortest pause after a claim that found nothing: executions that other sessions are just claiming still count as
+/// waiting.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(100);
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 impl Worker {
     pub fn new(settings: Settings) -> Result<Worker, Error> {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        // A redirect is an answer like others: following one may turn a POST into a GET.
+        // Redirects are not followed, since that may turn a POST into a GET.
         let http = Client::builder()
             .redirect(redirect::Policy::none())
             .connect_timeout(Duration::from_secs(10));
@@ -60,18 +60,18 @@ impl Worker {
         self.running.is_empty() && self.ended.is_empty()
     }
 
-    /// Works on one connection, until the worker has stopped; fails when the connection does.
+    /// Runs on one connection until the worker has stopped. Fails if the connection fails.
     pub async fn serve(&mut self, database: &mut Database, stop: &mut Stop) -> Result<(), Error> {
-        let mut beat = interval(self.lease() / 3);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heartbeat = interval(self.lease() / 3);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut claim_at = Instant::now();
         loop {
             self.report(database).await?;
-            let must_end_at = *stop.borrow_and_update();
-            match must_end_at {
+            let end_at = *stop.borrow_and_update();
+            match end_at {
                 Some(_) if self.is_idle() => return Ok(()),
                 Some(end) if end <= Instant::now() => {
-                    self.give_up(|_| true, true);
+                    self.abort(|_| true, true);
                     return self.report(database).await;
                 }
                 None if claim_at <= Instant::now() => claim_at = self.claim(database).await?,
@@ -79,27 +79,27 @@ impl Worker {
             }
             tokio::select! {
                 Some(ended) = self.requests.join_next_with_id() => {
-                    self.note_end(ended);
+                    self.record_outcome(ended);
                     claim_at = Instant::now();
                 }
-                _ = beat.tick() => self.beat(database).await?,
-                word = database.notification() => {
-                    word?;
+                _ = heartbeat.tick() => self.send_heartbeats(database).await?,
+                notified = database.notification() => {
+                    notified?;
                     claim_at = Instant::now();
                 }
-                () = sleep_until(must_end_at.unwrap_or(claim_at)) => {}
+                () = sleep_until(end_at.unwrap_or(claim_at)) => {}
                 _ = stop.changed() => {}
             }
         }
     }
 
-    /// Claims until nothing comes back or all slots are taken; says when to try again.
+    /// Claims until no execution comes back or no slot is free. Returns when to claim again.
     async fn claim(&mut self, database: &Database) -> Result<Instant, Error> {
         loop {
             let free = usize::from(self.settings.concurrency) - self.running.len();
             let now = Instant::now();
             if free == 0 {
-                return Ok(now + LONGEST_SLEEP); // The end of a request comes first.
+                return Ok(now + LONGEST_SLEEP); // The end of a request triggers the next claim.
             }
             let claimed = database.claim(i32::try_from(free)?).await?;
             if claimed.is_empty() {
@@ -119,20 +119,17 @@ impl Worker {
         }
     }
 
-    /// Extends all leases in one call; what is lost is dropped, what shall stop is released.
-    async fn beat(&mut self, database: &Database) -> Result<(), Error> {
+    /// Extends all leases in one call. Aborts the requests whose lease is lost or that should stop.
+    async fn send_heartbeats(&mut self, database: &Database) -> Result<(), Error> {
         let keys: Vec<Key> = self.running.values().map(|held| held.key.clone()).collect();
         if keys.is_empty() {
             return Ok(());
         }
         let lease_ends = Instant::now() + self.lease();
-        for report in database.heartbeat(&keys).await? {
-            if !report.accepted || report.stop_requested {
-                self.give_up(|held| held.key == report.key, report.accepted);
-            } else if let Some(held) = self
-                .running
-                .values_mut()
-                .find(|held| held.key == report.key)
+        for reply in database.heartbeat(&keys).await? {
+            if !reply.accepted || reply.stop_requested {
+                self.abort(|held| held.key == reply.key, reply.accepted);
+            } else if let Some(held) = self.running.values_mut().find(|held| held.key == reply.key)
             {
                 held.lease_ends = lease_ends;
             }
@@ -140,13 +137,13 @@ impl Worker {
         self.report(database).await
     }
 
-    /// Tells Kronos of what has ended. What it could not be told stays, for the next connection.
+    /// Reports the attempts that have ended. If a report fails, the next connection sends it again.
     async fn report(&mut self, database: &Database) -> Result<(), Error> {
         while let Some((held, outcome)) = self.ended.last() {
-            for report in database.report(&held.key, outcome).await? {
-                if !report.accepted {
+            for reply in database.report(&held.key, outcome).await? {
+                if !reply.accepted {
                     eprintln!(
-                        "execution {}: lost before attempt {} was reported",
+                        "execution {}: the lease was lost before attempt {} was reported",
                         held.key.0, held.key.1
                     );
                 }
@@ -156,11 +153,11 @@ impl Worker {
         Ok(())
     }
 
-    fn note_end(&mut self, ended: Result<(Id, Outcome), JoinError>) {
+    fn record_outcome(&mut self, ended: Result<(Id, Outcome), JoinError>) {
         let (id, outcome) = ended.unwrap_or_else(|error| {
             (
                 error.id(),
-                Outcome::failed(format!("the worker is at fault: {error}"), true),
+                Outcome::failed(format!("the worker failed: {error}"), true),
             )
         });
         if let Some(held) = self.running.remove(&id) {
@@ -168,12 +165,12 @@ impl Worker {
         }
     }
 
-    /// Ends requests in their midst; `release` gives the executions back, else nothing is said of them.
-    fn give_up(&mut self, which: impl Fn(&Held) -> bool, release: bool) {
-        for (_, held) in self.running.extract_if(|_, held| which(held)) {
+    /// Aborts the selected requests. With `release`, their executions are released.
+    fn abort(&mut self, is_selected: impl Fn(&Held) -> bool, release: bool) {
+        for (_, held) in self.running.extract_if(|_, held| is_selected(held)) {
             held.request.abort();
             eprintln!(
-                "execution {}: attempt {} is given up",
+                "execution {}: attempt {} was aborted",
                 held.key.0, held.key.1
             );
             if release {
@@ -182,10 +179,10 @@ impl Worker {
         }
     }
 
-    /// Gives up what the database could not be told of in time: somebody else may have it by then.
+    /// Aborts the requests and drops the outcomes whose lease has expired: another worker may hold the execution now.
     pub fn drop_expired(&mut self) {
         let now = Instant::now();
-        self.give_up(|held| held.lease_ends <= now, false);
+        self.abort(|held| held.lease_ends <= now, false);
         self.ended.retain(|(held, _)| held.lease_ends > now);
     }
 

@@ -1,4 +1,4 @@
-"""What finding one tick takes, of 10,000 in one call of next_ticks. Kronos alone."""
+"""How long next_ticks takes to find one tick, of 10,000 in one call. Kronos only."""
 
 import time
 
@@ -14,7 +14,8 @@ SCHEDULES = [
 
 
 def measure(options):
-    group = Group("The calendar", "microseconds a tick", lower_is_better=True)
+    note = f"One call of next_ticks finds {TICKS:,} ticks."
+    group = Group("Calendar", "microseconds per tick", lower_is_better=True, note=note)
     if options.kronos:
         alternate(group, options.rounds, {KRONOS: find_ticks}, lambda measure: measure())
     yield group
@@ -24,7 +25,7 @@ def find_ticks():
     measured = {}
     with connect() as connection:
         for cron, timezone in SCHEDULES:
-            begun = time.monotonic()
+            start = time.monotonic()
             connection.execute("select count(*) from kronos.next_ticks(%s, %s, max => %s)", [cron, timezone, TICKS])
-            measured[f"{cron}, {timezone}"] = 1_000_000 * (time.monotonic() - begun) / TICKS
+            measured[f"{cron}, {timezone}"] = 1_000_000 * (time.monotonic() - start) / TICKS
     return measured

@@ -1,13 +1,13 @@
-"""Claim and complete no-op executions: 1, 8 and 32 clients, batches of 1, 10 and 100.
-The floor is one hand-written SKIP LOCKED table with lease, priority and kept history."""
+"""Claim and complete executions that do nothing: 1, 8 and 32 clients, batches of 1, 10 and 100.
+The floor is a hand-written queue: a table with leases and priorities, claimed with SKIP LOCKED, and a history table."""
 
 from report import Group, alternate
 from systems import NODE_QUEUES, PYTHON_QUEUES, SQL_QUEUES
 
-# A measurement that is not done after so many seconds counts what it has done so far.
+# The time limit of a measurement, in seconds. At the limit it counts the executions that are done.
 LIMIT, QUICK_LIMIT = 30, 5
 
-# (clients, batch): executions in one measurement, some seconds for the floor on two cores.
+# (clients, batch): the executions of one measurement, a few seconds of work for the floor on two cores.
 PGBENCH = {
     (1, 1): 5_000, (8, 1): 16_000, (32, 1): 16_000,
     (1, 10): 30_000, (8, 10): 80_000, (32, 10): 80_000,
@@ -18,13 +18,13 @@ PYTHON = {(8, 1): 4_000, (8, 10): 20_000, (8, 100): 40_000}
 
 QUICK = {(8, 1), (8, 100)}
 QUICK_PGBENCH = QUICK | {(1, 1), (8, 10)}
-QUICK_SHARE = 4
+QUICK_DIVISOR = 4
 
 
 def groups():
-    note = "Each queue is filled first; claim and completion are two round trips."
+    note = "Each queue is filled first. Claim and completion are two round trips."
     yield Group("Claim and complete, pgbench", "executions per second", note=note), SQL_QUEUES, PGBENCH, QUICK_PGBENCH
-    yield Group("Claim and complete, one node process", "executions per second"), NODE_QUEUES, NODE, QUICK
+    yield Group("Claim and complete, one Node.js process", "executions per second"), NODE_QUEUES, NODE, QUICK
     yield Group("Claim and complete, one Python process", "executions per second"), PYTHON_QUEUES, PYTHON, QUICK
 
 
@@ -35,8 +35,11 @@ def measure(options):
             if options.quick:
                 if (clients, batch) not in quick:
                     continue
-                amount //= QUICK_SHARE
+                amount //= QUICK_DIVISOR
             point = f"{clients} client{'s' * (clients > 1)}, batch {batch}"
-            able = {name: queue for name, queue in queues.items() if batch == 1 or name != "procrastinate"}
-            alternate(group, options.rounds, able, lambda queue: {point: queue.claim(clients, batch, amount, limit)})
+            # procrastinate has no batches.
+            contenders = {name: queue for name, queue in queues.items() if batch == 1 or name != "procrastinate"}
+            alternate(
+                group, options.rounds, contenders, lambda queue: {point: queue.claim(clients, batch, amount, limit)}
+            )
         yield group

@@ -1,4 +1,4 @@
-"""Enqueue singly and in batches of 100, with 1 and 8 clients, with and without NOTIFY, beside a bare INSERT."""
+"""Enqueue one by one and in batches of 100, with 1 and 8 clients, with and without NOTIFY. Reference: bare INSERT."""
 
 from report import KRONOS, Group, alternate
 from server import rows
@@ -12,19 +12,19 @@ def measure(options):
     bare_insert = {"bare INSERT": SQL_QUEUES["floor"]}
     unit = "executions per second"
 
-    group = Group("Enqueue with NOTIFY, pgbench", unit, note="The bare INSERT notifies nobody.")
+    group = Group("Enqueue with NOTIFY, pgbench", unit, note="The bare INSERT sends no NOTIFY.")
     enqueue(group, kronos | bare_insert | {"graphile-worker": graphile}, options)
     yield group
 
     rows("alter database postgres set kronos.notify_workers = off")
-    group = Group("Enqueue without NOTIFY, pgbench", unit, note="Kronos has notify_workers = off.")
+    group = Group("Enqueue without NOTIFY, pgbench", unit, note="kronos.notify_workers is off.")
     try:
         enqueue(group, kronos | bare_insert | {"pgmq": SQL_QUEUES["pgmq"]}, options)
     finally:
         rows("alter database postgres reset kronos.notify_workers")
     yield group
 
-    group = Group("Enqueue with NOTIFY, one node process", unit)
+    group = Group("Enqueue with NOTIFY, one Node.js process", unit)
     enqueue(group, {name: queue for name, queue in NODE_QUEUES.items() if name != "floor"}, options)
     yield group
 

@@ -1,5 +1,5 @@
 """Create, update and cancel cron jobs among 0, 10,000 and 100,000 others, with 1 and 8 clients.
-The reference is done by hand: INSERT into a table of jobs, and cron.schedule."""
+Reference: the same by hand, with a table of jobs and cron.schedule in one transaction."""
 
 import itertools
 
@@ -15,28 +15,28 @@ LIMIT = 120
 runs = itertools.count(1)
 
 
-def chain(system, share):
-    """Creates jobs, updates each, cancels each; for one client and for eight."""
+def measure_actions(system, divisor):
+    """Creates jobs, updates each, and cancels each, with one client and with eight."""
     measured = {}
     for clients, amount in TRANSACTIONS.items():
         run = next(runs)
         for action in ("create", "update", "cancel"):
             script = sql_file(f"{system}/{action}_job", run=run)
-            transactions = amount // share // clients
+            transactions = amount // divisor // clients
             done, seconds = pgbench(script, clients, transactions=transactions, limit=LIMIT, i=0)
             measured[f"{action}, {clients} client{'s' * (clients > 1)}"] = done / seconds
     return measured
 
 
 def measure(options):
-    share = 4 if options.quick else 1
+    divisor = 4 if options.quick else 1
 
     def by_hand(others):
-        # Its entries exist only while it is measured: pg_cron would be busy reading them during the other measurements.
+        # The entries exist only during this measurement, because pg_cron spends time reading them.
         run_file("by_hand/fill", jobs=others)
         settle()
         try:
-            return chain("by_hand", share)
+            return measure_actions("by_hand", divisor)
         finally:
             run_file("by_hand/reset")
             settle()
@@ -46,13 +46,14 @@ def measure(options):
     try:
         for others in SIZES[:2] if options.quick else SIZES:
             title = f"Cron jobs among {others:,} others"
-            groups.append(Group(title, "transactions per second", note="They share one schedule, which is never due."))
+            note = "All jobs share one schedule, which is never due."
+            groups.append(Group(title, "transactions per second", note=note))
             contenders = {"by hand": lambda: by_hand(others)}
             if options.kronos:
                 kronos_jobs.create(others - created, "0 0 1 1 *")
                 created = others
                 settle()
-                contenders = {KRONOS: lambda: chain("kronos", share)} | contenders
+                contenders = {KRONOS: lambda: measure_actions("kronos", divisor)} | contenders
             alternate(groups[-1], options.rounds, contenders, lambda measure: measure())
     finally:
         if options.kronos:
@@ -61,9 +62,9 @@ def measure(options):
 
 
 def growth(groups):
-    """Kronos's own rates again, with the emptiest server as its reference."""
+    """Compares Kronos with itself: with the most other jobs, and with none."""
     first, last = groups[0], groups[-1]
-    group = Group("Cost of a cron job as jobs accumulate", "transactions per second", note="Kronos alone.")
+    group = Group("Cost of a cron job as jobs accumulate", "transactions per second", note="Kronos only.")
     for name, source in ((KRONOS, last), (f"Kronos, {first.title[10:]}", first)):
         for point, row in source.values.items():
             for number in row.get(KRONOS, []):

@@ -1,4 +1,4 @@
-"""From sending the COMMIT of an enqueue until a waiting worker has claimed it, woken by LISTEN; one node process."""
+"""From sending the COMMIT of an enqueue until a worker, woken by NOTIFY, has claimed it. One Node.js process."""
 
 import statistics
 
@@ -7,7 +7,7 @@ from systems import NODE_QUEUES
 
 
 def measure(options):
-    group = Group("Pickup latency", "milliseconds from COMMIT to the claim", lower_is_better=True)
+    group = Group("Pickup latency", "milliseconds from COMMIT to claim", lower_is_better=True)
     samples = 100 if options.quick else 500
 
     def percentiles(queue):

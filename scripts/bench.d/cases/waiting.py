@@ -1,4 +1,4 @@
-"""How long create_cron_job waits on a schedule of which 100,000 jobs are being materialised. Kronos alone."""
+"""How long create_cron_job takes while tick() handles 100,000 jobs on the same schedule. Kronos only."""
 
 import statistics
 import threading
@@ -10,13 +10,13 @@ from server import Failed, connect
 
 JOBS = 100_000
 EVERY_MINUTE = "* * * * *"
-# Entries stay active, since each create checks them: measurements keep away from the beginning of the minute, when
-# pg_cron ticks by itself.
-BETWEEN = (20, 45)
+# The seconds of the minute in which a measurement may start. pg_cron stays active, because each create checks the
+# entries, and it ticks at the start of the minute.
+START_BETWEEN = (20, 45)
 
 
-class Tick(threading.Thread):
-    """CALL kronos.tick() on a connection of its own."""
+class TickThread(threading.Thread):
+    """Runs CALL kronos.tick() on a connection of its own."""
 
     def __init__(self):
         super().__init__(daemon=True)
@@ -27,38 +27,38 @@ class Tick(threading.Thread):
             self.connection.execute("call kronos.tick()")
 
 
-def creates(while_true):
-    """The milliseconds that each of successive calls takes, as long as the condition holds."""
+def time_creates(while_true):
+    """Calls create_cron_job as long as the condition holds, and returns the milliseconds that a call takes."""
     milliseconds = []
     with connect() as connection:
         connection.execute("set statement_timeout = '1min'")
         while while_true():
-            begun = time.monotonic()
+            start = time.monotonic()
             connection.execute("select job_id from kronos.create_cron_job('noop', %s)", [EVERY_MINUTE])
-            milliseconds.append(1000 * (time.monotonic() - begun))
+            milliseconds.append(1000 * (time.monotonic() - start))
     if not milliseconds:
-        raise Failed("the tick was over before the first call")
+        raise Failed("the tick ended before the first call")
     return {"median": statistics.median(milliseconds), "longest": max(milliseconds)}
 
 
 def during_a_tick():
-    kronos_jobs.wait_for_second(*BETWEEN)
+    kronos_jobs.wait_for_second(*START_BETWEEN)
     kronos_jobs.make_due()
-    tick = Tick()
+    tick = TickThread()
     tick.start()
-    measured = creates(tick.is_alive)
+    measured = time_creates(tick.is_alive)
     tick.join()
     return measured
 
 
 def without_a_tick():
-    kronos_jobs.wait_for_second(*BETWEEN)
+    kronos_jobs.wait_for_second(*START_BETWEEN)
     end = time.monotonic() + 2
-    return creates(lambda: time.monotonic() < end)
+    return time_creates(lambda: time.monotonic() < end)
 
 
 def measure(options):
-    group = Group("create_cron_job while its schedule ticks", "milliseconds a call", lower_is_better=True)
+    group = Group("create_cron_job while its schedule ticks", "milliseconds per call", lower_is_better=True)
     if options.kronos:
         try:
             kronos_jobs.create(1, EVERY_MINUTE)

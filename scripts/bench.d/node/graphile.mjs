@@ -1,5 +1,5 @@
-// graphile-worker: its own runner. Batches are its local queue, with completions batched likewise.
-import { connected, load, timedCommit } from "./installed.mjs";
+// Drives graphile-worker with its own runner. Batches use its local queue and its batched completions.
+import { connect, load, timedCommit } from "./installed.mjs";
 
 const { run, runMigrations, Logger } = load("graphile-worker");
 const quiet = new Logger(() => () => {});
@@ -11,9 +11,9 @@ const addMany = `
         from generate_series(1, $1::int)))`;
 
 export async function open(clients) {
-    const connections = await Promise.all(Array.from({ length: clients }, connected));
+    const connections = await Promise.all(Array.from({ length: clients }, connect));
 
-    const start = (noop, worker) =>
+    const startWorker = (noop, worker) =>
         run({ preset: { worker: { connectionString: "postgres://", ...worker, logger: quiet } }, taskList: { noop } });
 
     return {
@@ -24,20 +24,20 @@ export async function open(clients) {
             for (let left = amount; left > 0; left -= 1000) await connections[0].query(addMany, [Math.min(left, 1000)]);
         },
 
-        // From the first job's handler to the last one's.
+        // The time runs from the first call of the handler to the last.
         work: (concurrentJobs, batch, amount, limit) =>
             new Promise((resolve, reject) => {
                 let handled = 0;
-                let begin;
-                const done = () => resolve({ handled, seconds: (performance.now() - begin) / 1000 });
+                let start;
+                const done = () => resolve({ handled, seconds: (performance.now() - start) / 1000 });
                 const noop = () => {
-                    begin ??= performance.now();
+                    start ??= performance.now();
                     if (++handled === amount) done();
                 };
-                // Of the settings tried the fastest: a queue of this size is half full on average.
+                // The fastest of the settings tried: a queue of this size is half full on average.
                 const batched = { localQueue: { size: 2 * concurrentJobs * batch }, completeJobBatchDelay: 1 };
                 const worker = { concurrentJobs, maxPoolSize: concurrentJobs + 2, ...(batch > 1 && batched) };
-                start(noop, worker).catch(reject);
+                startWorker(noop, worker).catch(reject);
                 setTimeout(done, 1000 * limit);
             }),
 
@@ -50,7 +50,7 @@ export async function open(clients) {
         },
 
         async listen(onClaimed) {
-            await start(onClaimed, { concurrentJobs: 1, maxPoolSize: 10 });
+            await startWorker(onClaimed, { concurrentJobs: 1, maxPoolSize: 10 });
             await new Promise((resolve) => setTimeout(resolve, 1000));
         },
 

@@ -1,5 +1,5 @@
-// A client program of the benchmarks: main.mjs SYSTEM install|fill|claim|enqueue|pickup OPTIONS. It prints one line of
-// JSON. A system's module exports `open(clients)`, which returns the functions that the actions below call.
+// A client program of the benchmarks: main.mjs SYSTEM install|fill|claim|enqueue|pickup OPTIONS. Prints one line of
+// JSON. The module of a system exports `open(clients)`, which returns the functions that the actions below call.
 import { Loop } from "./loop.mjs";
 
 const [system, action, json] = process.argv.slice(2);
@@ -15,10 +15,10 @@ async function pickup({ samples }) {
     for (let i = 0; i < samples + 10; i++) {
         await new Promise((resolve) => setTimeout(resolve, 10 + 20 * Math.random()));
         const whenClaimed = new Promise((resolve) => (claimed = resolve));
-        const sent = await queue.sendInTransaction();
-        // The first ones warm up connections and kept statements.
-        const took = (await whenClaimed) - sent;
-        if (i >= 10) milliseconds.push(took);
+        const sentAt = await queue.sendInTransaction();
+        const claimedAt = await whenClaimed;
+        // The first samples warm up connections and prepared statements.
+        if (i >= 10) milliseconds.push(claimedAt - sentAt);
     }
     return { milliseconds };
 }

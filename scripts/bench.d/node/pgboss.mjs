@@ -1,5 +1,5 @@
-// pg-boss: loops of its fetch() and complete(); a waiting worker is its work() with notifications.
-import { connected, load, timedCommit } from "./installed.mjs";
+// Drives pg-boss with its fetch() and complete(). A waiting worker runs its work() with notifications.
+import { connect, load, timedCommit } from "./installed.mjs";
 
 const { PgBoss } = load("pg-boss");
 
@@ -46,7 +46,7 @@ export async function open(clients) {
         },
 
         async sendInTransaction() {
-            this.sender ??= await connected();
+            this.sender ??= await connect();
             const db = { executeSql: (text, values) => this.sender.query(text, values) };
             return timedCommit(this.sender, () => boss.send("noop", {}, { db }));
         },

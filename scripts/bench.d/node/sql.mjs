@@ -1,5 +1,5 @@
-// Kronos and the floor, worked with `pg` and named prepared statements: a worker as its users would write it.
-import { connected, timedCommit } from "./installed.mjs";
+// Drives Kronos and the floor with `pg` and named prepared statements, as a worker in production would.
+import { connect, timedCommit } from "./installed.mjs";
 
 const statements = {
     kronos: {
@@ -14,7 +14,7 @@ const statements = {
     floor: {
         send: "insert into floor.queue (input) values ('{}')",
         sendMany: "insert into floor.queue (input) select '{}' from generate_series(1, $1::int)",
-        // The limit is a literal: see sql_file in server.py.
+        // The limit is a literal; sql_file in server.py says why.
         claim: (batch) => `
             update floor.queue
             set locked_by = $1, locked_until = now() + interval '1 minute', started_at = now(), attempt = attempt + 1
@@ -62,7 +62,7 @@ async function claimFloor(sql, connection, worker, batch) {
 export async function open(clients, system) {
     const sql = statements[system];
     const claim = system === "kronos" ? claimKronos : claimFloor;
-    const connections = await Promise.all(Array.from({ length: clients }, connected));
+    const connections = await Promise.all(Array.from({ length: clients }, connect));
 
     return {
         async claimAndComplete(client, batch) {
@@ -79,9 +79,9 @@ export async function open(clients, system) {
             return batch;
         },
 
-        // Claims after each notification, and again if another one came while it was claiming.
+        // Claims after each notification, and again if another notification arrived during the claim.
         async listen(onClaimed) {
-            const connection = await connected();
+            const connection = await connect();
             let woken = 0;
             connection.on("notification", async () => {
                 if (woken++ > 0) return;

@@ -1,4 +1,4 @@
-"""Kronos, worked with asyncpg, which prepares its statements."""
+"""Drives Kronos with asyncpg, which prepares its statements."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A client program of the benchmarks: main.py SYSTEM install|fill|claim OPTIONS. It prints one line of JSON."""
+"""A client program of the benchmarks: main.py SYSTEM install|fill|claim OPTIONS. Prints one line of JSON."""
 
 import asyncio
 import importlib
@@ -8,25 +8,25 @@ import time
 
 
 class Loop:
-    """So many concurrent loops of one asynchronous step, which returns how many executions it has handled."""
+    """Runs an asynchronous step in concurrent loops. The step returns how many executions it has handled."""
 
     def __init__(self, seconds, amount):
         self.seconds, self.amount = seconds, amount
 
     async def run(self, clients, step):
         handled = 0
-        begin = time.monotonic()
+        start = time.monotonic()
 
-        async def one(client):
+        async def run_client(client):
             nonlocal handled
-            while handled < self.amount and time.monotonic() < begin + self.seconds:
+            while handled < self.amount and time.monotonic() < start + self.seconds:
                 done = await step(client)
                 if done == 0:
                     return
                 handled += done
 
-        await asyncio.gather(*(one(client) for client in range(clients)))
-        return {"handled": handled, "seconds": time.monotonic() - begin}
+        await asyncio.gather(*(run_client(client) for client in range(clients)))
+        return {"handled": handled, "seconds": time.monotonic() - start}
 
 
 async def main(system, action, options):

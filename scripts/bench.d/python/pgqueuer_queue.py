@@ -1,4 +1,4 @@
-"""pgqueuer: loops of its dequeue() and log_jobs(), each on a connection of its own."""
+"""Drives pgqueuer with its dequeue() and log_jobs(), each client on a connection of its own."""
 
 import asyncio
 import uuid

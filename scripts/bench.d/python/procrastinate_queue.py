@@ -1,4 +1,4 @@
-"""procrastinate: loops of its job manager's fetch_job() and finish_job(). It has no batches."""
+"""Drives procrastinate with fetch_job() and finish_job() of its job manager. It has no batches."""
 
 from procrastinate import App, PsycopgConnector
 from procrastinate.jobs import Status
@@ -23,16 +23,16 @@ class ProcrastinateQueue:
         return 1
 
 
-async def opened_app(clients):
+async def open_app(clients):
     app = App(connector=PsycopgConnector(min_size=clients, max_size=clients))
     await app.open_async()
     return app
 
 
 async def install():
-    await (await opened_app(1)).schema_manager.apply_schema_async()
+    await (await open_app(1)).schema_manager.apply_schema_async()
 
 
 async def open(clients):
-    app = await opened_app(clients)
+    app = await open_app(clients)
     return ProcrastinateQueue(app, await app.job_manager.register_worker())

@@ -1,4 +1,4 @@
--- Job scheduling by hand: the application has a table of jobs, and each job has a pg_cron entry.
+-- Job scheduling by hand: the application has a table of jobs, and a pg_cron entry for each job.
 create schema by_hand;
 
 create table by_hand.jobs (

@@ -1,6 +1,6 @@
--- The floor: a queue that an application would write by hand. One table holds waiting and running executions, with
--- priority and lease; another holds the finished ones. A claim updates no indexed column, so most of its row versions
--- are heap-only.
+-- The floor: a queue that an application might write by hand. One table holds waiting and running executions with
+-- priorities and leases, another holds the finished executions. A claim updates no indexed column, so most of its
+-- updates are heap-only (HOT).
 create schema floor;
 
 create table floor.queue (

@@ -1,5 +1,5 @@
--- Schedules that all tick at every minute of today and tomorrow, each leaving out three other days of the month and
--- another month.
+-- Creates different cron expressions that all tick at every minute of today and tomorrow: each leaves out three other
+-- days of the month and one other month.
 create table schedules as
 with now as (
     select array[extract(day from now()), extract(day from now() + interval '1 day')] as days,
