@@ -10,7 +10,7 @@ mod tests {
     /// Applies a declared set, and returns the action and the changed fields of each job.
     fn apply_set(set_name: &str, jobs: &str) -> String {
         text(&format!(
-            "select string_agg(concat_ws(' ', name, action, nullif(changed::text, '{{}}')), ', ' order by name)
+            "select string_agg(concat_ws(' ', job_name, action, nullif(changed::text, '{{}}')), ', ' order by job_name)
              from kronos.apply_crontab('[{jobs}]', set_name => '{set_name}')"
         ))
     }
@@ -114,7 +114,7 @@ mod tests {
         apply(REPORT);
         let before = text("select string_agg(j::text, ' ') from kronos_internal.jobs j");
         let plan = text(&format!(
-            "select string_agg(concat_ws(' ', name, action, (job_id is not null)::text), ', ' order by name)
+            "select string_agg(concat_ws(' ', job_name, action, (job_id is not null)::text), ', ' order by job_name)
              from kronos.apply_crontab('[{POLL}]', dry_run => true)"
         ));
         assert_eq!(plan, "poll CREATE false, report RETIRE true");

@@ -110,7 +110,7 @@ mod tests {
         let mut after = String::new();
         loop {
             let page = text(&format!(
-                "select execution_id::text from kronos.list_executions('{job_id}', max => 1{after})"
+                "select string_agg(execution_id::text, ',') from kronos.list_executions('{job_id}', max => 1{after})"
             ));
             if page == "null" {
                 break;

@@ -11,7 +11,7 @@ mod tests {
     fn create_returns_the_created_job() {
         create_acme();
         let row = text(
-            "select concat_ws('|', name, version, status, cron, timezone, next_tick_at, created)
+            "select concat_ws('|', job_name, version, status, cron, timezone, next_tick_at, created)
              from kronos.create_cron_job('hook', ' 0  9 * * MON-Fri ', name => 'report', starts_at => '2090-01-02 09:00+00')",
         );
         assert_eq!(
@@ -182,8 +182,8 @@ mod tests {
         create_acme();
         let existing = create("'0 9 * * *', name => 'existing'");
         let rows = text(
-            r#"select string_agg(concat_ws(' ', name, cron, timezone, status, version, created, next_tick_at is not null,
-                                           (job_id = (kronos.get_job(job_name => name)).job_id)), ', ')
+            r#"select string_agg(concat_ws(' ', job_name, cron, timezone, status, version, created, next_tick_at is not null,
+                                           (job_id = (kronos.get_job(job_name => job_name)).job_id)), ', ')
                from kronos.create_cron_jobs('[
                    {"endpoint": "hook", "cron": "1 9 * * *", "name": "c", "timezone": "europe/berlin", "jitter": "1 minute"},
                    {"endpoint": "hook", "cron": "7 7 * * *", "name": "existing", "if_not_exists": true},
@@ -413,7 +413,7 @@ mod tests {
             ("ends_at => '2089-01-01'", "INVALID_WINDOW"),
             ("input => to_jsonb(repeat('x', 262143))", "VALUE_TOO_LARGE"),
             ("endpoint => 'nowhere'", "ENDPOINT_NOT_FOUND"),
-            ("name => ''", "INVALID_ARGUMENT"),
+            ("new_name => ''", "INVALID_ARGUMENT"),
             ("priority => 10", "INVALID_ARGUMENT"),
             ("overlap_policy => 'never'", "INVALID_ARGUMENT"),
             ("catchup_policy => 'never'", "INVALID_ARGUMENT"),

@@ -13,7 +13,7 @@ const DECLARED: &str = r#"[
 /// Applies the declared set, and returns the action of each job.
 fn apply(session: &mut impl GenericClient, dry_run: bool) -> Result<Vec<String>, postgres::Error> {
     let statement =
-        "select name || ' ' || action
+        "select job_name || ' ' || action
                      from kronos.apply_crontab($1::text::jsonb, dry_run => $2, workspace => 'acme')";
     let rows = session.query(statement, &[&DECLARED, &dry_run])?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
@@ -193,7 +193,7 @@ fn job_changed_by_hand_during_a_deployment_is_deployed_as_declared() {
         let pid = backend_pid(&mut deploying);
         let deployment = scope.spawn(move || {
             let row = deploying.query_one(
-                "select string_agg(name || ' ' || action || array_to_string(changed, ' '), ',')
+                "select string_agg(job_name || ' ' || action || array_to_string(changed, ' '), ',')
                  from kronos.apply_crontab($1::text::jsonb, workspace => 'acme')",
                 &[&changed],
             );

@@ -70,7 +70,7 @@ FROM kronos.create_cron_job('mailer', '0 8 * * mon', input => '{"to": "Ada"}', n
 SELECT kronos.create_cron_job('mailer', '0 8 * * mon', input => '{"cc": "Bob"}');
 
 -- ## create_cron_jobs
-SELECT name, version, status, cron, created FROM kronos.create_cron_jobs('[
+SELECT job_name, version, status, cron, created FROM kronos.create_cron_jobs('[
     {"endpoint": "mailer", "cron": "0 6 1 * *", "name": "monthly invoice", "input": {"to": "Bob"},
      "starts_at": "2025-01-01T00:00:00Z"},
     {"endpoint": "mailer", "cron": "0 9 * * *", "name": "reminder", "input": {"to": "Bob"},
@@ -100,11 +100,11 @@ SELECT tick_at, action FROM kronos.backfill_cron_job(job_name => 'monthly invoic
     tick_from => '2025-11-01T00:00:00Z', tick_before => '2026-01-01T00:00:00Z');
 
 -- ## apply_crontab
-SELECT name, action, changed FROM kronos.apply_crontab('[
+SELECT job_name, action, changed FROM kronos.apply_crontab('[
     {"name": "nightly report", "endpoint": "mailer", "cron": "0 2 * * *", "input": {"to": "Ada"}}]', set_name => 'reports');
-SELECT name, action, changed FROM kronos.apply_crontab('[
+SELECT job_name, action, changed FROM kronos.apply_crontab('[
     {"name": "nightly report", "endpoint": "mailer", "cron": "0 3 * * *", "input": {"to": "Ada"}}]', set_name => 'reports');
-SELECT name, action, changed FROM kronos.apply_crontab('[]', set_name => 'reports');
+SELECT job_name, action, changed FROM kronos.apply_crontab('[]', set_name => 'reports');
 
 -- ## get_job
 SELECT job_name, version, status, cron, timezone, next_tick_at FROM kronos.get_job(job_name => 'weekly digest');
