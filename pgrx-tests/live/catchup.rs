@@ -259,7 +259,7 @@ fn after_a_week_down_each_job_catches_up_by_its_own_policy() {
     tick(&mut session);
     for (policy, expected) in jobs {
         let statement = format!(
-            "select count(*) from kronos.ticks t join kronos.jobs j using (job_id)
+            "select count(*) from kronos.ticks t join kronos.job_details j using (job_id)
              where t.outcome = 'RUN' and j.catchup_policy = '{policy}' and j.catchup_window < interval '1000 hours'"
         );
         assert_eq!(count(&mut session, &statement), EACH * expected, "{policy}");

@@ -111,7 +111,7 @@ fn overlap_policy_decides_the_outcome_of_a_tick_while_an_execution_is_unfinished
             "{policy} while {status}"
         );
     }
-    let without_reason = "select (select count(*) from kronos.executions where status = 'CANCELLED' and status_reason is null)
+    let without_reason = "select (select count(*) from kronos.execution_details where status = 'CANCELLED' and status_reason is null)
                          + (select count(*) from kronos.ticks where outcome = 'SKIPPED' and reason not like 'overlap_policy %')";
     assert_eq!(count(&mut session, without_reason), 0);
     assert_sound(&mut session);
