@@ -1,6 +1,15 @@
 -- The schemas belong to the extension. A schema of the same name that exists already is an error: its owner could have
 -- put functions into it.
 
+do $$
+begin
+    if pg_catalog.current_setting('server_encoding') operator(pg_catalog.<>) 'UTF8' then
+        raise exception 'kronos needs a database whose encoding is UTF8, not %', pg_catalog.current_setting('server_encoding')
+            using errcode = 'feature_not_supported';
+    end if;
+end
+$$;
+
 create schema kronos;
 comment on schema kronos is 'Kronos: job scheduling that commits with your data, on top of pg_cron.';
 

@@ -33,6 +33,20 @@ comment on column kronos_internal.workspaces.execution_retention is
     'How long finished executions, ledger rows and idempotency keys are kept.';
 comment on column kronos_internal.workspaces.job_retention is 'How long retired jobs and deleted endpoints are kept.';
 
+create table kronos_internal.workspace_grants (
+    role regrole not null,
+    workspace_id uuid references kronos_internal.workspaces,
+    capability text not null,
+    granted_by regrole not null,
+    granted_at timestamptz not null default clock_timestamp(),
+    constraint workspace_grants_unique unique nulls not distinct (role, workspace_id, capability),
+    constraint workspace_grants_capability_known check (capability in ('viewer', 'producer', 'worker', 'admin'))
+);
+create index workspace_grants_by_workspace on kronos_internal.workspace_grants (workspace_id);
+comment on table kronos_internal.workspace_grants is
+    'What roles may do in workspaces. A role that was dropped and created again has another oid, and so no grants.';
+comment on column kronos_internal.workspace_grants.workspace_id is 'Null means all workspaces, also those to come.';
+
 create table kronos_internal.payload_specs (
     payload_spec_id uuid primary key default kronos.uuid_v7(),
     workspace_id uuid not null references kronos_internal.workspaces,
@@ -113,5 +127,7 @@ return pg_catalog.make_interval(secs => least(
       end) / 1000);
 
 select pg_catalog.pg_extension_config_dump('kronos_internal.workspaces', '');
+select pg_catalog.pg_extension_config_dump(
+    'kronos_internal.workspace_grants', 'where exists (select from pg_catalog.pg_roles r where r.oid = role::oid)');
 select pg_catalog.pg_extension_config_dump('kronos_internal.payload_specs', '');
 select pg_catalog.pg_extension_config_dump('kronos_internal.endpoints', '');

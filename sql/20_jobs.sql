@@ -95,6 +95,7 @@ create index jobs_by_schedule on kronos_internal.jobs (schedule_id, job_id) wher
 create index jobs_live_by_endpoint on kronos_internal.jobs (endpoint_id) where is_live is not null;
 create index jobs_by_workspace on kronos_internal.jobs (workspace_id, job_id);
 create index jobs_retired on kronos_internal.jobs (retired_at) where status = 'RETIRED';
+create index jobs_live_by_end on kronos_internal.jobs (ends_at) where ends_at is not null and status <> 'RETIRED';
 create index jobs_declared on kronos_internal.jobs (workspace_id, declared_by)
     where declared_by is not null and status <> 'RETIRED';
 comment on table kronos_internal.jobs is

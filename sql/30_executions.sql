@@ -108,6 +108,7 @@ comment on column kronos_internal.attempts.outcome is
 
 create table kronos_internal.execution_logs (
     execution_id uuid not null,
+    workspace_id uuid not null,
     line integer not null,
     attempt integer not null,
     logged_at timestamptz not null default clock_timestamp(),

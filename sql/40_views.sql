@@ -2,7 +2,7 @@
 
 set local search_path = pg_catalog, pg_temp;
 
-create view kronos.workspaces as
+create view kronos.workspaces with (security_invoker) as
 select w.name as workspace, pg_catalog.justify_hours(w.execution_retention) as execution_retention,
        pg_catalog.justify_hours(w.job_retention) as job_retention, w.created_at, w.workspace_id
 from kronos_internal.workspaces w;
@@ -10,13 +10,24 @@ comment on view kronos.workspaces is 'The workspaces, with how long they keep hi
 comment on column kronos.workspaces.execution_retention is 'How long finished executions are kept.';
 comment on column kronos.workspaces.job_retention is 'How long retired jobs are kept.';
 
-create view kronos.payload_specs as
+create view kronos.workspace_grants with (security_invoker) as
+select w.name as workspace, pg_catalog.pg_get_userbyid(g.role::oid) as role, g.capability,
+       pg_catalog.pg_get_userbyid(g.granted_by::oid) as granted_by, g.granted_at
+from kronos_internal.workspace_grants g
+left join kronos_internal.workspaces w using (workspace_id);
+comment on view kronos.workspace_grants is 'Which roles may do what. Admins of a workspace see its grants.';
+comment on column kronos.workspace_grants.workspace is 'Null means all workspaces, also those to come.';
+comment on column kronos.workspace_grants.capability is
+    'viewer (reads), producer (also creates jobs and enqueues), worker (claims and reports) or admin (everything).';
+
+create view kronos.payload_specs with (security_invoker) as
 select w.name as workspace, p.name as payload_spec, p.schema, p.created_at, p.updated_at, p.payload_spec_id
 from kronos_internal.payload_specs p join kronos_internal.workspaces w using (workspace_id);
 comment on view kronos.payload_specs is 'The JSON Schemas that inputs must satisfy.';
 
-create view kronos.endpoints as
-select w.name as workspace, e.name as endpoint, e.endpoint_type, e.spec, e.max_attempts, e.backoff, e.initial_delay_ms,
+create view kronos.endpoints with (security_invoker) as
+select w.name as workspace, e.name as endpoint, e.endpoint_type,
+       case when e.workspace_id = any (array(select kronos.my_workspaces('admin'))) then e.spec end as spec, e.max_attempts, e.backoff, e.initial_delay_ms,
        e.max_delay_ms, e.retry_jitter, e.attempt_timeout, p.name as payload_spec, e.created_at, e.updated_at,
        e.deleted_at, e.endpoint_id
 from kronos_internal.endpoints e
@@ -25,7 +36,7 @@ left join kronos_internal.payload_specs p using (payload_spec_id);
 comment on view kronos.endpoints is 'The endpoints, including deleted endpoints that executions or jobs still refer to.';
 comment on column kronos.endpoints.endpoint_type is
     'The kind of worker that runs executions of this endpoint, such as HTTP.';
-comment on column kronos.endpoints.spec is 'What a worker needs to reach the endpoint. Kronos does not interpret it.';
+comment on column kronos.endpoints.spec is 'What a worker needs to reach the endpoint. Kronos does not interpret it. Only admins see it: it may hold secrets.';
 comment on column kronos.endpoints.max_attempts is 'How many failed attempts end an execution as FAILED.';
 comment on column kronos.endpoints.backoff is 'How the pause between attempts grows: exponential, linear or fixed.';
 comment on column kronos.endpoints.initial_delay_ms is 'The pause after the first failed attempt.';
@@ -34,7 +45,7 @@ comment on column kronos.endpoints.retry_jitter is 'The share of a pause that ch
 comment on column kronos.endpoints.attempt_timeout is 'How long an attempt may run; null for no limit.';
 comment on column kronos.endpoints.deleted_at is 'When the endpoint was deleted; null for a live endpoint.';
 
-create view kronos.job_details as
+create view kronos.job_details with (security_invoker) as
 select w.name as workspace, j.name as job_name, j.job_id, j.version, j.status, j.cron, j.timezone, e.name as endpoint,
        case when n.tick_at < coalesce(j.ends_at, 'infinity') then n.tick_at end as next_tick_at,
        (select max(t.tick_at) from kronos_internal.ticks t where t.job_id = j.job_id) as last_tick_at,
@@ -65,12 +76,12 @@ comment on column kronos.job_details.version_since is 'When the current version 
 comment on column kronos.job_details.retired_reason is
     'CANCELLED, UNDECLARED (no longer in its set) or ENDED (ends_at is past).';
 
-create view kronos.jobs as
+create view kronos.jobs with (security_invoker) as
 select j.workspace, j.job_name, j.status, j.cron, j.timezone, j.endpoint, j.next_tick_at, j.version, j.job_id
 from kronos.job_details j;
 comment on view kronos.jobs is 'The cron jobs, in few columns. kronos.job_details has the others.';
 
-create view kronos.job_versions as
+create view kronos.job_versions with (security_invoker) as
 select w.name as workspace, j.name as job_name, v.job_id, v.version, v.name, v.cron, v.timezone, e.name as endpoint,
        v.priority, v.overlap_policy, v.catchup_policy, v.catchup_window, v.jitter, v.starts_at, v.ends_at, v.input,
        v.metadata, v.began_at, v.ended_at
@@ -91,7 +102,7 @@ comment on column kronos.job_versions.name is 'The name of the job in this versi
 comment on column kronos.job_versions.ended_at is
     'When the next version began or the job was retired; null for the current version of a live job.';
 
-create view kronos.ticks as
+create view kronos.ticks with (security_invoker) as
 select w.name as workspace, j.name as job_name, t.tick_at, t.outcome, t.reason, t.job_id, t.version, t.execution_id,
        t.recorded_at, t.from_tick_at
 from (select l.workspace_id, l.job_id, l.version, l.tick_at, l.tick_at as from_tick_at,
@@ -109,7 +120,7 @@ left join kronos_internal.jobs j on j.job_id = t.job_id;
 comment on view kronos.ticks is
     'The outcome of each tick of a job: RUN, SKIPPED (see reason), OWED (a later wake-up writes it), or DROPPED by the job''s catchup_policy (one row for all missed ticks from from_tick_at to tick_at).';
 
-create view kronos.execution_details as
+create view kronos.execution_details with (security_invoker) as
 select w.name as workspace, j.name as job_name, x.execution_id, x.status, x.tick_at, x.run_at, e.name as endpoint,
        x.attempt, x.worker_id, x.started_at, x.finished_at, x.finished_at - x.started_at as duration,
        x.output, x.error, x.status_reason, x.origin, x.endpoint_type, x.priority, x.job_id, x.version,
@@ -153,13 +164,13 @@ comment on column kronos.execution_details.deadline_at is
 comment on column kronos.execution_details.stop_requested_at is 'When the worker was asked to stop.';
 comment on column kronos.execution_details.version is 'The version of the job that the execution was created for.';
 
-create view kronos.executions as
+create view kronos.executions with (security_invoker) as
 select x.workspace, x.job_name, x.endpoint, x.status, x.run_at, x.attempt, x.worker_id, x.duration, x.execution_id
 from kronos.execution_details x;
 comment on view kronos.executions is
     'Every execution, live or finished, in few columns. kronos.execution_details has the others.';
 
-create view kronos.attempts as
+create view kronos.attempts with (security_invoker) as
 select a.execution_id, a.attempt, a.outcome, a.worker_id, a.started_at, a.finished_at,
        a.finished_at - a.started_at as duration, a.error, a.output, a.workspace_id
 from (select p.workspace_id, p.execution_id, p.attempt, p.outcome, p.worker_id, p.started_at, p.finished_at, p.error,
@@ -178,12 +189,12 @@ comment on view kronos.attempts is 'Every attempt of every execution.';
 comment on column kronos.attempts.outcome is
     'RUNNING, SUCCEEDED, FAILED, RELEASED (given back by the worker), LOST (the lease expired) or TIMED_OUT (the lease expired at the deadline).';
 
-create view kronos.execution_logs as
+create view kronos.execution_logs with (security_invoker) as
 select l.execution_id, l.line, l.logged_at, l.level, l.message, l.data, l.attempt
 from kronos_internal.execution_logs l;
 comment on view kronos.execution_logs is 'The last 1000 lines that workers logged about each execution.';
 
-create view kronos.queues as
+create view kronos.queues with (security_invoker) as
 select w.name as workspace, q.endpoint_type, q.waiting, q.running, q.delayed, q.retrying, q.lag
 from (select l.workspace_id, l.endpoint_type,
              count(*) filter (where l.status <> 'RUNNING' and l.run_at <= now()) as waiting,
@@ -200,7 +211,7 @@ comment on column kronos.queues.delayed is 'Executions not yet tried whose run_a
 comment on column kronos.queues.retrying is 'Executions that wait for run_at after a failed attempt.';
 comment on column kronos.queues.lag is 'How long the oldest waiting execution has been due.';
 
-create view kronos.failing_jobs as
+create view kronos.failing_jobs with (security_invoker) as
 select w.name as workspace, j.name as job_name, j.job_id, o.tick_at, o.since, o.tries, o.sqlstate, o.error, o.next_try_at
 from kronos_internal.owed o
 join kronos_internal.workspaces w using (workspace_id)
@@ -208,6 +219,15 @@ left join kronos_internal.jobs j on j.job_id = o.job_id
 where o.error is not null;
 comment on view kronos.failing_jobs is 'Ticks whose execution could not be written, with the error and the next retry.';
 comment on column kronos.failing_jobs.since is 'When the tick was first found to be owed.';
+
+create view kronos.upkeep_runs with (security_invoker) as
+select u.started_at, u.step, u.count, u.duration, u.error
+from kronos_internal.upkeep_steps u;
+comment on view kronos.upkeep_runs is 'The last thousand runs of upkeep(): one row per step.';
+comment on column kronos.upkeep_runs.started_at is 'When the run began.';
+comment on column kronos.upkeep_runs.count is
+    'tick: executions written. expire_leases: attempts failed. reconcile: repairs. prune: rows deleted.';
+comment on column kronos.upkeep_runs.error is 'Why the step failed; the other steps ran all the same.';
 
 create type kronos.job_status as (
     job_name text,

@@ -15,12 +15,28 @@ name: 1 to 200 characters, unique. if_not_exists: returns an existing workspace 
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_EXISTS (23505), CONCURRENT_CHANGE (40001).';
 
 comment on function kronos.get_workspace is
-'Returns a workspace.
+'Returns a workspace. Any grant for it is enough.
 Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND (P0002).';
 
 comment on function kronos.list_workspaces is
 'Returns the workspaces, newest first.
 max: the most rows to return, 1 to 10000. after: the workspace_id of the last row seen, to read the next page.
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023).';
+
+comment on function kronos.grant_workspace is
+'Grants a capability to a role, in a workspace or in all workspaces, and returns the grant. Needs the capability admin there.
+capability: viewer reads everything but the specs of endpoints; producer also creates and changes jobs, enqueues and cancels; worker claims executions and reports on them; admin does everything, endpoints, payload specs, retention and grants included.
+role: the role, whose members have the capability, too. all_workspaces: grants it for all workspaces, also those to come; for fleets of workers, monitoring and operators.
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), PERMISSION_DENIED (42501), WORKSPACE_NOT_FOUND (P0002).';
+
+comment on function kronos.revoke_workspace is
+'Revokes a capability that grant_workspace() has granted, and returns whether the role had it.
+role, capability, all_workspaces: as in grant_workspace.
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), PERMISSION_DENIED (42501), WORKSPACE_NOT_FOUND (P0002).';
+
+comment on function kronos.my_workspaces is
+'Returns the ids of the workspaces in which the current user has a capability. Row-level security of the views calls it.
+capability: viewer, producer, worker or admin.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023).';
 
 comment on function kronos.set_retention is
@@ -296,7 +312,7 @@ comment on function kronos.run_due is
 -- Upkeep
 
 comment on procedure kronos.upkeep is
-'Maintains Kronos, in batches that commit: writes due ticks, expires leases, corrects the next ticks and the pg_cron entries of schedules, and prunes. pg_cron calls it every minute.';
+'Maintains Kronos, in batches that commit: writes due ticks, expires leases, does what reconcile() does, and prunes. pg_cron calls it every minute. A step that fails does not keep the others from running; kronos.upkeep_runs shows the results. Does nothing if kronos.enabled is off.';
 
 comment on function kronos.expire_leases is
 'Fails the attempt of every execution whose lease has expired, and returns how many there were. Later reports from the previous holders are rejected. Upkeep calls it every minute, and so do claims that find fewer executions than they ask for.
@@ -307,6 +323,12 @@ comment on function kronos.prune is
 'Deletes finished executions (with attempts and logs), ledger rows, retired jobs, deleted endpoints and idempotency keys that are older than their workspace''s retention (set_retention), and Kronos''s rows of cron.job_run_details that are older than a week. Returns how many of each it deleted; call it again while one of the numbers equals max. Upkeep calls it every minute.
 max: the most rows of each to delete, 1 to 1000000.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023).';
+
+comment on function kronos.reconcile is
+'Repairs what a crash, an operator, a restore or a change of the server has left behind, and returns one row per repair: retires jobs whose ends_at is past, deletes schedules without jobs, creates missing pg_cron entries, replaces altered ones and removes those that belong to no schedule, renews their expressions, corrects wrong next ticks, and gives free slots to schedules without an entry. Upkeep does the same every minute. What another session has locked is left to the next run.
+dry_run: returns the repairs, and changes nothing. max: the most repairs, 1 to 10000.
+error: why a repair failed; NULL if it was done.
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), PG_CRON_UNAVAILABLE (55000).';
 
 comment on function kronos.check is
 'Returns one row per violated invariant: its number, the problem, and the ids concerned. It returns no rows when all is well, and changes nothing.';
@@ -324,5 +346,5 @@ comment on function kronos.uuid_v7 is
 comment on function kronos.uuid_v7_at is
 'Returns the smallest UUIDv7 of an instant: ids created from then on are greater.';
 
--- Kronos's functions run with the rights of its owner, so nobody may call them until the operator grants it.
-revoke execute on all routines in schema kronos from public;
+-- EXECUTE stays PUBLIC's, and so does SELECT on the views: grants of workspaces decide what a role may do and see. USAGE
+-- on schema kronos, which an operator grants, is the switch.

@@ -48,6 +48,7 @@ error_kinds! {
     VALUE_TOO_LARGE ERRCODE_PROGRAM_LIMIT_EXCEEDED 413 "A value is larger than Kronos stores; DETAIL names the argument and the limit."
     TOO_MANY_TICKS ERRCODE_PROGRAM_LIMIT_EXCEEDED 413 "The range has more than 10000 ticks."
     TOO_MANY_ENTRIES ERRCODE_CONFIGURATION_LIMIT_EXCEEDED 503 "All 60 pg_cron entries for schedules of seconds are in use."
+    PERMISSION_DENIED ERRCODE_INSUFFICIENT_PRIVILEGE 403 "The caller has no grant for the call; DETAIL names the capability that it needs."
     WORKSPACE_NOT_FOUND ERRCODE_NO_DATA_FOUND 404 "There is no workspace of that name."
     ENDPOINT_NOT_FOUND ERRCODE_NO_DATA_FOUND 404 "The workspace has no endpoint of that name."
     PAYLOAD_SPEC_NOT_FOUND ERRCODE_NO_DATA_FOUND 404 "The workspace has no payload spec of that name."

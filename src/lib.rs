@@ -14,6 +14,7 @@ mod calendar;
 mod endpoint;
 mod error;
 mod execution;
+mod grant;
 mod id;
 mod idempotency;
 mod job;
@@ -54,7 +55,16 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/40_views.sql",
     name = "views",
-    requires = ["upkeep", api::schedule::next_tick]
+    requires = [
+        "upkeep",
+        api::schedule::next_tick,
+        api::grant::my_workspaces
+    ]
+);
+extension_sql_file!(
+    "../sql/50_security.sql",
+    name = "security",
+    requires = ["views", api::grant::has_everywhere]
 );
 extension_sql_file!(
     "../sql/90_comments_and_grants.sql",
@@ -67,6 +77,7 @@ extension_sql_file!(
 pub extern "C-unwind" fn _PG_init() {
     settings::define();
     sql::install_hook();
+    upkeep::install_hook();
     // If the server has RUST_BACKTRACE set, pgrx appends a backtrace to DETAIL, and DETAIL is no longer JSON. SAFETY: a
     // backend has one thread.
     unsafe { std::env::set_var("RUST_LIB_BACKTRACE", "0") };

@@ -204,6 +204,17 @@ pub fn unregister(entry: Entry) -> Result<()> {
     .map(|_| ())
 }
 
+/// Removes an entry that belongs to no schedule, whoever owns it.
+///
+/// # Errors
+/// `PG_CRON_FAILED` with pg_cron's SQLSTATE.
+pub fn remove(entry: &Found) -> Result<()> {
+    step("cron.unschedule", &entry.name, || {
+        sql::run("select cron.unschedule($1)", &[entry.jobid.into()])
+    })
+    .map(|_| ())
+}
+
 /// Deletes at most $1 of Kronos's rows from pg_cron's history that are older than a week.
 const PRUNE_RUNS: &str = include_str!("pg_cron_prune_runs.sql");
 

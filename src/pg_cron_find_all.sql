@@ -12,3 +12,4 @@ select e.jobid, e.jobname::text as name, e.schedule, e.command,
            false) as fires
 from cron.job e
 where e.jobname::text like 'kronos %'
+order by e.username <> current_user, e.jobid

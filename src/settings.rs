@@ -3,6 +3,7 @@
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 use std::ffi::CString;
 
+static ENABLED: GucSetting<bool> = GucSetting::<bool>::new(true);
 static MAX_ENTRIES: GucSetting<i32> = GucSetting::<i32>::new(32);
 static NOTIFY_WORKERS: GucSetting<bool> = GucSetting::<bool>::new(true);
 static WORKSPACE: GucSetting<Option<CString>> =
@@ -10,6 +11,14 @@ static WORKSPACE: GucSetting<Option<CString>> =
 
 /// Registers the settings with PostgreSQL.
 pub fn define() {
+    GucRegistry::define_bool_guc(
+        c"kronos.enabled",
+        c"Whether ticks are written and executions are claimed.",
+        c"Off suits a restored copy: nothing runs. Ticks missed meanwhile follow each job's catchup_policy.",
+        &ENABLED,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
     GucRegistry::define_int_guc(
         c"kronos.max_entries",
         c"How many schedules of minutes may have a pg_cron entry of their own.",
@@ -36,6 +45,11 @@ pub fn define() {
         GucContext::Userset,
         GucFlags::default(),
     );
+}
+
+/// Whether ticks are written and executions are claimed.
+pub fn enabled() -> bool {
+    ENABLED.get()
 }
 
 /// How many schedules of minutes may have a pg_cron entry of their own.

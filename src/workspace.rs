@@ -1,83 +1,14 @@
-//! Finds, creates and lists workspaces, and sets their retention.
+//! Creates and lists workspaces, and sets their retention.
 
 use crate::args;
-use crate::error::{self, KronosError, Result, workspace_not_found};
+use crate::authority::{Authorised, Scope};
+use crate::error::{self, KronosError, Result};
 use crate::id::WorkspaceId;
-use crate::settings;
 use crate::sql::{self, Composite};
 use pgrx::datum::Interval;
 use serde_json::json;
-use std::cell::RefCell;
 
-/// The workspace that Kronos creates when a call needs it.
-const DEFAULT: &str = "default";
-
-/// A tenant.
-#[derive(Clone)]
-pub struct Workspace {
-    pub workspace_id: WorkspaceId,
-    pub name: String,
-}
-
-/// The workspace of a call: the one with the given name, or the one that the setting `kronos.workspace` names.
-///
-/// # Errors
-/// `WORKSPACE_NOT_FOUND`.
-pub fn find(name: Option<&str>) -> Result<Workspace> {
-    let name = name.map_or_else(settings::workspace, str::to_owned);
-    match find_id(&name)? {
-        Some(workspace_id) => {
-            let found = Workspace { workspace_id, name };
-            LAST.set(Some(found.clone()));
-            Ok(found)
-        }
-        None => Err(workspace_not_found(&name)),
-    }
-}
-
-thread_local! {
-    static LAST: RefCell<Option<Workspace>> = const { RefCell::new(None) };
-}
-
-/// Like [`find`], but does not read the table if the session's last call was for the same workspace. The workspace may
-/// no longer exist: a caller that finds nothing in it must call [`find`].
-///
-/// # Errors
-/// `WORKSPACE_NOT_FOUND`.
-pub fn recall(name: Option<&str>) -> Result<Workspace> {
-    let name = name.map_or_else(settings::workspace, str::to_owned);
-    let last = LAST.with_borrow(|last| last.clone().filter(|last| last.name == name));
-    last.map_or_else(|| find(Some(&name)), Ok)
-}
-
-fn find_id(name: &str) -> Result<Option<WorkspaceId>> {
-    sql::row(
-        "select workspace_id from kronos_internal.workspaces where name = $1",
-        &[name.into()],
-        |row| sql::get(row, "workspace_id"),
-    )
-}
-
-/// Like [`find`], but creates the workspace `default` if it does not exist. For calls that create objects in a
-/// workspace. CREATE EXTENSION does not create it: a row that it wrote would make the restore of a dump fail.
-///
-/// # Errors
-/// `WORKSPACE_NOT_FOUND`.
-pub fn find_or_create_default(name: Option<&str>) -> Result<Workspace> {
-    let name = name.map_or_else(settings::workspace, str::to_owned);
-    match find(Some(&name)) {
-        Err(_) if name == DEFAULT => {
-            create_default()?;
-            find(Some(&name))
-        }
-        found => found,
-    }
-}
-
-/// Creates the workspace `default` unless it exists.
-pub fn create_default() -> Result<()> {
-    create(DEFAULT, true).map(|_| ())
-}
+const FIND: &str = "select workspace_id from kronos_internal.workspaces where name = $1";
 
 /// Creates a workspace and returns its id.
 ///
@@ -92,7 +23,10 @@ pub fn create(name: &str, if_not_exists: bool) -> Result<WorkspaceId> {
     )?;
     match created {
         Some(workspace_id) => Ok(workspace_id),
-        None if if_not_exists => find_id(name)?.ok_or_else(error::concurrent_change),
+        None if if_not_exists => {
+            sql::row(FIND, &[name.into()], |row| sql::get(row, "workspace_id"))?
+                .ok_or_else(error::concurrent_change)
+        }
         None => Err(KronosError::new(
             &error::WORKSPACE_EXISTS,
             format!("workspace {name:?} already exists"),
@@ -117,15 +51,16 @@ const LIST: &str = "
 select d
 from kronos.workspaces d
 where workspace_id < coalesce($1, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
+  and ($3::uuid[] is null or workspace_id = any ($3))
 order by workspace_id desc
 limit $2";
 
-/// The rows of the workspaces, newest first: at most `max`, after the workspace with the id `after`.
+/// The rows of the workspaces of a scope, newest first: at most `max`, after the workspace with the id `after`.
 ///
 /// # Errors
 /// Fails only if SQL does.
-pub fn list(max: i64, after: Option<WorkspaceId>) -> Result<Vec<Composite>> {
-    sql::composites(LIST, &[after.into(), max.into()])
+pub fn list(scope: &Scope, max: i64, after: Option<WorkspaceId>) -> Result<Vec<Composite>> {
+    sql::composites(LIST, &[after.into(), max.into(), scope.ids().into()])
 }
 
 /// The longest retention, which means forever. PostgreSQL can still add it to a timestamp and subtract it.
@@ -142,7 +77,7 @@ where workspace_id = $1";
 /// # Errors
 /// `INVALID_ARGUMENT`.
 pub fn set_retention(
-    workspace_id: WorkspaceId,
+    workspace: &Authorised,
     execution_retention: Option<Interval>,
     job_retention: Option<Interval>,
 ) -> Result<()> {
@@ -163,7 +98,11 @@ pub fn set_retention(
     let jobs = read("job_retention", job_retention).transpose()?;
     sql::run(
         SET_RETENTION,
-        &[workspace_id.into(), executions.into(), jobs.into()],
+        &[
+            workspace.workspace_id.into(),
+            executions.into(),
+            jobs.into(),
+        ],
     )
     .map(|_| ())
 }

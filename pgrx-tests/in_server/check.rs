@@ -108,8 +108,8 @@ mod tests {
         ),
         (
             2,
-            "there are more pg_cron entries than kronos.max_entries allows",
-            "select cron.schedule('kronos schedule ' || n, '* * * * *', 'select 1') from generate_series(1, 100) n",
+            "a schedule has a pg_cron entry beyond kronos.max_entries",
+            "update kronos_internal.schedules set slot = 33",
         ),
         (
             4,
@@ -123,7 +123,7 @@ mod tests {
         ),
         (
             4,
-            "the next tick of a schedule does not follow from its rule: CALL kronos.upkeep() corrects it",
+            "the next tick of a schedule does not follow from its rule",
             "update kronos_internal.schedules set next_tick_at = next_tick_at + interval '1 minute'",
         ),
         (

@@ -140,17 +140,24 @@ mod tests {
     }
 
     #[pg_test]
-    fn public_has_no_privileges_on_kronos() {
-        let functions = "select count(*) from pg_proc where pronamespace = 'kronos'::regnamespace
-                         and has_function_privilege('public', oid, 'execute')";
-        assert_eq!(count(functions), 0);
+    fn public_can_neither_name_nor_write_anything_of_kronos() {
         let relations = "select count(*) from pg_class
                          where relnamespace in ('kronos'::regnamespace, 'kronos_internal'::regnamespace)
                            and relkind in ('r', 'v')
-                           and has_table_privilege('public', oid, 'select, insert, update, delete')";
+                           and has_table_privilege('public', oid, 'insert, update, delete, truncate')";
         assert_eq!(count(relations), 0);
         let schemas = "select count(*) from pg_namespace
                        where nspname in ('kronos', 'kronos_internal') and has_schema_privilege('public', oid, 'usage, create')";
         assert_eq!(count(schemas), 0);
+        let definers = "select count(*) from pg_proc
+                        where pronamespace in ('kronos'::regnamespace, 'kronos_internal'::regnamespace) and prosecdef";
+        assert_eq!(count(definers), 0, "functions authorise the effective user");
+        let unprotected = "select coalesce(string_agg(relname, ', '), '') from pg_class
+                           where relnamespace = 'kronos_internal'::regnamespace and relkind = 'r' and not relrowsecurity";
+        assert_eq!(text(unprotected), "");
+        let definer_views = "select coalesce(string_agg(relname, ', '), '') from pg_class
+                             where relnamespace = 'kronos'::regnamespace and relkind = 'v'
+                               and not coalesce('security_invoker=true' = any (reloptions), false)";
+        assert_eq!(text(definer_views), "");
     }
 }

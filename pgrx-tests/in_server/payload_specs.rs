@@ -2,6 +2,7 @@
 
 #[pgrx::pg_schema]
 mod tests {
+    use crate::authority::{Capability, authorise};
     use crate::endpoint;
     use crate::endpoint::counted::Counter;
     use crate::endpoint::meter::{self, Stop};
@@ -9,7 +10,6 @@ mod tests {
     use crate::endpoint::{schema_bounds, validator};
     use crate::in_server::{RaisedError, assert_code, count, create, create_acme, run, text};
     use crate::sql::{self, Jsonb};
-    use crate::workspace;
     use pgrx::prelude::*;
     use proptest::prelude::*;
     use proptest::test_runner::{Config, TestRunner};
@@ -32,13 +32,14 @@ mod tests {
     /// Checks an input for an endpoint, as the calls that store an input do.
     fn check_text(endpoint: &str, input: &str) -> Result<(), RaisedError> {
         let checked = sql::in_subtransaction(|| {
-            let workspace = workspace::find(None)?;
-            let input = sql::row("select $1::jsonb as input", &[input.into()], |row| {
-                // The datum must outlive the statement.
-                let input: Jsonb = sql::get(row, "input")?;
-                endpoint::find(&workspace, endpoint)?.check_input(input)
-            });
-            input.map(|_| ())
+            authorise(None, Capability::Producer, |workspace| {
+                let input = sql::row("select $1::jsonb as input", &[input.into()], |row| {
+                    // The datum must outlive the statement.
+                    let input: Jsonb = sql::get(row, "input")?;
+                    endpoint::find(workspace, endpoint)?.check_input(input)
+                });
+                input.map(|_| ())
+            })
         });
         checked.map_err(|failure| RaisedError {
             sqlstate: failure.sqlstate(),

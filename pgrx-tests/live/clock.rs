@@ -156,8 +156,7 @@ fn next_tick_moved_by_new_zone_rules_is_reported_by_check_and_corrected_by_upkee
     );
     upkeep(&mut session);
     assert!((39..=40).contains(&minutes_to_next_tick(&mut session)));
-    let corrected =
-        "select corrected_ticks from kronos_internal.upkeep_runs order by started_at desc limit 1";
+    let corrected = "select count from kronos.upkeep_runs where step = 'reconcile' order by started_at desc limit 1";
     assert_eq!(count(&mut session, corrected), 1);
     assert_sound(&mut session);
     upkeep(&mut session);
@@ -200,8 +199,9 @@ fn upkeep_prunes_nothing_after_the_clock_has_jumped() {
     let set_last_run = |session: &mut Client, ago: &str| {
         session
             .batch_execute(&format!(
-                "delete from kronos_internal.upkeep_runs;
-                 insert into kronos_internal.upkeep_runs (started_at) values (now() - interval '{ago}')"
+                "delete from kronos_internal.upkeep_steps;
+                 insert into kronos_internal.upkeep_steps (started_at, step, count, duration)
+                 values (now() - interval '{ago}', 'tick', 0, '0')"
             ))
             .unwrap();
     };

@@ -3,6 +3,7 @@
 //! Comments refer to the promises of docs/design.md as invariants, by their numbers.
 
 mod atomicity;
+mod authority;
 mod batches;
 mod catchup;
 mod claiming;
@@ -18,6 +19,7 @@ mod failures;
 mod fencing;
 mod firing;
 mod fleet;
+mod installation;
 mod isolation;
 mod isolation_of_tenants;
 mod kept_plans;
@@ -25,6 +27,7 @@ mod overlap;
 mod pause;
 mod payload_specs;
 mod readme;
+mod reconcile;
 mod seconds;
 mod server;
 mod standby;

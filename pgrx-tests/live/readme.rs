@@ -100,12 +100,16 @@ fn operations_examples_work_as_printed() {
     let mut session = server.session();
     session.batch_execute("create role app").unwrap();
     assert_eq!(errors_of_page(&server, OPERATIONS), Vec::<String>::new());
+    session
+        .batch_execute("select kronos.grant_workspace('app', 'viewer')")
+        .unwrap();
     session.batch_execute("set role app").unwrap();
     assert_eq!(
         count(&mut session, "select count(*) from kronos.jobs"),
         1,
-        "a role with access to the schema reads the views"
+        "a role with a grant reads the views"
     );
+    session.batch_execute("reset role").unwrap();
     assert_sound(&mut session);
 }
 

@@ -21,8 +21,7 @@ fn expressions(session: &mut Client) -> Vec<String> {
 /// Calls upkeep(), and returns how many entries it renewed.
 fn renew_entries(session: &mut Client) -> i64 {
     upkeep(session);
-    let last =
-        "select renewed_entries from kronos_internal.upkeep_runs order by started_at desc limit 1";
+    let last = "select count from kronos.upkeep_runs where step = 'reconcile' order by started_at desc limit 1";
     count(session, last)
 }
 

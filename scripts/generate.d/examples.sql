@@ -19,6 +19,18 @@ SELECT workspace, job_retention FROM kronos.list_workspaces();
 SELECT workspace, execution_retention, job_retention
 FROM kronos.set_retention(execution_retention => '90 days', workspace => 'acme');
 
+-- # Access
+
+-- ## grant_workspace
+CREATE ROLE app;
+SELECT workspace, role, capability FROM kronos.grant_workspace('app', 'producer', workspace => 'acme');
+
+-- ## revoke_workspace
+SELECT kronos.revoke_workspace('app', 'producer', workspace => 'acme');
+
+-- ## my_workspaces
+SELECT count(*) FROM kronos.my_workspaces('producer');
+
 -- # Endpoints and payload specs
 
 -- ## create_payload_spec
@@ -230,10 +242,12 @@ SELECT * FROM kronos.prune();
 
 -- ## check
 SELECT * FROM kronos.check();
--- An operator deletes an entry; an update of a job on its schedule repairs it:
+-- An operator deletes an entry:
 SELECT cron.unschedule(jobid) FROM cron.job WHERE schedule = '0 5,6 * * 1';
 SELECT invariant, problem FROM kronos.check();
-SELECT job_name, version FROM kronos.update_cron_job(job_name => 'weekly digest');
+
+-- ## reconcile
+SELECT subject, problem, repair FROM kronos.reconcile();
 SELECT invariant, problem FROM kronos.check();
 
 -- ## error_codes

@@ -33,7 +33,7 @@ ERRORS = "select code, sqlstate, http_status, meaning from kronos.error_codes()"
 SETTINGS = """
 select name, boot_val, context, concat_ws(' ', short_desc, extra_desc)
 from pg_settings where name like 'kronos.%' order by name"""
-CONTEXTS = {"sighup": "`postgresql.conf`", "user": "session, role, database or `postgresql.conf`"}
+CONTEXTS = {"sighup": "`postgresql.conf`", "superuser": "role, database or `postgresql.conf`, by a superuser", "user": "session, role, database or `postgresql.conf`"}
 
 NUMBERS = (20, 21, 23, 700, 701, 1700)  # the oids of the numeric types
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-(?!7000-8000-0{12})7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")

@@ -2,16 +2,16 @@
 
 use super::Result;
 use crate::args::{length, page_size, require};
+use crate::authority::{Capability, authorise, authorise_or_create};
 use crate::endpoint::{self, Changes, NewEndpoint};
 use crate::id::EndpointId;
 use crate::sql::Jsonb;
-use crate::workspace;
 use pgrx::datum::Interval;
 use pgrx::iter::SetOfIterator;
 use pgrx::prelude::*;
 
 /// Creates an endpoint.
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 #[expect(clippy::too_many_arguments, reason = "SQL passes them by name")]
 fn create_endpoint(
@@ -33,16 +33,15 @@ fn create_endpoint(
         payload_spec,
     };
     let if_not_exists = require("if_not_exists", if_not_exists)?;
-    let workspace = workspace::find_or_create_default(workspace)?;
-    Ok(endpoint::row(endpoint::create(
-        &workspace,
-        new,
-        if_not_exists,
-    )?)?)
+    Ok(authorise_or_create(
+        workspace,
+        Capability::Admin,
+        |workspace| endpoint::row(workspace, endpoint::create(workspace, new, if_not_exists)?),
+    )?)
 }
 
 /// Changes an endpoint; see [`endpoint::update`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn update_endpoint(
     name: Option<&str>,
@@ -61,38 +60,39 @@ fn update_endpoint(
         payload_spec,
     };
     let name = require("name", name)?;
-    let workspace = workspace::find(workspace)?;
-    Ok(endpoint::row(endpoint::update(&workspace, name, changes)?)?)
+    Ok(authorise(workspace, Capability::Admin, |workspace| {
+        endpoint::row(workspace, endpoint::update(workspace, name, changes)?)
+    })?)
 }
 
 /// Deletes an endpoint; see [`endpoint::delete`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn delete_endpoint(
     name: Option<&str>,
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.endpoints")> {
     let name = require("name", name)?;
-    let workspace = workspace::find(workspace)?;
-    Ok(endpoint::row(endpoint::delete(&workspace, name)?)?)
+    Ok(authorise(workspace, Capability::Admin, |workspace| {
+        endpoint::row(workspace, endpoint::delete(workspace, name)?)
+    })?)
 }
 
 /// One endpoint.
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn get_endpoint(
     name: Option<&str>,
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.endpoints")> {
     let name = require("name", name)?;
-    let workspace = workspace::find(workspace)?;
-    Ok(endpoint::row(
-        endpoint::find(&workspace, name)?.endpoint_id,
-    )?)
+    Ok(authorise(workspace, Capability::Viewer, |workspace| {
+        endpoint::row(workspace, endpoint::find(workspace, name)?.endpoint_id)
+    })?)
 }
 
 /// The live endpoints of a workspace, newest first.
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn list_endpoints(
     endpoint_type: default!(Option<&str>, "NULL"),
@@ -103,8 +103,9 @@ fn list_endpoints(
     if let Some(endpoint_type) = endpoint_type {
         length("endpoint_type", endpoint_type, 100)?;
     }
-    let workspace = workspace::find(workspace)?;
-    let max = page_size(max)?;
-    let listed = endpoint::list(&workspace, endpoint_type, max, after)?;
+    let listed = authorise(workspace, Capability::Viewer, |workspace| {
+        let max = page_size(max)?;
+        endpoint::list(workspace, endpoint_type, max, after)
+    })?;
     Ok(SetOfIterator::new(listed))
 }

@@ -2,6 +2,7 @@
 
 use super::Result;
 use crate::args::require;
+use crate::authority::{Capability, authorise_or_create};
 use crate::execution::{self, OneShot};
 use crate::sql::Jsonb;
 use pgrx::datum::TimestampWithTimeZone;
@@ -9,7 +10,7 @@ use pgrx::iter::SetOfIterator;
 use pgrx::prelude::*;
 
 /// Enqueues a one-shot; see [`execution::enqueue`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn enqueue(
     endpoint: Option<&str>,
@@ -28,16 +29,24 @@ fn enqueue(
         idempotency_key,
         metadata: require("metadata", metadata)?,
     };
-    Ok(execution::enqueue(workspace, &new)?)
+    new.check()?;
+    Ok(authorise_or_create(
+        workspace,
+        Capability::Producer,
+        |workspace| execution::enqueue(workspace, &new),
+    )?)
 }
 
 /// Enqueues a list of one-shots; see [`execution::enqueue_many`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn enqueue_many(
     executions: Option<Jsonb>,
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.enqueued_execution")>> {
-    let enqueued = execution::enqueue_many(workspace, require("executions", executions)?)?;
+    let executions = require("executions", executions)?;
+    let enqueued = authorise_or_create(workspace, Capability::Producer, |workspace| {
+        execution::enqueue_many(workspace, executions)
+    })?;
     Ok(SetOfIterator::new(enqueued))
 }

@@ -2,19 +2,19 @@
 
 use super::Result;
 use crate::args::{page_size, require};
+use crate::authority::{Capability, authorise, authorise_or_create};
 use crate::id::{ExecutionId, JobId};
 use crate::job::{self, Changes, JobRef, NewJob, Request, TickFilter};
 use crate::named::Named;
 use crate::policy::{CatchupPolicy, OverlapPolicy};
 use crate::sql::Jsonb;
 use crate::status::JobStatus;
-use crate::workspace;
 use pgrx::datum::{Interval, TimestampWithTimeZone};
 use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::prelude::*;
 
 /// Creates a cron job; see [`job::create`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 #[expect(clippy::too_many_arguments, reason = "SQL passes them by name")]
 fn create_cron_job(
@@ -54,24 +54,29 @@ fn create_cron_job(
         idempotency_key,
         if_not_exists: require("if_not_exists", if_not_exists)?,
     };
-    let workspace = workspace::find_or_create_default(workspace)?;
-    Ok(job::create(&workspace, new)?)
+    Ok(authorise_or_create(
+        workspace,
+        Capability::Producer,
+        |workspace| job::create(workspace, new),
+    )?)
 }
 
 /// Creates many cron jobs; see [`job::create_many`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn create_cron_jobs(
     jobs: Option<Jsonb>,
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.created_job")>> {
     let jobs = require("jobs", jobs)?;
-    let workspace = workspace::find_or_create_default(workspace)?;
-    Ok(SetOfIterator::new(job::create_many(&workspace, jobs)?))
+    let rows = authorise_or_create(workspace, Capability::Producer, |workspace| {
+        job::create_many(workspace, jobs)
+    })?;
+    Ok(SetOfIterator::new(rows))
 }
 
 /// Begins the next version of a cron job; see [`job::update`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 #[expect(clippy::too_many_arguments, reason = "SQL passes them by name")]
 fn update_cron_job(
@@ -110,12 +115,13 @@ fn update_cron_job(
         metadata,
         expected_version,
     };
-    let workspace = workspace::find(workspace)?;
-    Ok(job::row(job::update(&workspace, job, changes)?)?)
+    Ok(authorise(workspace, Capability::Producer, |workspace| {
+        job::row(job::update(workspace, job, changes)?)
+    })?)
 }
 
 /// Retires a cron job; see [`job::cancel`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn cancel_cron_job(
     job_id: default!(Option<JobId>, "NULL"),
@@ -123,12 +129,13 @@ fn cancel_cron_job(
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.job_details")> {
     let job = JobRef::new(job_id, job_name)?;
-    let workspace = workspace::find(workspace)?;
-    Ok(job::row(job::cancel(&workspace, job)?)?)
+    Ok(authorise(workspace, Capability::Producer, |workspace| {
+        job::row(job::cancel(workspace, job)?)
+    })?)
 }
 
 /// Pauses a cron job; see [`job::pause`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn pause_cron_job(
     job_id: default!(Option<JobId>, "NULL"),
@@ -137,12 +144,13 @@ fn pause_cron_job(
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.job_details")> {
     let job = JobRef::new(job_id, job_name)?;
-    let workspace = workspace::find(workspace)?;
-    Ok(job::row(job::pause(&workspace, job, reason)?)?)
+    Ok(authorise(workspace, Capability::Producer, |workspace| {
+        job::row(job::pause(workspace, job, reason)?)
+    })?)
 }
 
 /// Resumes a paused cron job; see [`job::resume`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn resume_cron_job(
     job_id: default!(Option<JobId>, "NULL"),
@@ -150,12 +158,13 @@ fn resume_cron_job(
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.job_details")> {
     let job = JobRef::new(job_id, job_name)?;
-    let workspace = workspace::find(workspace)?;
-    Ok(job::row(job::resume(&workspace, job)?)?)
+    Ok(authorise(workspace, Capability::Producer, |workspace| {
+        job::row(job::resume(workspace, job)?)
+    })?)
 }
 
 /// Runs a cron job now; see [`job::trigger`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn trigger_cron_job(
     job_id: default!(Option<JobId>, "NULL"),
@@ -164,12 +173,13 @@ fn trigger_cron_job(
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.enqueued_execution")> {
     let job = JobRef::new(job_id, job_name)?;
-    let workspace = workspace::find(workspace)?;
-    Ok(job::trigger(&workspace, job, idempotency_key)?)
+    Ok(authorise(workspace, Capability::Producer, |workspace| {
+        job::trigger(workspace, job, idempotency_key)
+    })?)
 }
 
 /// Runs a cron job for past ticks; see [`job::backfill`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn backfill_cron_job(
     job_id: default!(Option<JobId>, "NULL"),
@@ -192,8 +202,9 @@ fn backfill_cron_job(
     let from = require("tick_from", tick_from)?;
     let before = require("tick_before", tick_before)?;
     let dry_run = require("dry_run", dry_run)?;
-    let workspace = workspace::find(workspace)?;
-    let ticks = job::backfill(&workspace, job, from, before, dry_run)?;
+    let ticks = authorise(workspace, Capability::Producer, |workspace| {
+        job::backfill(workspace, job, from, before, dry_run)
+    })?;
     let rows = ticks
         .into_iter()
         .map(|tick| (tick.tick_at, tick.action, tick.execution_id));
@@ -201,7 +212,7 @@ fn backfill_cron_job(
 }
 
 /// Makes the cron jobs of a declared set match an array; see [`job::apply`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn apply_crontab(
     jobs: Option<Jsonb>,
@@ -222,8 +233,9 @@ fn apply_crontab(
     let jobs = require("jobs", jobs)?;
     let set_name = require("set_name", set_name)?;
     let dry_run = require("dry_run", dry_run)?;
-    let workspace = workspace::find_or_create_default(workspace)?;
-    let plan = job::apply(&workspace, jobs, set_name, dry_run)?;
+    let plan = authorise_or_create(workspace, Capability::Producer, |workspace| {
+        job::apply(workspace, jobs, set_name, dry_run)
+    })?;
     let rows = plan
         .into_iter()
         .map(|job| (job.name, job.action, job.job_id, job.changed));
@@ -231,7 +243,7 @@ fn apply_crontab(
 }
 
 /// One cron job.
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn get_job(
     job_id: default!(Option<JobId>, "NULL"),
@@ -239,12 +251,13 @@ fn get_job(
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.job_details")> {
     let job = JobRef::new(job_id, job_name)?;
-    let workspace = workspace::find(workspace)?;
-    Ok(job::row(job::find(&workspace, job)?)?)
+    Ok(authorise(workspace, Capability::Viewer, |workspace| {
+        job::row(job::find(workspace, job)?)
+    })?)
 }
 
 /// The cron jobs of a workspace, newest first.
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn list_jobs(
     status: default!(Option<&str>, "NULL"),
@@ -255,13 +268,14 @@ fn list_jobs(
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.job_details")>> {
     let status = status.map(JobStatus::parse).transpose()?;
     let max = page_size(max)?;
-    let workspace = workspace::find(workspace)?;
-    let listed = job::list(&workspace, status, endpoint, max, after)?;
+    let listed = authorise(workspace, Capability::Viewer, |workspace| {
+        job::list(workspace, status, endpoint, max, after)
+    })?;
     Ok(SetOfIterator::new(listed))
 }
 
 /// The versions of a cron job, newest first.
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn list_job_versions(
     job_id: default!(Option<JobId>, "NULL"),
@@ -272,13 +286,14 @@ fn list_job_versions(
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.job_versions")>> {
     let job = JobRef::new(job_id, job_name)?;
     let max = page_size(max)?;
-    let workspace = workspace::find(workspace)?;
-    let listed = job::list_versions(&workspace, job, max, after)?;
+    let listed = authorise(workspace, Capability::Viewer, |workspace| {
+        job::list_versions(workspace, job, max, after)
+    })?;
     Ok(SetOfIterator::new(listed))
 }
 
 /// The ticks of a cron job and their outcomes, newest first.
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 #[expect(clippy::too_many_arguments, reason = "SQL passes them by name")]
 fn list_ticks(
@@ -298,13 +313,14 @@ fn list_ticks(
         tick_before,
     };
     let max = page_size(max)?;
-    let workspace = workspace::find(workspace)?;
-    let listed = job::list_ticks(&workspace, job, &filter, max, after)?;
+    let listed = authorise(workspace, Capability::Viewer, |workspace| {
+        job::list_ticks(workspace, job, &filter, max, after)
+    })?;
     Ok(SetOfIterator::new(listed))
 }
 
 /// The health and recent results of a cron job.
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn job_status(
     job_id: default!(Option<JobId>, "NULL"),
@@ -312,6 +328,7 @@ fn job_status(
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.job_status")> {
     let job = JobRef::new(job_id, job_name)?;
-    let workspace = workspace::find(workspace)?;
-    Ok(job::status(&workspace, job)?)
+    Ok(authorise(workspace, Capability::Viewer, |workspace| {
+        job::status(workspace, job)
+    })?)
 }

@@ -9,6 +9,7 @@
 mod endpoint;
 mod enqueue;
 mod execution;
+pub mod grant;
 mod job;
 mod payload_spec;
 pub mod schedule;

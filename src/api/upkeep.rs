@@ -1,7 +1,8 @@
 //! Functions for pg_cron and operators.
 
 use super::Result;
-use crate::args::{range, require};
+use crate::args::{page_size, range, require};
+use crate::authority::{Capability, authorise_instance};
 use crate::tick::{self, Procedure};
 use crate::{error, execution, sql, upkeep};
 use pgrx::JsonB;
@@ -9,21 +10,21 @@ use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
 
 /// Creates the rows that CREATE EXTENSION cannot create; see [`upkeep::start`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn start() -> Result<()> {
-    Ok(upkeep::start()?)
+    Ok(authorise_instance(Capability::Admin, upkeep::start)?)
 }
 
-/// Writes every due tick; see [`tick::tick`].
+/// Writes every due tick; see [`upkeep::tick`].
 #[pg_extern(
     requires = ["views"],
     sql = "create procedure kronos.tick() language c as 'MODULE_PATHNAME', 'tick_wrapper';"
 )]
 fn tick(fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
     // SAFETY: CALL has invoked this function.
-    let procedure = unsafe { Procedure::of_call(fcinfo) }?;
-    Ok(procedure.run(|| tick::tick(&procedure))?)
+    let procedure = unsafe { Procedure::of_call(fcinfo) };
+    Ok(procedure.run(|| upkeep::tick(&procedure))?)
 }
 
 /// Maintains Kronos; see [`upkeep::upkeep`].
@@ -34,12 +35,12 @@ fn tick(fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
 )]
 fn run_upkeep(fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
     // SAFETY: CALL has invoked this function.
-    let procedure = unsafe { Procedure::of_call(fcinfo) }?;
+    let procedure = unsafe { Procedure::of_call(fcinfo) };
     Ok(procedure.run(|| upkeep::upkeep(&procedure))?)
 }
 
 /// Runs one batch of due ticks; see [`tick::run_due`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn run_due() -> Result<
     TableIterator<
@@ -51,7 +52,7 @@ fn run_due() -> Result<
         ),
     >,
 > {
-    let outcome = tick::run_due()?;
+    let outcome = authorise_instance(Capability::Admin, tick::run_due)?;
     let written = outcome.written;
     Ok(TableIterator::once((
         outcome.schedules,
@@ -61,16 +62,18 @@ fn run_due() -> Result<
 }
 
 /// Fails the attempts of expired leases; see [`execution::expire_leases`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn expire_leases(max: default!(Option<i64>, "1000")) -> Result<i64> {
     let max = require("max", max)?;
     range("max", max, 1..=1_000_000)?;
-    Ok(execution::expire_leases(max)?)
+    Ok(authorise_instance(Capability::Admin, || {
+        execution::expire_leases(max)
+    })?)
 }
 
 /// Deletes rows past their retention; see [`upkeep::prune`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn prune(
     max: default!(Option<i64>, "10000"),
@@ -87,7 +90,8 @@ fn prune(
         ),
     >,
 > {
-    let pruned = upkeep::prune(require("max", max)?, None)?;
+    let max = require("max", max)?;
+    let pruned = authorise_instance(Capability::Admin, || upkeep::prune(max, None))?;
     Ok(TableIterator::once((
         pruned.executions,
         pruned.ticks,
@@ -98,8 +102,46 @@ fn prune(
     )))
 }
 
+/// Repairs what has drifted; see [`upkeep::reconcile`].
+#[pg_extern(schema = "kronos", requires = ["views"])]
+#[search_path(pg_catalog, pg_temp)]
+fn reconcile(
+    dry_run: default!(Option<bool>, "false"),
+    max: default!(Option<i32>, "1000"),
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(workspace, Option<String>),
+            name!(subject, String),
+            name!(problem, String),
+            name!(repair, &'static str),
+            name!(error, Option<String>),
+        ),
+    >,
+> {
+    let dry_run = require("dry_run", dry_run)?;
+    let max = page_size(max)? as usize;
+    let repairs = authorise_instance(Capability::Admin, || {
+        if dry_run {
+            sql::dry_run(|| upkeep::reconcile(max))
+        } else {
+            upkeep::reconcile(max)
+        }
+    })?;
+    Ok(TableIterator::new(repairs.into_iter().map(|repair| {
+        (
+            repair.workspace,
+            repair.subject,
+            repair.problem,
+            repair.action,
+            repair.error,
+        )
+    })))
+}
+
 /// One row per violated invariant; see [`upkeep::check`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn check() -> Result<
     TableIterator<
@@ -111,7 +153,7 @@ fn check() -> Result<
         ),
     >,
 > {
-    let violations = upkeep::check()?;
+    let violations = authorise_instance(Capability::Viewer, upkeep::check)?;
     Ok(TableIterator::new(violations.into_iter().map(|found| {
         (found.invariant, found.problem, found.detail)
     })))

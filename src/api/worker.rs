@@ -2,10 +2,12 @@
 
 use super::Result;
 use crate::args::{self, range, require};
+use crate::authority::{
+    Capability, authorise, authorise_instance, authorise_recalled, authorise_scope,
+};
 use crate::execution::{self, AttemptKey, Ending, Line, Wanted};
 use crate::id::ExecutionId;
 use crate::sql::{Composite, Jsonb};
-use crate::workspace;
 use pgrx::datum::{Interval, TimestampWithTimeZone};
 use pgrx::iter::SetOfIterator;
 use pgrx::prelude::*;
@@ -46,7 +48,7 @@ fn check_request(
 }
 
 /// Claims executions of one workspace; see [`execution::claim`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn claim_executions(
     worker_id: Option<&str>,
@@ -56,19 +58,15 @@ fn claim_executions(
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.claimed_execution")>> {
     let wanted = check_request(worker_id, max, lease, endpoint_types)?;
-    let recalled = workspace::recall(workspace)?;
-    let mut claimed = execution::claim(Some(&recalled), &wanted)?;
-    if claimed.is_empty() {
-        let found = workspace::find(workspace)?;
-        if found.workspace_id != recalled.workspace_id {
-            claimed = execution::claim(Some(&found), &wanted)?;
-        }
-    }
-    Ok(SetOfIterator::new(claimed))
+    let claimed = authorise_recalled(workspace, Capability::Worker, |workspace| {
+        let claimed = execution::claim(Some(workspace), &wanted)?;
+        Ok((!claimed.is_empty()).then_some(claimed))
+    })?;
+    Ok(SetOfIterator::new(claimed.unwrap_or_default()))
 }
 
 /// Claims executions of all workspaces; see [`execution::claim`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn claim_any_executions(
     worker_id: Option<&str>,
@@ -77,30 +75,32 @@ fn claim_any_executions(
     endpoint_types: default!(Option<Vec<Option<String>>>, "NULL"),
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.claimed_execution")>> {
     let wanted = check_request(worker_id, max, lease, endpoint_types)?;
-    Ok(SetOfIterator::new(execution::claim(None, &wanted)?))
+    let claimed = authorise_instance(Capability::Worker, || execution::claim(None, &wanted))?;
+    Ok(SetOfIterator::new(claimed))
 }
 
 /// The time at which an idle worker should look for executions again; see [`execution::next_wakeup`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn next_wakeup(
     endpoint_types: default!(Option<Vec<Option<String>>>, "NULL"),
     all_workspaces: default!(Option<bool>, "false"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<Option<TimestampWithTimeZone>> {
-    let workspace_id = if require("all_workspaces", all_workspaces)? {
-        None
+    let endpoint_types = sort_types(endpoint_types);
+    Ok(if require("all_workspaces", all_workspaces)? {
+        authorise_instance(Capability::Worker, || {
+            execution::next_wakeup(None, endpoint_types)
+        })?
     } else {
-        Some(workspace::find(workspace)?.workspace_id)
-    };
-    Ok(execution::next_wakeup(
-        workspace_id,
-        sort_types(endpoint_types),
-    )?)
+        authorise(workspace, Capability::Worker, |workspace| {
+            execution::next_wakeup(Some(workspace.workspace_id), endpoint_types)
+        })?
+    })
 }
 
 /// Extends leases; see [`execution::heartbeat`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn heartbeat_executions(
     worker_id: Option<&str>,
@@ -109,7 +109,10 @@ fn heartbeat_executions(
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.execution_report")>> {
     let lease = execution::lease(&require("lease", lease)?)?;
     let executions = require("executions", executions)?;
-    let reports = execution::heartbeat(check_worker_id(worker_id)?, executions, lease)?;
+    let worker_id = check_worker_id(worker_id)?;
+    let reports = authorise_scope(Capability::Worker, |scope| {
+        execution::heartbeat(scope, worker_id, executions, lease)
+    })?;
     Ok(SetOfIterator::new(reports))
 }
 
@@ -121,7 +124,7 @@ fn attempt_key(execution_id: Option<ExecutionId>, attempt: Option<i32>) -> Resul
 }
 
 /// Ends an attempt in success; see [`execution::complete`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn complete_execution(
     execution_id: Option<ExecutionId>,
@@ -130,15 +133,14 @@ fn complete_execution(
     output: default!(Option<Jsonb>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.execution_report")> {
     let key = attempt_key(execution_id, attempt)?;
-    Ok(execution::complete(
-        check_worker_id(worker_id)?,
-        key,
-        output,
-    )?)
+    let worker_id = check_worker_id(worker_id)?;
+    Ok(authorise_scope(Capability::Worker, |scope| {
+        execution::complete(scope, worker_id, key, output)
+    })?)
 }
 
 /// Ends an attempt in failure; see [`execution::fail`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn fail_execution(
     execution_id: Option<ExecutionId>,
@@ -151,17 +153,14 @@ fn fail_execution(
     let key = attempt_key(execution_id, attempt)?;
     let error = require("error", error)?;
     let retryable = require("retryable", retryable)?;
-    Ok(execution::fail(
-        check_worker_id(worker_id)?,
-        key,
-        error,
-        retryable,
-        retry_at,
-    )?)
+    let worker_id = check_worker_id(worker_id)?;
+    Ok(authorise_scope(Capability::Worker, |scope| {
+        execution::fail(scope, worker_id, key, error, retryable, retry_at)
+    })?)
 }
 
 /// Releases an attempt; see [`execution::release`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn release_execution(
     execution_id: Option<ExecutionId>,
@@ -169,18 +168,24 @@ fn release_execution(
     worker_id: Option<&str>,
 ) -> Result<pgrx::composite_type!('static, "kronos.execution_report")> {
     let key = attempt_key(execution_id, attempt)?;
-    Ok(execution::release(check_worker_id(worker_id)?, key)?)
+    let worker_id = check_worker_id(worker_id)?;
+    Ok(authorise_scope(Capability::Worker, |scope| {
+        execution::release(scope, worker_id, key)
+    })?)
 }
 
 /// Ends attempts in success; see [`execution::complete_many`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn complete_executions(
     worker_id: Option<&str>,
     executions: Option<Jsonb>,
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.execution_report")>> {
     let executions = require("executions", executions)?;
-    let reports = execution::complete_many(check_worker_id(worker_id)?, executions)?;
+    let worker_id = check_worker_id(worker_id)?;
+    let reports = authorise_scope(Capability::Worker, |scope| {
+        execution::complete_many(scope, worker_id, executions)
+    })?;
     Ok(SetOfIterator::new(reports))
 }
 
@@ -190,15 +195,14 @@ fn end_many(
     executions: Option<Jsonb>,
 ) -> Result<Vec<Composite>> {
     let executions = require("executions", executions)?;
-    Ok(execution::end_many(
-        ending,
-        check_worker_id(worker_id)?,
-        executions,
-    )?)
+    let worker_id = check_worker_id(worker_id)?;
+    Ok(authorise_scope(Capability::Worker, |scope| {
+        execution::end_many(scope, ending, worker_id, executions)
+    })?)
 }
 
 /// Ends attempts in failure; see [`execution::end_many`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn fail_executions(
     worker_id: Option<&str>,
@@ -209,7 +213,7 @@ fn fail_executions(
 }
 
 /// Releases attempts; see [`execution::end_many`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn release_executions(
     worker_id: Option<&str>,
@@ -220,7 +224,7 @@ fn release_executions(
 }
 
 /// Appends a line to an execution's log; see [`execution::append_log`].
-#[pg_extern(schema = "kronos", security_definer, requires = ["views"])]
+#[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
 fn log_execution(
     execution_id: Option<ExecutionId>,
@@ -236,9 +240,8 @@ fn log_execution(
         message: require("message", message)?,
         data,
     };
-    Ok(execution::append_log(
-        check_worker_id(worker_id)?,
-        key,
-        line,
-    )?)
+    let worker_id = check_worker_id(worker_id)?;
+    Ok(authorise_scope(Capability::Worker, |scope| {
+        execution::append_log(scope, worker_id, key, line)
+    })?)
 }

@@ -4,10 +4,10 @@ use super::lookup::{self, endpoint_exists};
 use super::payload_spec;
 use super::retry_policy::RetryPolicy;
 use crate::args;
+use crate::authority::Authorised;
 use crate::error::{self, KronosError, Result, endpoint_not_found, invalid_argument};
 use crate::id::EndpointId;
 use crate::sql::{self, Jsonb};
-use crate::workspace::Workspace;
 use pgrx::PgSqlErrorCode;
 use pgrx::datum::Interval;
 use serde_json::json;
@@ -27,7 +27,7 @@ pub struct NewEndpoint<'a> {
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`, `PAYLOAD_SPEC_NOT_FOUND`; `ENDPOINT_EXISTS` unless `if_not_exists`.
-pub fn create(workspace: &Workspace, new: NewEndpoint, if_not_exists: bool) -> Result<EndpointId> {
+pub fn create(workspace: &Authorised, new: NewEndpoint, if_not_exists: bool) -> Result<EndpointId> {
     args::length("name", new.name, 200)?;
     args::length("endpoint_type", new.endpoint_type, 100)?;
     check_spec(new.spec)?;
@@ -93,7 +93,7 @@ pub struct Changes<'a> {
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`, `ENDPOINT_NOT_FOUND`, `ENDPOINT_EXISTS`, `PAYLOAD_SPEC_NOT_FOUND`.
-pub fn update(workspace: &Workspace, name: &str, changes: Changes) -> Result<EndpointId> {
+pub fn update(workspace: &Authorised, name: &str, changes: Changes) -> Result<EndpointId> {
     if let Some(name) = changes.name {
         args::length("new_name", name, 200)?;
     }
@@ -147,7 +147,7 @@ pub fn update(workspace: &Workspace, name: &str, changes: Changes) -> Result<End
 ///
 /// # Errors
 /// `ENDPOINT_NOT_FOUND`; `ENDPOINT_IN_USE` while a live job uses it.
-pub fn delete(workspace: &Workspace, name: &str) -> Result<EndpointId> {
+pub fn delete(workspace: &Authorised, name: &str) -> Result<EndpointId> {
     let args = [workspace.workspace_id.into(), name.into()];
     let (workspace_name, endpoint) = (workspace.name.clone(), name.to_owned());
     sql::convert_errors(

@@ -1,21 +1,23 @@
 //! Endpoints and payload specs as callers see them: rows of the views `kronos.endpoints` and `kronos.payload_specs`.
 
+use crate::authority::Authorised;
 use crate::error::{KronosError, Result};
 use crate::id::EndpointId;
 use crate::sql::{self, Composite};
-use crate::workspace::Workspace;
 use pgrx::Uuid;
 
-/// The row of an endpoint.
+const ROW: &str = "
+select case when $2 then d else jsonb_populate_record(d, '{\"spec\": null}') end
+from kronos.endpoints d
+where d.endpoint_id = $1";
+
+/// The row of an endpoint. Its spec may hold secrets, so only an admin of the workspace sees it.
 ///
 /// # Errors
 /// Fails only if SQL does.
-pub fn row(endpoint_id: EndpointId) -> Result<Composite> {
-    sql::composite(
-        "select d from kronos.endpoints d where endpoint_id = $1",
-        &[endpoint_id.into()],
-    )?
-    .ok_or_else(|| KronosError::internal("the endpoint's row has vanished"))
+pub fn row(workspace: &Authorised, endpoint_id: EndpointId) -> Result<Composite> {
+    sql::composite(ROW, &[endpoint_id.into(), workspace.is_admin.into()])?
+        .ok_or_else(|| KronosError::internal("the endpoint's row has vanished"))
 }
 
 /// The row of a payload spec.
@@ -35,7 +37,7 @@ pub fn payload_spec_row(payload_spec_id: Uuid) -> Result<Composite> {
 /// # Errors
 /// Fails only if SQL does.
 pub fn list(
-    workspace: &Workspace,
+    workspace: &Authorised,
     endpoint_type: Option<&str>,
     max: i64,
     after: Option<EndpointId>,
@@ -45,6 +47,7 @@ pub fn list(
         after.into(),
         endpoint_type.into(),
         max.into(),
+        workspace.is_admin.into(),
     ];
     sql::composites(include_str!("list_endpoints.sql"), &args)
 }
@@ -54,7 +57,7 @@ pub fn list(
 /// # Errors
 /// Fails only if SQL does.
 pub fn list_payload_specs(
-    workspace: &Workspace,
+    workspace: &Authorised,
     max: i64,
     after: Option<Uuid>,
 ) -> Result<Vec<Composite>> {

@@ -1,5 +1,5 @@
 -- The live endpoints of a workspace, newest first.
-select d
+select case when $5 then d else jsonb_populate_record(d, '{"spec": null}') end
 from kronos_internal.endpoints e
 join kronos.endpoints d on d.endpoint_id = e.endpoint_id
 where e.workspace_id = $1

@@ -2,10 +2,10 @@
 
 use super::schema;
 use crate::args;
+use crate::authority::Authorised;
 use crate::error::{self, KronosError, Result, endpoint_not_found, value_too_large};
 use crate::id::EndpointId;
 use crate::sql::{self, Jsonb, Row};
-use crate::workspace::Workspace;
 use pgrx::Uuid;
 
 /// An endpoint, with the columns that other modules need.
@@ -65,7 +65,7 @@ fn read(row: &Row) -> Result<Endpoint> {
 ///
 /// # Errors
 /// `ENDPOINT_NOT_FOUND`.
-pub fn find(workspace: &Workspace, name: &str) -> Result<Endpoint> {
+pub fn find(workspace: &Authorised, name: &str) -> Result<Endpoint> {
     find_many(workspace, &[name])?
         .pop()
         .ok_or_else(|| endpoint_not_found(&workspace.name, name))
@@ -84,7 +84,7 @@ pub fn find_by_id(endpoint_id: EndpointId) -> Result<Endpoint> {
 ///
 /// # Errors
 /// Fails only if SQL does.
-pub fn find_many(workspace: &Workspace, names: &[&str]) -> Result<Vec<Endpoint>> {
+pub fn find_many(workspace: &Authorised, names: &[&str]) -> Result<Vec<Endpoint>> {
     let args = [workspace.workspace_id.into(), names.to_vec().into()];
     sql::rows(include_str!("find_endpoints.sql"), &args, read)
 }

@@ -2,9 +2,9 @@
 
 use super::schema;
 use crate::args;
+use crate::authority::Authorised;
 use crate::error::{self, KronosError, Result};
 use crate::sql::{self, Jsonb};
-use crate::workspace::Workspace;
 use pgrx::{PgSqlErrorCode, Uuid};
 use serde_json::json;
 
@@ -20,7 +20,7 @@ returning payload_spec_id";
 /// # Errors
 /// `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`, `INVALID_PAYLOAD_SPEC`; `PAYLOAD_SPEC_EXISTS` unless `if_not_exists`.
 pub fn create(
-    workspace: &Workspace,
+    workspace: &Authorised,
     name: &str,
     schema: Jsonb,
     if_not_exists: bool,
@@ -45,7 +45,7 @@ pub fn create(
 const FIND: &str = "
 select payload_spec_id from kronos_internal.payload_specs where workspace_id = $1 and name = $2";
 
-fn find_id(workspace: &Workspace, name: &str) -> Result<Option<Uuid>> {
+fn find_id(workspace: &Authorised, name: &str) -> Result<Option<Uuid>> {
     let args = [workspace.workspace_id.into(), name.into()];
     sql::row(FIND, &args, |row| sql::get(row, "payload_spec_id"))
 }
@@ -54,11 +54,11 @@ fn find_id(workspace: &Workspace, name: &str) -> Result<Option<Uuid>> {
 ///
 /// # Errors
 /// `PAYLOAD_SPEC_NOT_FOUND`.
-pub fn find(workspace: &Workspace, name: &str) -> Result<Uuid> {
+pub fn find(workspace: &Authorised, name: &str) -> Result<Uuid> {
     find_id(workspace, name)?.ok_or_else(|| not_found(workspace, name))
 }
 
-fn not_found(workspace: &Workspace, name: &str) -> KronosError {
+fn not_found(workspace: &Authorised, name: &str) -> KronosError {
     KronosError::new(
         &error::PAYLOAD_SPEC_NOT_FOUND,
         format!(
@@ -80,7 +80,7 @@ returning payload_spec_id";
 ///
 /// # Errors
 /// `VALUE_TOO_LARGE`, `INVALID_PAYLOAD_SPEC`, `PAYLOAD_SPEC_NOT_FOUND`.
-pub fn update(workspace: &Workspace, name: &str, schema: Jsonb) -> Result<Uuid> {
+pub fn update(workspace: &Authorised, name: &str, schema: Jsonb) -> Result<Uuid> {
     schema::check_schema(schema)?;
     let args = [workspace.workspace_id.into(), name.into(), schema.into()];
     sql::row(UPDATE, &args, |row| sql::get(row, "payload_spec_id"))?
@@ -93,7 +93,7 @@ const DELETE: &str = "delete from kronos_internal.payload_specs where payload_sp
 ///
 /// # Errors
 /// `PAYLOAD_SPEC_IN_USE` while an endpoint uses it.
-pub fn delete(workspace: &Workspace, name: &str, payload_spec_id: Uuid) -> Result<()> {
+pub fn delete(workspace: &Authorised, name: &str, payload_spec_id: Uuid) -> Result<()> {
     let (workspace, name) = (workspace.name.clone(), name.to_owned());
     sql::convert_errors(
         || sql::run(DELETE, &[payload_spec_id.into()]),

@@ -1,6 +1,7 @@
 //! Cancelling one execution.
 
 use super::wakeup::Startable;
+use crate::authority::Authorised;
 use crate::error::{self, KronosError, Result};
 use crate::id::{ExecutionId, WorkspaceId};
 use crate::named::Named;
@@ -28,12 +29,8 @@ where execution_id = $1";
 ///
 /// # Errors
 /// `EXECUTION_NOT_FOUND`, `EXECUTION_FINISHED`; `EXECUTION_RUNNING` for a running execution without `request_stop`.
-pub fn cancel(
-    workspace_id: WorkspaceId,
-    execution_id: ExecutionId,
-    request_stop: bool,
-) -> Result<()> {
-    let args = [workspace_id.into(), execution_id.into()];
+pub fn cancel(workspace: &Authorised, execution_id: ExecutionId, request_stop: bool) -> Result<()> {
+    let args = [workspace.workspace_id.into(), execution_id.into()];
     let live = sql::by_index(|| {
         sql::row(LOCK, &args, |row| {
             Ok((
@@ -44,7 +41,7 @@ pub fn cancel(
     })?;
     let id = execution_id.to_string();
     match live {
-        None => Err(not_live(workspace_id, execution_id)),
+        None => Err(not_live(workspace.workspace_id, execution_id)),
         Some((status, _)) if status != Status::Running => {
             let mut startable = Startable::default();
             sql::by_index(|| {

@@ -2,10 +2,10 @@
 
 use super::front::{self, Front};
 use crate::args::{MAX_INPUT_BYTES, MAX_SPEC_BYTES};
+use crate::authority::Authorised;
 use crate::error::Result;
 use crate::id::{ExecutionId, WorkspaceId};
 use crate::sql::{self, Composite};
-use crate::workspace::Workspace;
 use chrono::{DateTime, Utc};
 use pgrx::datum::{DatumWithOid, Interval, TimestampWithTimeZone};
 use std::collections::HashMap;
@@ -38,7 +38,7 @@ pub struct Claim<'a> {
     pub wanted: &'a Wanted<'a>,
     pub now: DateTime<Utc>,
     /// The workspace to claim from; None for all.
-    pub workspace: Option<&'a Workspace>,
+    pub workspace: Option<&'a Authorised>,
     pub claimed: Vec<Composite>,
     /// The locked executions that have not started yet.
     chosen: Vec<ExecutionId>,
@@ -55,7 +55,7 @@ pub struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
-    pub fn new(workspace: Option<&'a Workspace>, wanted: &'a Wanted<'a>) -> Claim<'a> {
+    pub fn new(workspace: Option<&'a Authorised>, wanted: &'a Wanted<'a>) -> Claim<'a> {
         Claim {
             wanted,
             now: sql::now(),

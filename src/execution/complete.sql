@@ -1,10 +1,10 @@
 -- Ends one attempt in success, and moves its execution to history. DELETE checks its conditions on the newest row, even
 -- if it has waited for the row's lock.
--- $1 execution_id, $2 attempt, $3 worker_id, $4 output
+-- $1 execution_id, $2 attempt, $3 worker_id, $4 output, $5 workspace_ids (null: any)
 with moved as (
     delete from kronos_internal.live_executions x
     where x.execution_id = $1 and x.attempt = $2 and x.worker_id = $3
-      and x.lease_expires_at > statement_timestamp()
+      and x.lease_expires_at > statement_timestamp() and ($5::uuid[] is null or x.workspace_id = any ($5))
     returning x.*
 )
 insert into kronos_internal.history as h

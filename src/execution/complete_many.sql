@@ -1,13 +1,13 @@
 -- The same as complete.sql for a list, in the order of its ids, so that two sessions with the same ids do not deadlock.
 -- Only a running execution has a worker_id.
--- $1 worker_id, $2 list
+-- $1 worker_id, $2 list, $3 workspace_ids (null: any)
 with moved as (
     delete from kronos_internal.live_executions x
     using (select distinct on (r.execution_id, r.attempt) r.execution_id, r.attempt, r.output
            from pg_catalog.jsonb_to_recordset($2) r (execution_id uuid, attempt integer, output jsonb)
            order by r.execution_id, r.attempt) a
     where x.execution_id = a.execution_id and x.attempt = a.attempt and x.worker_id = $1
-      and x.lease_expires_at > statement_timestamp()
+      and x.lease_expires_at > statement_timestamp() and ($3::uuid[] is null or x.workspace_id = any ($3))
     returning x.*, a.output
 )
 insert into kronos_internal.history as h

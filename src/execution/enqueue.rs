@@ -1,11 +1,12 @@
 //! Enqueuing one-shots: executions without a job.
 
 use crate::args::{self, MAX_INPUT_BYTES};
+use crate::authority::Authorised;
 use crate::error::{self, Result};
 use crate::id::{EndpointId, ExecutionId, WorkspaceId};
 use crate::idempotency::Expiry;
 use crate::sql::{self, Composite, Jsonb};
-use crate::{endpoint, idempotency, settings, workspace};
+use crate::{endpoint, idempotency};
 use pgrx::datum::TimestampWithTimeZone;
 
 /// The scope of the idempotency keys of enqueue() and enqueue_many().
@@ -22,31 +23,35 @@ pub struct OneShot<'a> {
     pub metadata: Jsonb,
 }
 
+impl OneShot<'_> {
+    /// Fails unless the arguments are within their bounds.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`.
+    pub fn check(&self) -> Result<()> {
+        args::json_size("input", self.input, MAX_INPUT_BYTES)?;
+        args::metadata(self.metadata)?;
+        args::priority(self.priority)?;
+        if let Some(run_at) = self.run_at {
+            args::instant("run_at", run_at)?;
+        }
+        Ok(())
+    }
+}
+
 /// Enqueues a one-shot and returns its row of type kronos.enqueued_execution. It runs a single statement unless there is
 /// an idempotency key or a payload spec.
 ///
 /// # Errors
-/// `WORKSPACE_NOT_FOUND`, `ENDPOINT_NOT_FOUND`, `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`, `INVALID_INPUT`,
-/// `IDEMPOTENCY_CONFLICT`, `CONCURRENT_CHANGE`.
-pub fn enqueue(workspace: Option<&str>, new: &OneShot) -> Result<Composite> {
-    args::json_size("input", new.input, MAX_INPUT_BYTES)?;
-    args::metadata(new.metadata)?;
-    args::priority(new.priority)?;
-    if let Some(run_at) = new.run_at {
-        args::instant("run_at", run_at)?;
-    }
+/// `ENDPOINT_NOT_FOUND`, `INVALID_INPUT`, `IDEMPOTENCY_CONFLICT`, `CONCURRENT_CHANGE`.
+pub fn enqueue(workspace: &Authorised, new: &OneShot) -> Result<Composite> {
     let execution_id = ExecutionId::generate();
-    if new.idempotency_key.is_none() {
-        let written = match workspace {
-            Some(workspace) => insert(execution_id, workspace, new, false)?,
-            None => insert(execution_id, &settings::workspace(), new, false)?,
-        };
-        if let Some(written) = written {
-            return Ok(written);
-        }
+    if new.idempotency_key.is_none()
+        && let Some(written) = insert(execution_id, &workspace.name, new, false)?
+    {
+        return Ok(written);
     }
-    let workspace = workspace::find_or_create_default(workspace)?;
-    let endpoint = endpoint::find(&workspace, new.endpoint)?;
+    let endpoint = endpoint::find(workspace, new.endpoint)?;
     endpoint.check_input(new.input)?;
     if let Some(key) = new.idempotency_key {
         let workspace_id = workspace.workspace_id;

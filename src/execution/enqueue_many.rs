@@ -2,11 +2,11 @@
 
 use super::enqueue::{Request, SCOPE, find_repeated};
 use crate::args::{self, MAX_INPUT_BYTES, MAX_METADATA_BYTES};
+use crate::authority::Authorised;
 use crate::error::{self, KronosError, Result};
 use crate::id::{EndpointId, ExecutionId, WorkspaceId};
 use crate::idempotency::Expiry;
 use crate::sql::{self, Composite, Jsonb};
-use crate::workspace::{self, Workspace};
 use crate::{endpoint, idempotency};
 use pgrx::datum::TimestampWithTimeZone;
 use serde::Deserialize;
@@ -42,14 +42,13 @@ struct Listed {
 ///
 /// # Errors
 /// Those of [`super::enqueue`], with the place in the list (from 0) in DETAIL.
-pub fn enqueue_many(workspace: Option<&str>, executions: Jsonb) -> Result<Vec<Composite>> {
+pub fn enqueue_many(workspace: &Authorised, executions: Jsonb) -> Result<Vec<Composite>> {
     let listed = read(executions)?;
     if listed.is_empty() {
         return Ok(vec![]);
     }
-    let workspace = workspace::find_or_create_default(workspace)?;
-    let endpoints = find_endpoints(&workspace, &listed)?;
-    check_inputs(&workspace, executions, &listed, &endpoints)?;
+    let endpoints = find_endpoints(workspace, &listed)?;
+    check_inputs(workspace, executions, &listed, &endpoints)?;
     let (ids, repeated) = reserve_keys(workspace.workspace_id, &listed)?;
     let mut enqueued = insert(
         workspace.workspace_id,
@@ -60,7 +59,7 @@ pub fn enqueue_many(workspace: Option<&str>, executions: Jsonb) -> Result<Vec<Co
     )?;
     for (place, made_id) in repeated {
         let compared = compare(
-            &workspace,
+            workspace,
             executions,
             place,
             &listed[place],
@@ -155,7 +154,7 @@ from kronos_internal.endpoints
 where workspace_id = $1 and name = any ($2) and deleted_at is null";
 
 /// The endpoints of a list, by name.
-fn find_endpoints(workspace: &Workspace, listed: &[Listed]) -> Result<HashMap<String, Found>> {
+fn find_endpoints(workspace: &Authorised, listed: &[Listed]) -> Result<HashMap<String, Found>> {
     let mut names: Vec<&str> = listed.iter().map(|one| one.endpoint.as_str()).collect();
     names.sort_unstable();
     names.dedup();
@@ -188,7 +187,7 @@ select coalesce($1 -> $2 -> 'input', '{}') as input, coalesce(nullif($1 -> $2 ->
 
 /// Checks the inputs whose endpoints have a payload spec.
 fn check_inputs(
-    workspace: &Workspace,
+    workspace: &Authorised,
     executions: Jsonb,
     listed: &[Listed],
     endpoints: &HashMap<String, Found>,
@@ -313,7 +312,7 @@ fn insert(
 
 /// The execution that an earlier request, or an earlier element of the list, created with the key of a listed execution.
 fn compare(
-    workspace: &Workspace,
+    workspace: &Authorised,
     executions: Jsonb,
     place: usize,
     one: &Listed,

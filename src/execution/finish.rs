@@ -4,6 +4,7 @@ use super::ending::{Ended, end};
 use super::held::{AttemptKey, Report, list_length, not_held, report_all, translate_list_errors};
 use super::wakeup::Startable;
 use crate::args::{self, MAX_INPUT_BYTES};
+use crate::authority::Scope;
 use crate::error::{self, Result};
 use crate::id::ExecutionId;
 use crate::sql::{self, Composite, Jsonb, Row};
@@ -30,7 +31,12 @@ impl Ending {
 ///
 /// # Errors
 /// `LEASE_LOST`, `EXECUTION_NOT_FOUND`, `VALUE_TOO_LARGE`.
-pub fn complete(worker_id: &str, key: AttemptKey, output: Option<Jsonb>) -> Result<Composite> {
+pub fn complete(
+    scope: &Scope,
+    worker_id: &str,
+    key: AttemptKey,
+    output: Option<Jsonb>,
+) -> Result<Composite> {
     if let Some(output) = output {
         args::json_size("output", output, MAX_INPUT_BYTES)?;
     }
@@ -39,6 +45,7 @@ pub fn complete(worker_id: &str, key: AttemptKey, output: Option<Jsonb>) -> Resu
         key.attempt.into(),
         worker_id.into(),
         output.into(),
+        scope.ids().into(),
     ];
     let mut startable = Startable::default();
     let completed = sql::by_index(|| {
@@ -49,7 +56,7 @@ pub fn complete(worker_id: &str, key: AttemptKey, output: Option<Jsonb>) -> Resu
     startable.notify();
     completed
         .map(|report| report.row)
-        .ok_or_else(|| not_held(key, worker_id))
+        .ok_or_else(|| not_held(scope, key, worker_id))
 }
 
 fn read_completed(row: &Row, startable: &mut Startable) -> Result<Report> {
@@ -64,11 +71,11 @@ fn read_completed(row: &Row, startable: &mut Startable) -> Result<Report> {
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`.
-pub fn complete_many(worker_id: &str, executions: Jsonb) -> Result<Vec<Composite>> {
+pub fn complete_many(scope: &Scope, worker_id: &str, executions: Jsonb) -> Result<Vec<Composite>> {
     let length = list_length(executions)?;
     let mut startable = Startable::default();
     let completed = translate_list_errors(|| {
-        let args = [worker_id.into(), executions.into()];
+        let args = [worker_id.into(), executions.into(), scope.ids().into()];
         sql::by_index(|| {
             sql::rows(include_str!("complete_many.sql"), &args, |row| {
                 let bytes = sql::get_opt::<i32>(row, "output_bytes")?.unwrap_or(0) as usize;
@@ -83,29 +90,30 @@ pub fn complete_many(worker_id: &str, executions: Jsonb) -> Result<Vec<Composite
         })
     })?;
     startable.notify();
-    report_all(executions, length, completed)
+    report_all(scope, executions, length, completed)
 }
 
 const LOCK_HELD: &str = "
 select from kronos_internal.live_executions
 where execution_id = $1 and attempt = $2 and worker_id = $3
-  and lease_expires_at > statement_timestamp()
+  and lease_expires_at > statement_timestamp() and ($4::uuid[] is null or workspace_id = any ($4))
 for no key update";
 
 /// Locks an execution that the worker holds.
 ///
 /// # Errors
 /// `LEASE_LOST`, `EXECUTION_NOT_FOUND`.
-pub fn lock_held(worker_id: &str, key: AttemptKey) -> Result<()> {
+pub fn lock_held(scope: &Scope, worker_id: &str, key: AttemptKey) -> Result<()> {
     let args = [
         key.execution_id.into(),
         key.attempt.into(),
         worker_id.into(),
+        scope.ids().into(),
     ];
     if sql::by_index(|| sql::exists(LOCK_HELD, &args))? {
         Ok(())
     } else {
-        Err(not_held(key, worker_id))
+        Err(not_held(scope, key, worker_id))
     }
 }
 
@@ -114,6 +122,7 @@ pub fn lock_held(worker_id: &str, key: AttemptKey) -> Result<()> {
 /// # Errors
 /// `LEASE_LOST`, `EXECUTION_NOT_FOUND`, `INVALID_ARGUMENT`.
 pub fn fail(
+    scope: &Scope,
     worker_id: &str,
     key: AttemptKey,
     error: &str,
@@ -123,7 +132,7 @@ pub fn fail(
     if let Some(retry_at) = retry_at {
         args::instant("retry_at", retry_at)?;
     }
-    lock_held(worker_id, key)?;
+    lock_held(scope, worker_id, key)?;
     end_one(Ended {
         execution_id: key.execution_id,
         outcome: Outcome::Failed,
@@ -137,8 +146,8 @@ pub fn fail(
 ///
 /// # Errors
 /// `LEASE_LOST`, `EXECUTION_NOT_FOUND`.
-pub fn release(worker_id: &str, key: AttemptKey) -> Result<Composite> {
-    lock_held(worker_id, key)?;
+pub fn release(scope: &Scope, worker_id: &str, key: AttemptKey) -> Result<Composite> {
+    lock_held(scope, worker_id, key)?;
     end_one(Ended {
         execution_id: key.execution_id,
         outcome: Outcome::Released,
@@ -159,13 +168,18 @@ fn end_one(ended: Ended) -> Result<Composite> {
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`.
-pub fn end_many(ending: Ending, worker_id: &str, executions: Jsonb) -> Result<Vec<Composite>> {
+pub fn end_many(
+    scope: &Scope,
+    ending: Ending,
+    worker_id: &str,
+    executions: Jsonb,
+) -> Result<Vec<Composite>> {
     let length = list_length(executions)?;
     if ending == Ending::Fail {
         check_retry_ats(executions)?;
     }
     let ended = translate_list_errors(|| {
-        let args = [worker_id.into(), executions.into()];
+        let args = [worker_id.into(), executions.into(), scope.ids().into()];
         sql::by_index(|| {
             sql::rows(include_str!("lock_held.sql"), &args, |row| {
                 read_ended(ending, row)
@@ -177,7 +191,7 @@ pub fn end_many(ending: Ending, worker_id: &str, executions: Jsonb) -> Result<Ve
     } else {
         end(&ended)?
     };
-    report_all(executions, length, reports)
+    report_all(scope, executions, length, reports)
 }
 
 fn read_ended(ending: Ending, row: &Row) -> Result<Ended> {

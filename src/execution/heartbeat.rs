@@ -2,6 +2,7 @@
 
 use super::held::{Report, list_length, report_all, translate_list_errors};
 use crate::args;
+use crate::authority::Scope;
 use crate::error::Result;
 use crate::sql::{self, Composite, Jsonb};
 use pgrx::datum::Interval;
@@ -19,11 +20,21 @@ pub fn lease(lease: &Interval) -> Result<Interval> {
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`.
-pub fn heartbeat(worker_id: &str, executions: Jsonb, lease: Interval) -> Result<Vec<Composite>> {
+pub fn heartbeat(
+    scope: &Scope,
+    worker_id: &str,
+    executions: Jsonb,
+    lease: Interval,
+) -> Result<Vec<Composite>> {
     let length = list_length(executions)?;
-    let args = [worker_id.into(), executions.into(), lease.into()];
+    let args = [
+        worker_id.into(),
+        executions.into(),
+        lease.into(),
+        scope.ids().into(),
+    ];
     let extended = translate_list_errors(|| {
         sql::by_index(|| sql::rows(include_str!("heartbeat.sql"), &args, Report::read))
     })?;
-    report_all(executions, length, extended)
+    report_all(scope, executions, length, extended)
 }

@@ -1,5 +1,6 @@
 //! The attempts that a worker holds, and reports about the ones that it names.
 
+use crate::authority::Scope;
 use crate::error::{self, KronosError, Result};
 use crate::id::ExecutionId;
 use crate::sql::{self, Composite, Jsonb, Row};
@@ -69,6 +70,7 @@ pub fn translate_list_errors<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 /// # Errors
 /// `INVALID_ARGUMENT` for an element without execution_id or attempt.
 pub fn report_all(
+    scope: &Scope,
     executions: Jsonb,
     length: usize,
     changed: Vec<Report>,
@@ -85,7 +87,7 @@ pub fn report_all(
     let holders = sql::by_index(|| {
         sql::rows(
             include_str!("find_holders.sql"),
-            &[executions.into()],
+            &[executions.into(), scope.ids().into()],
             |row| {
                 let execution_id = sql::get_opt(row, "execution_id")?;
                 let attempt = sql::get_opt(row, "attempt")?;
@@ -110,8 +112,9 @@ pub fn report_all(
     Ok(rows)
 }
 
-/// The error of a worker that does not hold an execution, with the execution's current state.
-pub fn not_held(key: AttemptKey, worker_id: &str) -> KronosError {
+/// The error of a worker that does not hold an execution, with the execution's current state. An execution outside the
+/// scope does not exist for the worker.
+pub fn not_held(scope: &Scope, key: AttemptKey, worker_id: &str) -> KronosError {
     let AttemptKey {
         execution_id,
         attempt,
@@ -129,7 +132,7 @@ pub fn not_held(key: AttemptKey, worker_id: &str) -> KronosError {
     let holder = sql::by_index(|| {
         sql::row(
             include_str!("find_holder.sql"),
-            &[execution_id.into()],
+            &[execution_id.into(), scope.ids().into()],
             read,
         )
     });

@@ -3,6 +3,7 @@
 use super::finish::lock_held;
 use super::held::AttemptKey;
 use crate::args::{self, MAX_SPEC_BYTES};
+use crate::authority::Scope;
 use crate::error::{KronosError, Result};
 use crate::sql::{self, Jsonb};
 
@@ -20,13 +21,13 @@ pub struct Line<'a> {
 ///
 /// # Errors
 /// `LEASE_LOST`, `EXECUTION_NOT_FOUND`, `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`.
-pub fn append_log(worker_id: &str, key: AttemptKey, line: Line) -> Result<i32> {
+pub fn append_log(scope: &Scope, worker_id: &str, key: AttemptKey, line: Line) -> Result<i32> {
     args::length("message", line.message, 10_000)?;
     args::one_of("level", line.level, &LEVELS)?;
     if let Some(data) = line.data {
         args::json_size("data", data, MAX_SPEC_BYTES)?;
     }
-    lock_held(worker_id, key)?;
+    lock_held(scope, worker_id, key)?;
     let args = [
         key.execution_id.into(),
         key.attempt.into(),

@@ -2,12 +2,12 @@
 
 use super::log::LEVELS;
 use crate::args;
+use crate::authority::Authorised;
 use crate::error::{self, Result};
 use crate::id::{ExecutionId, JobId};
 use crate::named::Named;
 use crate::sql::{self, Composite};
 use crate::status::{Outcome, Status};
-use crate::workspace::Workspace;
 use chrono::{DateTime, Utc};
 use pgrx::datum::TimestampWithTimeZone;
 
@@ -19,7 +19,7 @@ const GET: &str =
 ///
 /// # Errors
 /// `EXECUTION_NOT_FOUND`.
-pub fn get(workspace: &Workspace, execution_id: ExecutionId) -> Result<Composite> {
+pub fn get(workspace: &Authorised, execution_id: ExecutionId) -> Result<Composite> {
     let args = [workspace.name.as_str().into(), execution_id.into()];
     sql::by_index(|| sql::composite(GET, &args))?
         .ok_or_else(|| error::execution_not_found(execution_id))
@@ -61,7 +61,7 @@ fn check_filter(argument: &str, value: Option<&str>, allowed: &[&str]) -> Result
 /// # Errors
 /// `INVALID_ARGUMENT` for a filter that no execution can pass.
 pub fn list(
-    workspace: &Workspace,
+    workspace: &Authorised,
     filter: &Filter,
     max: i64,
     after: Option<ExecutionId>,
@@ -93,7 +93,7 @@ pub fn list(
 /// # Errors
 /// `EXECUTION_NOT_FOUND`, `INVALID_ARGUMENT`.
 pub fn list_attempts(
-    workspace: &Workspace,
+    workspace: &Authorised,
     execution_id: ExecutionId,
     outcome: Option<Outcome>,
     max: i64,
@@ -115,7 +115,7 @@ pub fn list_attempts(
 /// # Errors
 /// `EXECUTION_NOT_FOUND`, `INVALID_ARGUMENT`.
 pub fn list_logs(
-    workspace: &Workspace,
+    workspace: &Authorised,
     execution_id: ExecutionId,
     attempt: Option<i32>,
     level: Option<&str>,
@@ -140,7 +140,7 @@ union all
 select from kronos_internal.history where workspace_id = $1 and execution_id = $2";
 
 /// Fails unless a workspace has an execution.
-fn find(workspace: &Workspace, execution_id: ExecutionId) -> Result<()> {
+fn find(workspace: &Authorised, execution_id: ExecutionId) -> Result<()> {
     let args = [workspace.workspace_id.into(), execution_id.into()];
     if sql::by_index(|| sql::exists(FIND, &args))? {
         Ok(())

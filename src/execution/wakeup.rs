@@ -40,7 +40,7 @@ impl Startable {
 }
 
 /// When a worker of a workspace (of all, if None) that has found nothing should look again, if no notification comes
-/// before; None if nothing is to come.
+/// before; None if nothing is to come, or if kronos.enabled is off.
 ///
 /// # Errors
 /// Fails only if SQL does.
@@ -48,6 +48,9 @@ pub fn next_wakeup(
     workspace_id: Option<WorkspaceId>,
     endpoint_types: Option<Vec<String>>,
 ) -> Result<Option<TimestampWithTimeZone>> {
+    if !settings::enabled() {
+        return Ok(None);
+    }
     let first = workspace_id.unwrap_or(WorkspaceId::least());
     let last = workspace_id.unwrap_or(WorkspaceId::greatest());
     let args = [

@@ -4,10 +4,10 @@ use super::error::too_many_ticks;
 use super::find::lock_live;
 use super::job_ref::JobRef;
 use crate::args;
+use crate::authority::Authorised;
 use crate::error::{Result, invalid_argument};
 use crate::id::ExecutionId;
 use crate::schedule::parse_timing;
-use crate::workspace::Workspace;
 use crate::{sql, tick};
 use pgrx::datum::TimestampWithTimeZone;
 use std::collections::HashMap;
@@ -34,7 +34,7 @@ select tick_at, execution_id from kronos_internal.ticks where job_id = $1 and ti
 /// # Errors
 /// `JOB_NOT_FOUND`, `JOB_RETIRED`; `INVALID_ARGUMENT` for a range that is empty, infinite or not past; `TOO_MANY_TICKS`.
 pub fn backfill(
-    workspace: &Workspace,
+    workspace: &Authorised,
     job: JobRef,
     from: TimestampWithTimeZone,
     before: TimestampWithTimeZone,

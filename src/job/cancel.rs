@@ -2,9 +2,9 @@
 
 use super::find::lock_live;
 use super::job_ref::JobRef;
+use crate::authority::Authorised;
 use crate::error::Result;
 use crate::id::JobId;
-use crate::workspace::Workspace;
 use crate::{schedule, sql};
 
 const RETIRE: &str = "
@@ -17,7 +17,7 @@ where job_id = any ($1)";
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`, `JOB_RETIRED`, and any error of pg_cron when it removes the entry.
-pub fn cancel(workspace: &Workspace, job: JobRef) -> Result<JobId> {
+pub fn cancel(workspace: &Authorised, job: JobRef) -> Result<JobId> {
     let job = lock_live(workspace, job)?;
     retire(vec![job.job_id], "CANCELLED")?;
     if let Some(schedule_id) = job.schedule_id {

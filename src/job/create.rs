@@ -5,6 +5,7 @@ use super::error::{job_exists, job_not_found, job_retired, translate_constraints
 use super::find::find_named;
 use super::job_ref::JobRef;
 use crate::args;
+use crate::authority::Authorised;
 use crate::calendar::Tick;
 use crate::endpoint;
 use crate::error::{
@@ -15,7 +16,6 @@ use crate::id::{EndpointId, JobId};
 use crate::idempotency::Expiry;
 use crate::named::Named;
 use crate::sql::{self, Composite, Jsonb};
-use crate::workspace::Workspace;
 use crate::{idempotency, schedule};
 use chrono::{DateTime, Utc};
 use pgrx::datum::TimestampWithTimeZone;
@@ -40,7 +40,7 @@ pub const SCOPE: &str = "create_cron_job";
 /// # Errors
 /// Errors of the arguments; the errors of [`schedule::join`]; `JOB_EXISTS`; `IDEMPOTENCY_CONFLICT`; `JOB_RETIRED` if
 /// the job that the first request created is retired.
-pub fn create(workspace: &Workspace, new: NewJob) -> Result<Composite> {
+pub fn create(workspace: &Authorised, new: NewJob) -> Result<Composite> {
     let endpoint = endpoint::find(workspace, new.endpoint)?;
     args::metadata(new.metadata)?;
     let terms = new.request.check()?;
@@ -162,7 +162,7 @@ fn existing(job_id: JobId) -> Result<Composite> {
 /// # Errors
 /// `IDEMPOTENCY_CONFLICT`, `JOB_RETIRED`; `JOB_NOT_FOUND` for a retired job that prune() has deleted.
 pub fn check_repeat(
-    workspace: &Workspace,
+    workspace: &Authorised,
     key: &str,
     made_id: JobId,
     terms: &Terms,

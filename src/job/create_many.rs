@@ -6,6 +6,7 @@ use super::error::job_exists;
 use super::find::find_named;
 use super::insert::{NewRow, Schedules, insert_jobs, release_all};
 use super::listed::{self, Listed, at, endpoint_of, find_endpoints};
+use crate::authority::Authorised;
 use crate::calendar::Tick;
 use crate::endpoint::Endpoint;
 use crate::error::{Result, concurrent_change};
@@ -15,7 +16,6 @@ use crate::idempotency::Expiry;
 use crate::named::Named;
 use crate::sql::{self, Composite, Jsonb};
 use crate::status::JobStatus;
-use crate::workspace::Workspace;
 use pgrx::datum::TimestampWithTimeZone;
 use std::collections::HashMap;
 
@@ -24,7 +24,7 @@ use std::collections::HashMap;
 ///
 /// # Errors
 /// The errors of [`super::create`], with the job's place and name in DETAIL. After an error no job is created.
-pub fn create_many(workspace: &Workspace, jobs: Jsonb) -> Result<Vec<Composite>> {
+pub fn create_many(workspace: &Authorised, jobs: Jsonb) -> Result<Vec<Composite>> {
     let listed = listed::read(jobs)?;
     let endpoints = find_endpoints(workspace, &listed)?;
     let mut requested = vec![];
@@ -76,7 +76,7 @@ enum Plan {
 }
 
 impl Requested<'_> {
-    fn decide(&mut self, workspace: &Workspace) -> Result<()> {
+    fn decide(&mut self, workspace: &Authorised) -> Result<()> {
         if let Plan::Keep = self.plan {
             return Ok(());
         }
@@ -112,7 +112,7 @@ const FIND_NAMED: &str = "
 select job_id, name from kronos_internal.jobs where workspace_id = $1 and name = any ($2) and status <> 'RETIRED'";
 
 /// Finds the live jobs that exist already among the requests with `if_not_exists`, and keeps them.
-fn keep_named(workspace: &Workspace, requested: &mut [Requested]) -> Result<()> {
+fn keep_named(workspace: &Authorised, requested: &mut [Requested]) -> Result<()> {
     let mut places = HashMap::new();
     for (place, requested) in requested.iter().enumerate() {
         if requested.job.as_new().if_not_exists {
@@ -141,7 +141,11 @@ fn keep_named(workspace: &Workspace, requested: &mut [Requested]) -> Result<()> 
 }
 
 /// Inserts the new jobs.
-fn insert(workspace: &Workspace, requested: &mut [Requested], schedules: &Schedules) -> Result<()> {
+fn insert(
+    workspace: &Authorised,
+    requested: &mut [Requested],
+    schedules: &Schedules,
+) -> Result<()> {
     let instant = sql::now();
     let mut rows = vec![];
     for (place, requested) in requested.iter_mut().enumerate() {
@@ -192,7 +196,7 @@ fn insert(workspace: &Workspace, requested: &mut [Requested], schedules: &Schedu
 /// # Errors
 /// `JOB_EXISTS` unless the request has `if_not_exists`; `CONCURRENT_CHANGE` if the snapshot does not show the job, or
 /// if an idempotency key was reserved for the requested job.
-fn find_concurrent(workspace: &Workspace, requested: &Requested) -> Result<JobId> {
+fn find_concurrent(workspace: &Authorised, requested: &Requested) -> Result<JobId> {
     let new = requested.job.as_new();
     let name = requested.terms.name.unwrap_or_default();
     if !new.if_not_exists {

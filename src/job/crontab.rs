@@ -8,10 +8,10 @@ use super::listed::{Listed, at, find_endpoints, read_declared};
 use super::pause::write_resumed;
 use super::update::{Version, write_version};
 use crate::args;
+use crate::authority::Authorised;
 use crate::error::Result;
 use crate::id::JobId;
 use crate::sql::{self, Jsonb};
-use crate::workspace::Workspace;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -34,7 +34,7 @@ pub struct Planned {
 /// The errors of create, update, resume and cancel, with the job's place and name in DETAIL; `JOB_EXISTS` for the name
 /// of a live job that does not belong to the set.
 pub fn apply(
-    workspace: &Workspace,
+    workspace: &Authorised,
     jobs: Jsonb,
     set_name: &str,
     dry_run: bool,
@@ -51,7 +51,7 @@ pub fn apply(
     Ok(plan)
 }
 
-fn deploy(workspace: &Workspace, listed: &[Listed], set_name: &str) -> Result<Vec<Planned>> {
+fn deploy(workspace: &Authorised, listed: &[Listed], set_name: &str) -> Result<Vec<Planned>> {
     // Deployments of one set run one after the other.
     sql::lock_named_thing(lock_of(workspace, set_name))?;
     let endpoints = find_endpoints(workspace, listed)?;
@@ -87,14 +87,14 @@ const LOCK: &str = "
 select from kronos_internal.jobs where job_id = any ($1) order by job_id for no key update";
 
 /// The number of the lock that serialises a set's deployments, far above the numbers that schedules use.
-fn lock_of(workspace: &Workspace, set_name: &str) -> u32 {
+fn lock_of(workspace: &Authorised, set_name: &str) -> u32 {
     let mut hasher = DefaultHasher::new();
     (workspace.workspace_id, set_name).hash(&mut hasher);
     hasher.finish() as u32 | 1 << 31
 }
 
 fn carry_out(
-    workspace: &Workspace,
+    workspace: &Authorised,
     set_name: &str,
     declared: &[Declared],
     steps: &Steps,

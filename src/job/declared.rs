@@ -4,11 +4,11 @@ use super::definition::Terms;
 use super::error::job_not_in_set;
 use super::find::Job;
 use super::listed::{Listed, at, endpoint_of};
+use crate::authority::Authorised;
 use crate::endpoint::Endpoint;
 use crate::error::Result;
 use crate::id::JobId;
 use crate::sql;
-use crate::workspace::Workspace;
 use std::collections::HashMap;
 
 /// A job that a set declares, checked.
@@ -53,7 +53,7 @@ pub struct Live {
 /// # Errors
 /// Fails only if SQL does.
 pub fn find_live(
-    workspace: &Workspace,
+    workspace: &Authorised,
     set_name: &str,
     declared: &[Declared],
 ) -> Result<Vec<Live>> {
@@ -133,7 +133,7 @@ impl Steps<'_> {
 /// # Errors
 /// `JOB_EXISTS`, `ENDPOINT_NOT_FOUND`.
 pub fn decide<'a>(
-    workspace: &Workspace,
+    workspace: &Authorised,
     set_name: &str,
     endpoints: &'a HashMap<String, Endpoint>,
     declared: &[Declared],
@@ -165,7 +165,7 @@ pub fn decide<'a>(
 }
 
 fn decide_one<'a>(
-    workspace: &Workspace,
+    workspace: &Authorised,
     set_name: &str,
     endpoints: &'a HashMap<String, Endpoint>,
     declared: &Declared,

@@ -1,16 +1,16 @@
 //! The errors of jobs, one constructor each.
 
 use super::job_ref::JobRef;
+use crate::authority::Authorised;
 use crate::calendar::Tick;
 use crate::error::{self, KronosError, Result};
 use crate::id::JobId;
 use crate::sql;
-use crate::workspace::Workspace;
 use pgrx::PgSqlErrorCode;
 use pgrx::datum::TimestampWithTimeZone;
 use serde_json::json;
 
-pub fn job_not_found(workspace: &Workspace, job: JobRef) -> KronosError {
+pub fn job_not_found(workspace: &Authorised, job: JobRef) -> KronosError {
     let name = &workspace.name;
     let detail = match job {
         JobRef::Id(job_id) => json!({ "workspace": name, "job_id": job_id.to_string() }),

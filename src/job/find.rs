@@ -3,12 +3,12 @@
 use super::definition::Definition;
 use super::error::{job_not_found, job_retired};
 use super::job_ref::JobRef;
+use crate::authority::Authorised;
 use crate::error::{KronosError, Result};
 use crate::id::{JobId, ScheduleId};
 use crate::named::Named;
 use crate::sql::{self, Row};
 use crate::status::JobStatus;
-use crate::workspace::Workspace;
 use pgrx::datum::TimestampWithTimeZone;
 
 /// A job, with the columns that the rules of its life cycle need.
@@ -68,7 +68,7 @@ select job_id from kronos_internal.jobs where workspace_id = $1 and name = $2 an
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`.
-pub fn find(workspace: &Workspace, job: JobRef) -> Result<JobId> {
+pub fn find(workspace: &Authorised, job: JobRef) -> Result<JobId> {
     match job {
         JobRef::Id(job_id) => {
             let args = [workspace.workspace_id.into(), job_id.into()];
@@ -83,7 +83,7 @@ pub fn find(workspace: &Workspace, job: JobRef) -> Result<JobId> {
 ///
 /// # Errors
 /// Fails only if SQL does.
-pub fn find_named(workspace: &Workspace, name: &str) -> Result<Option<JobId>> {
+pub fn find_named(workspace: &Authorised, name: &str) -> Result<Option<JobId>> {
     let args = [workspace.workspace_id.into(), name.into()];
     sql::by_index(|| sql::row(FIND_BY_NAME, &args, |row| sql::get(row, "job_id")))
 }
@@ -92,7 +92,7 @@ pub fn find_named(workspace: &Workspace, name: &str) -> Result<Option<JobId>> {
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`, `JOB_RETIRED`.
-pub fn lock_live(workspace: &Workspace, job: JobRef) -> Result<Job> {
+pub fn lock_live(workspace: &Authorised, job: JobRef) -> Result<Job> {
     find_and_lock(workspace, job, include_str!("lock_job.sql"))
 }
 
@@ -100,7 +100,7 @@ pub fn lock_live(workspace: &Workspace, job: JobRef) -> Result<Job> {
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`, `JOB_RETIRED`.
-pub fn lock_live_against_deletion(workspace: &Workspace, job: JobRef) -> Result<Job> {
+pub fn lock_live_against_deletion(workspace: &Authorised, job: JobRef) -> Result<Job> {
     find_and_lock(
         workspace,
         job,
@@ -108,7 +108,7 @@ pub fn lock_live_against_deletion(workspace: &Workspace, job: JobRef) -> Result<
     )
 }
 
-fn find_and_lock(workspace: &Workspace, job: JobRef, statement: &'static str) -> Result<Job> {
+fn find_and_lock(workspace: &Authorised, job: JobRef, statement: &'static str) -> Result<Job> {
     loop {
         let job_id = match job {
             JobRef::Id(job_id) => job_id,

@@ -6,12 +6,12 @@
 use super::create::NewJob;
 use super::definition::{Request, Terms};
 use crate::args::{self, iso_instant};
+use crate::authority::Authorised;
 use crate::endpoint::{self, Endpoint};
 use crate::error::{KronosError, Result, endpoint_not_found, invalid_argument};
 use crate::named::Named;
 use crate::policy::{CatchupPolicy, OverlapPolicy};
 use crate::sql::{self, Jsonb};
-use crate::workspace::Workspace;
 use pgrx::PgSqlErrorCode;
 use pgrx::datum::{Interval, TimestampWithTimeZone};
 use serde::Deserialize;
@@ -193,7 +193,7 @@ impl Listed {
 /// # Errors
 /// Fails only if SQL does.
 pub fn find_endpoints(
-    workspace: &Workspace,
+    workspace: &Authorised,
     listed: &[Listed],
 ) -> Result<HashMap<String, Endpoint>> {
     let names: HashSet<&str> = listed.iter().map(Listed::endpoint).collect();
@@ -210,7 +210,7 @@ pub fn find_endpoints(
 /// # Errors
 /// `ENDPOINT_NOT_FOUND`.
 pub fn endpoint_of<'a>(
-    workspace: &Workspace,
+    workspace: &Authorised,
     endpoints: &'a HashMap<String, Endpoint>,
     job: &Listed,
 ) -> Result<&'a Endpoint> {

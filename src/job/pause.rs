@@ -6,9 +6,9 @@ use super::error::{job_not_paused, job_paused};
 use super::find::{Job, lock_live};
 use super::job_ref::JobRef;
 use crate::args;
+use crate::authority::Authorised;
 use crate::error::Result;
 use crate::id::{JobId, ScheduleId};
-use crate::workspace::Workspace;
 use crate::{schedule, sql};
 use chrono::{DateTime, Utc};
 
@@ -22,7 +22,7 @@ where job_id = $1";
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`, `JOB_RETIRED`, `JOB_PAUSED`, and any error of pg_cron when it removes the entry.
-pub fn pause(workspace: &Workspace, job: JobRef, reason: Option<&str>) -> Result<JobId> {
+pub fn pause(workspace: &Authorised, job: JobRef, reason: Option<&str>) -> Result<JobId> {
     if let Some(reason) = reason {
         args::length("reason", reason, 1000)?;
     }
@@ -42,7 +42,7 @@ update kronos_internal.jobs set status = 'ACTIVE', schedule_id = $2, active_sinc
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`, `JOB_RETIRED`, `JOB_NOT_PAUSED`, and the errors of [`super::create`].
-pub fn resume(workspace: &Workspace, job: JobRef) -> Result<JobId> {
+pub fn resume(workspace: &Authorised, job: JobRef) -> Result<JobId> {
     let job = lock_live(workspace, job)?;
     if !job.is_paused() {
         return Err(job_not_paused(job.job_id));

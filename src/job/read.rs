@@ -3,13 +3,13 @@
 use super::find::find;
 use super::job_ref::JobRef;
 use crate::args::one_of;
+use crate::authority::Authorised;
 use crate::endpoint;
 use crate::error::{KronosError, Result};
 use crate::id::JobId;
 use crate::named::Named;
 use crate::sql::{self, Composite};
 use crate::status::JobStatus;
-use crate::workspace::Workspace;
 use pgrx::datum::TimestampWithTimeZone;
 
 /// The row of a job in the view `kronos.job_details`.
@@ -28,7 +28,7 @@ pub fn row(job_id: JobId) -> Result<Composite> {
 /// # Errors
 /// `ENDPOINT_NOT_FOUND`.
 pub fn list(
-    workspace: &Workspace,
+    workspace: &Authorised,
     status: Option<JobStatus>,
     endpoint: Option<&str>,
     max: i64,
@@ -53,7 +53,7 @@ pub fn list(
 /// # Errors
 /// `JOB_NOT_FOUND`.
 pub fn list_versions(
-    workspace: &Workspace,
+    workspace: &Authorised,
     job: JobRef,
     max: i64,
     after: Option<i32>,
@@ -76,7 +76,7 @@ pub struct TickFilter<'a> {
 /// # Errors
 /// `JOB_NOT_FOUND`, `INVALID_ARGUMENT` for an outcome that does not exist.
 pub fn list_ticks(
-    workspace: &Workspace,
+    workspace: &Authorised,
     job: JobRef,
     filter: &TickFilter,
     max: i64,
@@ -101,7 +101,7 @@ pub fn list_ticks(
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`.
-pub fn status(workspace: &Workspace, job: JobRef) -> Result<Composite> {
+pub fn status(workspace: &Authorised, job: JobRef) -> Result<Composite> {
     let job_id = find(workspace, job)?;
     sql::by_index(|| sql::composite(include_str!("job_status.sql"), &[job_id.into()]))?
         .ok_or_else(|| KronosError::internal("the job's row has vanished"))

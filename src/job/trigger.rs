@@ -2,11 +2,11 @@
 
 use super::find::lock_live_against_deletion;
 use super::job_ref::JobRef;
+use crate::authority::Authorised;
 use crate::error::{Result, concurrent_change};
 use crate::id::ExecutionId;
 use crate::idempotency::Expiry;
 use crate::sql::{self, Composite};
-use crate::workspace::Workspace;
 use crate::{execution, idempotency};
 
 /// Writes an execution of a live cron job, active or paused. The execution belongs to no tick. A repeated request with
@@ -18,7 +18,7 @@ use crate::{execution, idempotency};
 /// # Errors
 /// `JOB_NOT_FOUND`, `JOB_RETIRED`, `INVALID_ARGUMENT`.
 pub fn trigger(
-    workspace: &Workspace,
+    workspace: &Authorised,
     job_ref: JobRef,
     idempotency_key: Option<&str>,
 ) -> Result<Composite> {

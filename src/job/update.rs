@@ -6,13 +6,13 @@ use super::error::{job_exists, translate_constraints, version_conflict};
 use super::find::{Job, lock_live};
 use super::job_ref::JobRef;
 use crate::args;
+use crate::authority::Authorised;
 use crate::endpoint::{self, Endpoint};
 use crate::error::{Result, endpoint_not_found};
 use crate::id::{JobId, ScheduleId};
 use crate::named::Named;
 use crate::policy::{CatchupPolicy, OverlapPolicy};
 use crate::sql::{self, Jsonb};
-use crate::workspace::Workspace;
 use crate::{schedule, tick};
 use chrono::{DateTime, Utc};
 use pgrx::datum::{Interval, TimestampWithTimeZone};
@@ -45,7 +45,7 @@ pub struct Changes<'a> {
 ///
 /// # Errors
 /// `JOB_NOT_FOUND`, `JOB_RETIRED`, `VERSION_CONFLICT`, `JOB_EXISTS`, and the errors of [`super::create`].
-pub fn update(workspace: &Workspace, job: JobRef, changes: Changes) -> Result<JobId> {
+pub fn update(workspace: &Authorised, job: JobRef, changes: Changes) -> Result<JobId> {
     let job = lock_live(workspace, job)?;
     if let Some(expected) = changes.expected_version
         && expected != job.version

@@ -57,8 +57,8 @@ pub fn create(schedule_id: ScheduleId, timing: &Timing) -> Result<()> {
     } else {
         1..=settings::max_entries()
     };
-    let slot = reserve_slot(slots)?;
-    if slot.is_none() && of_seconds {
+    let has_slot = reserve(schedule_id, timing, slots)?;
+    if !has_slot && of_seconds {
         return Err(KronosError::new(
             &error::TOO_MANY_ENTRIES,
             "all 60 pg_cron entries for schedules of seconds are in use",
@@ -66,19 +66,57 @@ pub fn create(schedule_id: ScheduleId, timing: &Timing) -> Result<()> {
         )
         .with_hint("Let jobs share schedules, or use a schedule of minutes."));
     }
-    if let Some(slot) = slot {
-        let cron = entry_cron(timing, &pg_cron_zone()?, sql::now());
-        let args = [schedule_id.into(), slot.into(), cron.as_str().into()];
-        sql::convert_errors(
-            || sql::run(SET_ENTRY, &args),
-            |report| {
-                let code = PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION;
-                error::violates(report, code, "schedules_slot_unique").then(concurrent_change)
-            },
-        )?;
-        pg_cron::register(Entry::Schedule(schedule_id), &cron)?;
-    }
-    ensure_upkeep(slot.is_none())
+    ensure_upkeep(!has_slot)
+}
+
+/// Gives a schedule a free slot and a pg_cron entry, and returns true; false if no slot is free.
+fn reserve(schedule_id: ScheduleId, timing: &Timing, slots: RangeInclusive<i32>) -> Result<bool> {
+    let Some(slot) = reserve_slot(slots)? else {
+        return Ok(false);
+    };
+    let cron = entry_cron(timing, &pg_cron_zone()?, sql::now());
+    let args = [schedule_id.into(), slot.into(), cron.as_str().into()];
+    sql::convert_errors(
+        || sql::run(SET_ENTRY, &args),
+        |report| {
+            let code = PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION;
+            error::violates(report, code, "schedules_slot_unique").then(concurrent_change)
+        },
+    )?;
+    pg_cron::register(Entry::Schedule(schedule_id), &cron)?;
+    Ok(true)
+}
+
+/// Gives a schedule of minutes that the caller has locked its own pg_cron entry, and returns true; false if no slot is
+/// free.
+///
+/// # Errors
+/// Any error of pg_cron.
+pub fn give_slot(schedule_id: ScheduleId, timing: &Timing) -> Result<bool> {
+    reserve(schedule_id, timing, 1..=settings::max_entries())
+}
+
+/// Takes the pg_cron entry away from a schedule that the caller has locked. Upkeep's entry wakes the schedule from then
+/// on.
+///
+/// # Errors
+/// Any error of pg_cron.
+pub fn take_slot(schedule_id: ScheduleId) -> Result<()> {
+    let args = [schedule_id.into(), None::<i32>.into(), None::<&str>.into()];
+    sql::run(SET_ENTRY, &args)?;
+    pg_cron::unregister(Entry::Schedule(schedule_id))
+}
+
+const SET_ENTRY_CRON: &str =
+    "update kronos_internal.schedules set entry_cron = $2 where schedule_id = $1";
+
+/// Changes the expression of the entry of a schedule that the caller has locked.
+///
+/// # Errors
+/// Any error of pg_cron.
+pub fn renew(schedule_id: ScheduleId, cron: &str) -> Result<()> {
+    sql::run(SET_ENTRY_CRON, &[schedule_id.into(), cron.into()])?;
+    pg_cron::register(Entry::Schedule(schedule_id), cron)
 }
 
 /// Ensures that pg_cron fires upkeep's entry. If another transaction is creating the entry, the call waits for it only

@@ -14,13 +14,13 @@
 //! - Only a session that holds a job's row lock writes the job's ledger rows.
 
 mod entry;
+mod fault;
 mod join;
 mod release;
-mod renew;
 mod timing;
 
 pub use entry::ensure_upkeep;
+pub use fault::{Fault, Problem, find_faults, repair};
 pub use join::join;
 pub use release::release;
-pub use renew::{Faulty, Problem, find_faulty, renew};
 pub use timing::{describe, parse_timing};

@@ -12,13 +12,20 @@ thread_local! {
     static RELATION: Cell<Option<pg_sys::Oid>> = const { Cell::new(None) };
 }
 
-/// The relation of Kronos's locks: its table of schedules.
-fn relation() -> Result<pg_sys::Oid> {
-    if let Some(relation) = RELATION.get() {
+/// The relation of Kronos's locks, whose owner is the owner of Kronos: the table of schedules.
+pub fn main_relation() -> Result<pg_sys::Oid> {
+    // After DROP EXTENSION and CREATE EXTENSION, the table has another oid. SAFETY: the function only reads.
+    let known = RELATION
+        .get()
+        .filter(|relation| unsafe { pg_sys::get_rel_namespace(*relation) } != pg_sys::InvalidOid);
+    if let Some(relation) = known {
         return Ok(relation);
     }
     let found = row(
-        "select 'kronos_internal.schedules'::pg_catalog.regclass::oid as relation",
+        // A cast to regclass needs a privilege on the schema.
+        "select c.oid as relation
+         from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+         where n.nspname = 'kronos_internal' and c.relname = 'schedules'",
         &[],
         |row| get::<pg_sys::Oid>(row, "relation"),
     )?;
@@ -30,7 +37,7 @@ fn relation() -> Result<pg_sys::Oid> {
 
 /// Takes the lock on a thing, and waits for it if necessary.
 pub fn lock_named_thing(thing: u32) -> Result<()> {
-    let relation = relation()?;
+    let relation = main_relation()?;
     // SAFETY: LockDatabaseObject takes any object address; the lock manager releases it with the transaction.
     unsafe {
         pg_sys::LockDatabaseObject(relation, thing.into(), 0, pg_sys::ExclusiveLock as i32);
@@ -40,7 +47,7 @@ pub fn lock_named_thing(thing: u32) -> Result<()> {
 
 /// Takes the lock on a thing unless another session holds it, and returns whether it did.
 pub fn try_lock_named_thing(thing: u32) -> Result<bool> {
-    let relation = relation()?;
+    let relation = main_relation()?;
     // SAFETY: as above.
     Ok(unsafe {
         pg_sys::ConditionalLockDatabaseObject(

@@ -18,5 +18,5 @@ mod unhandled;
 
 pub use batch::run_due;
 pub use materialise::backfill;
-pub use procedure::{Procedure, tick};
+pub use procedure::{Procedure, tick, tick_in_batches};
 pub use unhandled::write_unhandled;

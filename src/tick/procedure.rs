@@ -3,9 +3,9 @@
 use super::batch::run_batch;
 use super::call::Call;
 use super::owed;
-use crate::authority::act_as;
-use crate::error::{KronosError, Result};
-use crate::sql;
+use crate::authority::{Capability, authorise_instance};
+use crate::error::Result;
+use crate::{settings, sql};
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::{PgMemoryContexts, pg_sys};
 use std::os::raw::c_int;
@@ -13,7 +13,6 @@ use std::time::Duration;
 
 /// A running procedure.
 pub struct Procedure {
-    owner: pg_sys::Oid,
     /// Whether the call is inside a transaction block, and so cannot commit.
     is_atomic: bool,
 }
@@ -26,26 +25,24 @@ unsafe extern "C-unwind" {
 /// STATEMENT_TIMEOUT of utils/timeout.h, in PostgreSQL 15 to 18.
 const STATEMENT_TIMEOUT: c_int = 3;
 
-const FIND_OWNER: &str = "select proowner from pg_catalog.pg_proc where oid = $1";
-
 impl Procedure {
     /// Reads the procedure from a call.
     ///
     /// # Safety
     /// `fcinfo` is that of a C function that CALL has invoked.
-    pub unsafe fn of_call(fcinfo: pg_sys::FunctionCallInfo) -> Result<Procedure> {
+    pub unsafe fn of_call(fcinfo: pg_sys::FunctionCallInfo) -> Procedure {
         // SAFETY: CALL hands over a CallContext; a function called in another way has none.
-        let (function, is_atomic) = unsafe {
+        let is_atomic = unsafe {
             let context = (*fcinfo).context;
             let is_call = !context.is_null() && (*context).type_ == pg_sys::NodeTag::T_CallContext;
-            let is_atomic = !is_call || (*context.cast::<pg_sys::CallContext>()).atomic;
-            ((*(*fcinfo).flinfo).fn_oid, is_atomic)
+            !is_call || (*context.cast::<pg_sys::CallContext>()).atomic
         };
-        let owner = sql::row(FIND_OWNER, &[function.into()], |row| {
-            sql::get::<pg_sys::Oid>(row, "proowner")
-        })?;
-        let owner = owner.ok_or_else(|| KronosError::internal("the procedure has vanished"))?;
-        Ok(Procedure { owner, is_atomic })
+        Procedure { is_atomic }
+    }
+
+    /// Whether the call is inside a transaction block, and so cannot commit.
+    pub fn is_atomic(&self) -> bool {
+        self.is_atomic
     }
 
     /// Runs `work`, which may call [`Procedure::batch`] and [`Procedure::pause`]. Fails on a standby with SQLSTATE
@@ -73,17 +70,21 @@ impl Procedure {
 
     /// Runs `work` as the owner in its own transaction, and frees the memory that it allocated.
     ///
-    /// The session becomes the owner for each batch, and its own role again before the commit: an error in a later
-    /// transaction must not leave the session as the owner.
+    /// Each batch authorises the caller anew and becomes the owner, and the session has its own role again before the
+    /// commit: an error in a later transaction must not leave the session as the owner.
     pub fn batch<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         if self.is_atomic {
-            return act_as(self.owner, work);
+            return authorise_instance(Capability::Admin, work);
         }
         set_transaction();
         let mut memory = PgMemoryContexts::new("kronos batch");
         // SAFETY: nothing that the batch allocates is used after it.
-        let result =
-            unsafe { memory.switch_to(|_| set_settings().and_then(|()| act_as(self.owner, work))) };
+        let result = unsafe {
+            memory.switch_to(|_| {
+                set_settings()?;
+                authorise_instance(Capability::Admin, work)
+            })
+        };
         let value = result?;
         commit();
         Ok(value)
@@ -131,17 +132,28 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 const HAS_LOCKED: &str = "select from kronos_internal.owed where error is null limit 1";
 
-/// Writes every due tick, batch by batch, and retries owed ticks.
+/// Writes every due tick, batch by batch, and retries owed ticks. Does nothing if kronos.enabled is off.
 pub fn tick(procedure: &Procedure) -> Result<()> {
+    if settings::enabled() {
+        tick_in_batches(procedure, &mut |work| procedure.batch(work))?;
+    }
+    Ok(())
+}
+
+/// Runs a part of the work in a transaction of its own, and returns whether more may follow.
+type RunBatch<'a> = dyn FnMut(&mut dyn FnMut() -> Result<bool>) -> Result<bool> + 'a;
+
+/// Like [`tick`], with `run` for each batch, and returns how many executions were written.
+pub fn tick_in_batches(procedure: &Procedure, run: &mut RunBatch) -> Result<i64> {
     let mut call = Call::begin();
-    while procedure.batch(|| run_batch(&mut call))? && !procedure.is_atomic {}
+    while run(&mut || run_batch(&mut call))? && !procedure.is_atomic {}
     for _ in 0..RETRIES {
         let now = sql::now();
-        while procedure.batch(|| owed::retry(&mut call, now))? && !procedure.is_atomic {}
-        let has_locked = procedure.batch(|| sql::exists(HAS_LOCKED, &[]))?;
+        while run(&mut || owed::retry(&mut call, now))? && !procedure.is_atomic {}
+        let has_locked = run(&mut || sql::exists(HAS_LOCKED, &[]))?;
         if !has_locked || !procedure.pause(PAUSE) {
             break;
         }
     }
-    Ok(())
+    Ok(call.outcome.written.executions)
 }

@@ -9,11 +9,6 @@ from kronos_internal.jobs j join kronos_internal.schedules s using (schedule_id)
 where (j.workspace_id, j.cron, j.timezone) <> (s.workspace_id, s.cron, s.timezone)
 
 union all
-select 2, 'a schedule has no active job', jsonb_build_object('schedule_id', s.schedule_id, 'cron', s.cron)
-from kronos_internal.schedules s
-where not exists (select from kronos_internal.jobs j where j.schedule_id = s.schedule_id and j.status = 'ACTIVE')
-
-union all
 select 4, 'a schedule is overdue: no wake-up has handled its tick for five minutes',
        jsonb_build_object('schedule_id', s.schedule_id, 'cron', s.cron, 'tick_at', s.next_tick_at)
 from kronos_internal.schedules s

@@ -2,10 +2,14 @@
 
 mod check;
 mod prune;
+mod reconcile;
+mod removal;
 mod run;
 mod start;
 
 pub use check::check;
 pub use prune::prune;
-pub use run::upkeep;
+pub use reconcile::reconcile;
+pub use removal::install_hook;
+pub use run::{tick, upkeep};
 pub use start::start;

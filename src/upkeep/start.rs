@@ -1,7 +1,8 @@
 //! The first call after CREATE EXTENSION. CREATE EXTENSION itself writes no row, because a restore would then fail.
 
+use crate::authority::create_default;
 use crate::error::Result;
-use crate::{pg_cron, schedule, workspace};
+use crate::{pg_cron, schedule};
 
 /// Creates the workspace `default` and upkeep's pg_cron entry, unless they exist.
 ///
@@ -9,6 +10,6 @@ use crate::{pg_cron, schedule, workspace};
 /// `PG_CRON_UNAVAILABLE`, and any error of pg_cron.
 pub fn start() -> Result<()> {
     pg_cron::require()?;
-    workspace::create_default()?;
+    create_default()?;
     schedule::ensure_upkeep(true)
 }
