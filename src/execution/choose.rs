@@ -105,6 +105,7 @@ impl<'a> Claim<'a> {
             _ => include_str!("choose.sql"),
         };
         let mut found = 0;
+        let began_at = sql::now();
         sql::by_index(|| {
             sql::rows(statement, &args, |row| {
                 let run_at = sql::from_pg(sql::get(row, "run_at")?);
@@ -118,6 +119,7 @@ impl<'a> Claim<'a> {
                 Ok(())
             })
         })?;
+        front.record_reading(sql::now() - began_at);
         self.skipped |= front.is_old;
         if found == max {
             front.keep(workspace_id, types);

@@ -1,7 +1,9 @@
 //! Where a session's claims start to read.
 //!
 //! Until VACUUM, claimed executions leave dead index entries in front of the waiting ones: 500,000 of them cost 28 ms a
-//! claim. So a session starts where its last claim ended, and once a second from the very beginning.
+//! claim. So a session starts where its last claim ended, and once a second from the very beginning. While a transaction
+//! holds an old snapshot, no index entry is removed, and reading from the beginning takes longer and longer. So a session
+//! does it less often then, and spends at most a twentieth of its time on it.
 
 use crate::error::Result;
 use crate::id::WorkspaceId;
@@ -11,12 +13,12 @@ use pgrx::datum::TimestampWithTimeZone;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-/// How far behind the front a claim reads, for executions that arrive late: a tick that was written after its time, or a
-/// transaction that committed after others.
-const SLACK: Duration = Duration::seconds(10);
-
-/// How often a session reads from the beginning, for executions further behind, such as a released one.
+/// How often a session reads from the beginning, for executions behind the front: released ones, ticks that were written
+/// after their time, and executions whose transaction committed after others.
 const WHOLE_EVERY: Duration = Duration::seconds(1);
+
+/// The least ratio of the time between two readings from the beginning to the time that one takes.
+const WHOLE_RATIO: i32 = 20;
 
 /// How many fronts a session keeps at most.
 const MOST_FRONTS: usize = 10_000;
@@ -27,8 +29,9 @@ type Key = (WorkspaceId, Option<Vec<String>>);
 /// The place that a session's claims have reached in a workspace.
 #[derive(Clone)]
 pub struct Front {
-    /// When a claim last read from the beginning.
+    /// When a claim last read from the beginning, and how long the front lasts from then on.
     read_whole_at: DateTime<Utc>,
+    lasts: Duration,
     /// The types of the workspace's endpoints at that time.
     pub endpoint_types: Vec<String>,
     /// The last run_at that was claimed, by priority.
@@ -43,7 +46,7 @@ thread_local! {
 
 impl Front {
     /// The front of the session's claims in a workspace. It is a new one at the beginning if the session has none, if that
-    /// one is a second old, or with `whole`.
+    /// one no longer lasts, or with `whole`.
     ///
     /// # Errors
     /// Fails only if SQL does.
@@ -57,7 +60,7 @@ impl Front {
         let known = FRONTS.with_borrow_mut(|fronts| fronts.remove(&key));
         if let Some(front) = known
             && !whole
-            && (Duration::zero()..WHOLE_EVERY).contains(&(now - front.read_whole_at))
+            && (Duration::zero()..front.lasts).contains(&(now - front.read_whole_at))
         {
             return Ok(Front {
                 is_old: true,
@@ -76,6 +79,7 @@ impl Front {
         };
         Ok(Front {
             read_whole_at: now,
+            lasts: WHOLE_EVERY,
             endpoint_types,
             claimed: [None; 10],
             is_old: false,
@@ -85,10 +89,16 @@ impl Front {
     /// The run_at from which a claim reads, by priority; -infinity for the beginning.
     pub fn run_ats(&self) -> Vec<TimestampWithTimeZone> {
         let from = |claimed: &Option<DateTime<Utc>>| {
-            let from = claimed.and_then(|claimed| claimed.checked_sub_signed(SLACK));
-            sql::to_pg(from.unwrap_or(DateTime::<Utc>::MIN_UTC))
+            sql::to_pg(claimed.unwrap_or(DateTime::<Utc>::MIN_UTC))
         };
         self.claimed.iter().map(from).collect()
+    }
+
+    /// Records how long a reading took. Only a reading from the beginning decides how long the front lasts.
+    pub fn record_reading(&mut self, took: Duration) {
+        if !self.is_old {
+            self.lasts = WHOLE_EVERY.max(took * WHOLE_RATIO);
+        }
     }
 
     /// Moves the front past a claimed execution.
