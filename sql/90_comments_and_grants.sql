@@ -331,7 +331,7 @@ error: why a repair failed; NULL if it was done.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), PG_CRON_UNAVAILABLE (55000).';
 
 comment on function kronos.check is
-'Returns one row per violated invariant: its number, the problem, and the ids concerned. It returns no rows when all is well, and changes nothing.';
+'Returns one row per violated invariant: its number, the problem, the names and ids concerned, and what mends it (NULL: Kronos has a bug, or somebody has changed its tables). It returns no rows when all is well, and changes nothing.';
 
 comment on function kronos.error_codes is
 'Returns the codes that Kronos puts into the DETAIL of errors ({"code": "JOB_NOT_FOUND", ...}), each with its SQLSTATE, a suitable HTTP status, and its meaning.';

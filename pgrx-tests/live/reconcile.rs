@@ -82,6 +82,9 @@ fn one_run_of_upkeep_repairs_every_damage_to_entries_and_schedules() {
         let (_server, mut session) = server_with_two_schedules();
         session.batch_execute(statement).unwrap();
         assert!(problems(&mut session) > 0, "{damage}");
+        let without_remedy = "select count(*) from kronos.check()
+                              where remedy is distinct from 'SELECT * FROM kronos.reconcile(); upkeep does it within a minute'";
+        assert_eq!(count(&mut session, without_remedy), 0, "{damage}");
         let planned = repairs(&mut session, "dry_run => true");
         assert!(!planned.is_empty(), "{damage}");
         assert!(

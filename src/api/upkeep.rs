@@ -150,12 +150,13 @@ fn check() -> Result<
             name!(invariant, i32),
             name!(problem, String),
             name!(detail, JsonB),
+            name!(remedy, Option<String>),
         ),
     >,
 > {
     let violations = authorise_instance(Capability::Viewer, upkeep::check)?;
     Ok(TableIterator::new(violations.into_iter().map(|found| {
-        (found.invariant, found.problem, found.detail)
+        (found.invariant, found.problem, found.detail, found.remedy)
     })))
 }
 

@@ -14,14 +14,17 @@ pub struct Violation {
     pub problem: String,
     /// The ids and names concerned.
     pub detail: JsonB,
+    /// What mends it; None if Kronos has a bug or somebody has changed its tables.
+    pub remedy: Option<String>,
 }
 
 impl Violation {
-    fn new(invariant: i32, problem: &str, detail: Value) -> Violation {
+    fn new(invariant: i32, problem: &str, detail: Value, remedy: &str) -> Violation {
         Violation {
             invariant,
             problem: problem.into(),
             detail: JsonB(detail),
+            remedy: Some(remedy.into()),
         }
     }
 }
@@ -35,10 +38,16 @@ pub fn check() -> Result<Vec<Violation>> {
             invariant: sql::get(row, "invariant")?,
             problem: sql::get(row, "problem")?,
             detail: sql::get(row, "detail")?,
+            remedy: sql::get_opt(row, "remedy")?,
         })
     })?;
     if let Err(problem) = pg_cron::require() {
-        violations.push(Violation::new(1, &problem.to_string(), json!({})));
+        violations.push(Violation::new(
+            1,
+            &problem.to_string(),
+            json!({}),
+            "set shared_preload_libraries, cron.database_name and cron.launch_active_jobs, and restart the server",
+        ));
     }
     violations.extend(
         schedule::find_faults()?
@@ -77,5 +86,11 @@ fn describe_fault(fault: Fault) -> Option<Violation> {
         ),
         Problem::WithoutSlot => return None,
     };
-    Some(Violation::new(invariant, problem, fault.detail()))
+    let remedy = match fault.problem {
+        Problem::Unreadable => {
+            "update its jobs to a time zone of pg_timezone_names, or cancel them"
+        }
+        _ => "SELECT * FROM kronos.reconcile(); upkeep does it within a minute",
+    };
+    Some(Violation::new(invariant, problem, fault.detail(), remedy))
 }
