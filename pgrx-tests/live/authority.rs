@@ -362,6 +362,8 @@ fn house() -> House {
                  select kronos.create_cron_job('hook', '0 9 * * *', name => 'report');
                  select kronos.create_cron_job('hook', '0 10 * * *', name => 'paused');
                  select kronos.pause_cron_job(job_name => 'paused');
+                 select kronos.enqueue('hook');
+                 select kronos.complete_execution(execution_id, attempt, 'w') from kronos.claim_executions('w');
                  select kronos.enqueue('hook', '{{\"of\": \"{workspace}\"}}');
                  select kronos.log_execution(execution_id, attempt, 'w', 'a line of {workspace}')
                  from kronos.claim_executions('w', lease => '1 hour');
@@ -538,7 +540,7 @@ const VIEWS: [(&str, &str); 14] = [
     ("execution_details", "workspace"),
     (
         "attempts",
-        "(select w.workspace from kronos.workspaces w where w.workspace_id = v.workspace_id)",
+        "coalesce((select w.workspace from kronos.workspaces w where w.workspace_id = v.workspace_id), 'unknown')",
     ),
     ("execution_logs", "substr(message, 11)"),
     ("queues", "workspace"),

@@ -230,6 +230,8 @@ fn upkeep_leaves_what_open_transactions_have_locked_and_repairs_the_rest() {
     assert_sound(&mut session);
     let live = "select count(*) from kronos.jobs where status = 'ACTIVE'";
     assert_eq!(count(&mut session, live), 2, "left to the next run");
+    let repaired = "select count from kronos.upkeep_runs where step = 'reconcile'";
+    assert_eq!(count(&mut session, repaired), 1);
     transaction.rollback().unwrap();
     upkeep(&mut session);
     assert_eq!(count(&mut session, live), 1);
