@@ -1,5 +1,8 @@
 #[pgrx::pg_schema]
 mod tests {
+    use crate::in_server::factory::{
+        age_jobs, insert_dropped_ticks, insert_skipped_ticks, set_window,
+    };
     use crate::in_server::{assert_code, count, create, create_acme, run, text};
     use pgrx::prelude::*;
 
@@ -39,11 +42,7 @@ mod tests {
     fn backfill_does_not_run_a_skipped_tick() {
         create_acme();
         let job_id = create("'0 9 * * *', name => 'report'");
-        run(&format!(
-            "insert into kronos_internal.ticks (job_id, tick_at, workspace_id, version, reason)
-             select job_id, '2026-01-01 09:00+00', workspace_id, 1, 'an earlier execution was unfinished'
-             from kronos_internal.jobs where job_id = '{job_id}'"
-        ));
+        insert_skipped_ticks(&job_id, "'2026-01-01 09:00+00'");
         assert_eq!(
             backfill("tick_from => '2026-01-01', tick_before => '2026-01-03'"),
             "01 09:00 EXISTS -, 02 09:00 CREATE"
@@ -60,7 +59,7 @@ mod tests {
             "02 09:00 CREATE, 03 09:00 CREATE"
         );
         // After its end a job stays live until upkeep retires it.
-        run("update kronos_internal.jobs set ends_at = '2026-01-06 09:00+00'");
+        set_window("'2026-01-02'", "'2026-01-06 09:00+00'");
         assert_eq!(
             backfill("tick_from => '2026-01-03', tick_before => '2026-01-10'"),
             "03 09:00 EXISTS, 04 09:00 CREATE, 05 09:00 CREATE"
@@ -85,20 +84,15 @@ mod tests {
     fn backfilled_old_ticks_survive_prune() {
         create_acme();
         let job_id = create("'0 9 * * *', name => 'report'");
-        run("update kronos_internal.jobs set created_at = now() - interval '1 year'");
+        age_jobs("now() - interval '1 year'");
         let range = "tick_from => '2026-01-01', tick_before => '2026-01-03'";
         assert_eq!(backfill(range), "01 09:00 CREATE, 02 09:00 CREATE");
-        run(&format!(
-            "insert into kronos_internal.ticks (job_id, tick_at, workspace_id, version, reason, recorded_at)
-             select job_id, '2025-12-01 09:00+00', workspace_id, 1, 'it was down', '2025-12-01 09:00+00'
-             from kronos_internal.jobs where job_id = '{job_id}'"
-        ));
-        for (from, days) in [("2025-12-01", 60), ("2025-12-02", 1)] {
-            run(&format!(
-                "insert into kronos_internal.dropped_ticks (job_id, from_tick_at, to_tick_at, workspace_id, version, reason, recorded_at)
-                 select job_id, '{from}', '{from}', workspace_id, 1, 'down', now() - interval '{days} days'
-                 from kronos_internal.jobs"
-            ));
+        insert_skipped_ticks(&job_id, "'2025-12-01 09:00+00'");
+        for (tick_at, recorded_at) in [
+            ("2025-12-01", "now() - interval '60 days'"),
+            ("2025-12-02", "now() - interval '1 day'"),
+        ] {
+            insert_dropped_ticks(&job_id, (tick_at, tick_at), recorded_at);
         }
         assert_eq!(count("select ticks from kronos.prune()"), 2);
         assert_eq!(

@@ -1,5 +1,6 @@
 #[pgrx::pg_schema]
 mod tests {
+    use crate::in_server::factory::{age_jobs, set_handled_until};
     use crate::in_server::{count, create_acme, run, text};
     use pgrx::prelude::*;
 
@@ -11,15 +12,8 @@ mod tests {
             "select kronos.create_cron_job('hook', '0 0 1 1 *', catchup_policy => 'all', catchup_window => '1 year')
              from generate_series(1, 2)",
         );
-        run(
-            "update kronos_internal.jobs set created_at = date_trunc('year', now()) - interval '2 days',
-                                             version_since = date_trunc('year', now()) - interval '2 days',
-                                             active_since = date_trunc('year', now()) - interval '2 days'",
-        );
-        run(
-            "update kronos_internal.schedules set next_tick_at = date_trunc('year', now()),
-                                                  ticked_until = date_trunc('year', now()) - interval '1 day'",
-        );
+        age_jobs("date_trunc('year', now()) - interval '2 days'");
+        set_handled_until("date_trunc('year', now()) - interval '1 day'");
         assert_eq!(count("select executions from kronos.run_due()"), 2);
         assert_eq!(
             text("select string_agg(problem, ', ') from kronos.check()"),

@@ -1,5 +1,6 @@
 #[pgrx::pg_schema]
 mod tests {
+    use crate::in_server::factory::age_keys;
     use crate::in_server::{assert_code, count, create_acme, run, text};
     use pgrx::prelude::*;
 
@@ -203,23 +204,18 @@ mod tests {
         let now = "idempotency_key => 'now'";
         let later = "run_at => '2100-01-01Z', idempotency_key => 'later'";
         let (first_now, first_later) = (call(now), call(later));
-        let pass_days = |days: i32| {
-            run(&format!(
-                "update kronos_internal.idempotency_keys set expires_at = expires_at - interval '{days} days'"
-            ))
-        };
-        pass_days(1);
+        age_keys("1 day");
         run("select kronos.prune()");
         assert_eq!(
             (call(now), call(later)),
             (first_now.clone(), first_later.clone())
         );
-        pass_days(1);
+        age_keys("1 day");
         let second = call(now);
         assert_ne!(second, first_now);
         assert_eq!(call(later), first_later);
         assert_eq!(call(now), second);
-        pass_days(3);
+        age_keys("3 days");
         assert_eq!(count("select idempotency_keys from kronos.prune()"), 1);
         assert_eq!(call(later), first_later);
     }

@@ -1,5 +1,6 @@
 #[pgrx::pg_schema]
 mod tests {
+    use crate::in_server::factory::{age_ended, age_keys};
     use crate::in_server::{assert_code, count, create, create_acme, run, text};
     use pgrx::prelude::*;
 
@@ -118,15 +119,12 @@ mod tests {
         let call = "select job_id::text from kronos.create_cron_job('hook', '0 9 * * *', idempotency_key => 'k')";
         let job_id = text(call);
         // Pretend that ten years have passed.
-        let age_keys = "update kronos_internal.idempotency_keys set expires_at = expires_at - interval '10 years'";
-        run(age_keys);
+        age_keys("10 years");
         run("select kronos.prune()");
         assert_eq!(text(call), job_id);
         run(&format!("select kronos.cancel_cron_job('{job_id}')"));
         assert_code(call, "JOB_RETIRED");
-        run(
-            "update kronos_internal.jobs set created_at = now() - interval '3 years', retired_at = now() - interval '2 years'",
-        );
+        age_ended(730);
         run("select kronos.prune()");
         assert_eq!(
             count("select count(*) from kronos_internal.idempotency_keys"),

@@ -1,5 +1,8 @@
 #[pgrx::pg_schema]
 mod tests {
+    use crate::in_server::factory::{
+        insert_dropped_ticks, insert_executed_ticks, insert_skipped_ticks,
+    };
     use crate::in_server::{count, create, create_acme, run, text};
     use pgrx::prelude::*;
 
@@ -70,11 +73,8 @@ mod tests {
                     case when n = 1 then 'FAILED' else 'SUCCEEDED' end
              from kronos_internal.jobs, generate_series(1, 3) n where job_id = '{job_id}'"
         ));
-        run(&format!(
-            "insert into kronos_internal.ticks (job_id, tick_at, workspace_id, version, reason)
-             select job_id, now() - n * interval '1 minute', workspace_id, 1, 'skipped'
-             from kronos_internal.jobs, unnest(array[1, 2, 2000]) n where job_id = '{job_id}'"
-        ));
+        let ticks = [1, 2, 2000].map(|minutes| format!("now() - interval '{minutes} minutes'"));
+        insert_skipped_ticks(&job_id, &ticks.join(", "));
         run("select kronos.trigger_cron_job(job_name => 'report')");
         assert_eq!(status(), "ACTIVE DEGRADED 1 0 4 2 1 2 QUEUED 00:00:02");
         let ticks = "select string_agg(outcome, ',') from kronos.list_ticks(job_name => 'report', tick_from => now() - interval '1 hour')";
@@ -85,16 +85,10 @@ mod tests {
     fn pages_of_ticks_list_every_row_once_even_at_equal_times() {
         create_acme();
         let job_id = create("'0 9 * * *'");
-        run(&format!(
-            "insert into kronos_internal.ticks (job_id, tick_at, workspace_id, version, execution_id)
-             select job_id, timestamptz '2026-01-01 09:00+00' + n * interval '1 day', workspace_id, 1, kronos.uuid_v7()
-             from kronos_internal.jobs, generate_series(0, 5) n where job_id = '{job_id}'"
-        ));
-        run(&format!(
-            "insert into kronos_internal.dropped_ticks (job_id, from_tick_at, to_tick_at, workspace_id, version, reason)
-             select job_id, '2026-01-02 09:00+00', '2026-01-04 09:00+00', workspace_id, 1, 'down'
-             from kronos_internal.jobs where job_id = '{job_id}'"
-        ));
+        let ticks = [1, 2, 3, 4, 5, 6].map(|day| format!("'2026-01-{day:02} 09:00+00'"));
+        insert_executed_ticks(&job_id, &ticks.join(", "));
+        let dropped = ("2026-01-02 09:00+00", "2026-01-04 09:00+00");
+        insert_dropped_ticks(&job_id, dropped, "now()");
         let page = |arguments: &str| {
             text(&format!(
                 "select string_agg(to_char(tick_at at time zone 'UTC', 'DD') || outcome || ' ' || tick_at, ',')

@@ -9,6 +9,7 @@ mod documentation;
 mod endpoints;
 mod enqueue;
 mod execution_lists;
+mod factory;
 mod lifecycle;
 mod listing;
 mod names;

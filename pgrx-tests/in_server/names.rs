@@ -1,5 +1,8 @@
 #[pgrx::pg_schema]
 mod tests {
+    use crate::in_server::factory::{
+        age_jobs, insert_executed_ticks, set_handled_until, set_window,
+    };
     use crate::in_server::{assert_code, count, create, create_acme, run, text};
     use pgrx::prelude::*;
 
@@ -112,13 +115,9 @@ mod tests {
         };
         let job_id = create("'0 9 1 1 *', starts_at => '2090-01-01 09:00+00'");
         assert_eq!(next(&job_id), "2090-01-01 09:00");
-        run(&format!(
-            "update kronos_internal.jobs set ends_at = '2090-01-01 09:00:00.000001+00' where job_id = '{job_id}'"
-        ));
+        set_window("'2090-01-01 09:00+00'", "'2090-01-01 09:00:00.000001+00'");
         assert_eq!(next(&job_id), "2090-01-01 09:00");
-        run(&format!(
-            "update kronos_internal.jobs set starts_at = null, ends_at = now() where job_id = '{job_id}'"
-        ));
+        set_window("null", "now()");
         assert_eq!(next(&job_id), "null", "its window has passed");
 
         let job_id = create("'0 9 1 1 *'");
@@ -126,23 +125,14 @@ mod tests {
             "select to_char(t at time zone 'UTC', 'YYYY-MM-DD HH24:MI') from kronos.next_ticks('0 9 1 1 *', max => 1) t",
         );
         assert_eq!(next(&job_id), expected);
-        run(&format!(
-            "update kronos_internal.jobs set created_at = '2020-01-01', active_since = '2020-01-01' where job_id = '{job_id}'"
-        ));
-        run(
-            "update kronos_internal.schedules set next_tick_at = '2021-01-01 09:00+00', ticked_until = '2021-01-01'",
-        );
+        age_jobs("'2020-01-01'");
+        set_handled_until("'2021-01-01'");
         assert_eq!(
             next(&job_id),
             "2021-01-01 09:00",
             "due, but not handled yet"
         );
-        run(&format!(
-            "insert into kronos_internal.ticks (job_id, tick_at, workspace_id, version, execution_id)
-             select job_id, t, workspace_id, 1, kronos.uuid_v7()
-             from kronos_internal.jobs, unnest(array['2020-01-01 09:00+00'::timestamptz, '2022-01-01 09:00+00']) t
-             where job_id = '{job_id}'"
-        ));
+        insert_executed_ticks(&job_id, "'2020-01-01 09:00+00', '2022-01-01 09:00+00'");
         let last = format!(
             "select to_char(last_tick_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') from kronos.get_job('{job_id}')"
         );

@@ -2,33 +2,9 @@
 
 #[pgrx::pg_schema]
 mod tests {
+    use crate::in_server::factory::age_ended;
     use crate::in_server::{count, create, create_acme, run, text};
     use pgrx::prelude::*;
-
-    /// Pretends that every finished execution was created and finished `days` days ago, and that every retired job and
-    /// deleted endpoint was retired or deleted then.
-    fn age(days: u32) {
-        run(&format!(
-            "create temporary table aged as
-                 select execution_id, kronos.uuid_v7_at(now() - interval '{days} days' + row_number() over () * interval '1 ms') as aged_id
-                 from kronos_internal.history"
-        ));
-        for table in ["attempts", "execution_logs", "history"] {
-            run(&format!(
-                "update kronos_internal.{table} x set execution_id = aged_id from aged where x.execution_id = aged.execution_id"
-            ));
-        }
-        run("drop table aged");
-        for (table, ended_at) in [
-            ("history", "finished_at"),
-            ("jobs", "retired_at"),
-            ("endpoints", "deleted_at"),
-        ] {
-            run(&format!(
-                "update kronos_internal.{table} set {ended_at} = now() - interval '{days} days' where {ended_at} is not null"
-            ));
-        }
-    }
 
     /// Calls prune() once, and returns how many executions, jobs and endpoints it deleted.
     fn prune(max: i64) -> String {
@@ -71,9 +47,9 @@ mod tests {
             91
         );
 
-        age(4);
+        age_ended(4);
         assert_eq!(prune(1000), "0 0 0");
-        age(6);
+        age_ended(6);
         assert_eq!(prune(20), "20 0 0");
         assert_eq!(prune(20), "10 0 0");
         assert_eq!(prune(20), "0 0 0");
@@ -93,7 +69,7 @@ mod tests {
         run("select kronos.set_retention('5 days')");
         run("select kronos.enqueue('hook')");
         claim_and("complete_execution(execution_id, attempt, 'w')");
-        age(6);
+        age_ended(6);
         run("update kronos_internal.history set finished_at = now() - interval '4 days'");
         assert_eq!(prune(1000), "0 0 0");
     }
@@ -111,13 +87,13 @@ mod tests {
         run("select kronos.delete_endpoint('hook')");
         run("select kronos.create_endpoint('other', 'HTTP')");
         run("select kronos.create_cron_job('other', '0 9 * * *')");
-        age(100);
+        age_ended(100);
         assert_eq!(prune(1000), "0 0 0", "an execution is unfinished");
         claim_and("complete_execution(execution_id, attempt, 'w')");
         assert_eq!(prune(1000), "0 0 0", "an execution is in history");
-        age(14);
+        age_ended(14);
         assert_eq!(prune(1000), "1 0 0");
-        age(16);
+        age_ended(16);
         assert_eq!(prune(1000), "0 1 1");
         assert_eq!(
             (rows("jobs"), rows("job_versions"), rows("endpoints")),
@@ -131,7 +107,7 @@ mod tests {
         create_acme();
         run("select kronos.enqueue('hook', run_at => now() + interval '1 year')");
         run("select kronos.delete_endpoint('hook')");
-        age(365);
+        age_ended(365);
         assert_eq!(prune(1000), "0 0 0");
     }
 
@@ -144,7 +120,7 @@ mod tests {
             "select kronos.update_cron_job('{job_id}', endpoint => 'bus')"
         ));
         run("select kronos.delete_endpoint('hook')");
-        age(365);
+        age_ended(365);
         run("select kronos.prune()");
         let versions = format!(
             "select string_agg(version || ' ' || coalesce(endpoint, '-'), ', ') from kronos.list_job_versions('{job_id}')"

@@ -224,9 +224,7 @@ fn update_repairs_a_job_whose_ticks_cannot_be_written() {
     assert_eq!(count(&mut session, failing), 1);
 
     assert_eq!(try_update(&mut session, job_id, None).unwrap(), 2);
-    session
-        .batch_execute("update kronos_internal.owed set next_try_at = now()")
-        .unwrap();
+    make_owed_ticks_due(&mut session);
     run_due(&mut session);
     let written: String = session
         .query_one(

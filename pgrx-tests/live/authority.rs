@@ -550,13 +550,11 @@ const VIEWS: [(&str, &str); 14] = [
 #[test]
 fn every_view_shows_the_rows_of_the_workspaces_that_a_role_may_read() {
     let mut house = house();
-    make_yearly_due(&mut house.session);
+    lose_wake_ups(&mut house.session, 24);
     house
         .session
         .batch_execute(
-            "update kronos_internal.schedules set next_tick_at = now() - interval '1 hour', ticked_until = now() - interval '1 day';
-             update kronos_internal.jobs set active_since = now() - interval '2 days', created_at = now() - interval '2 days';
-             call kronos.tick();
+            "call kronos.tick();
              insert into kronos_internal.owed (job_id, tick_at, workspace_id, tries, sqlstate, error)
              select job_id, now() + interval '1 day', workspace_id, 1, '23514', 'no' from kronos_internal.jobs",
         )

@@ -7,21 +7,6 @@ use postgres::fallible_iterator::FallibleIterator;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Inserts waiting executions of a workspace: faster than enqueueing them.
-fn fill(session: &mut Client, workspace: &str, count: i32) {
-    session
-        .execute(
-            "insert into kronos_internal.live_executions
-                 (workspace_id, endpoint_id, run_at, priority, origin, status, endpoint_type, input, metadata)
-             select e.workspace_id, e.endpoint_id, now() - interval '1 hour' + n * interval '1 millisecond', 5, 'ENQUEUE',
-                    'QUEUED', 'HTTP', '{}', '{}'
-             from kronos.endpoints v join kronos_internal.endpoints e using (endpoint_id), generate_series(1, $2) n
-             where v.workspace = $1",
-            &[&workspace, &count],
-        )
-        .unwrap();
-}
-
 /// Inserts an execution of an ordered job, and returns its id.
 fn write_ordered(session: &mut Client, job_id: Uuid, tick_at: &str) -> Uuid {
     let row = session.query_one(
@@ -150,9 +135,9 @@ fn workspace_with_a_hundred_thousand_executions_does_not_starve_one_with_ten() {
     let server = Server::start();
     let mut session = server.session();
     create_workspace(&mut session, "big");
-    fill(&mut session, "big", 100_000);
+    insert_waiting(&mut session, "big", 100_000);
     create_workspace(&mut session, "small");
-    fill(&mut session, "small", 10);
+    insert_waiting(&mut session, "small", 10);
     fn count_small(session: &mut impl postgres::GenericClient) -> usize {
         let rows = session
             .query(
@@ -180,7 +165,7 @@ fn session_that_claims_one_by_one_serves_all_workspaces_in_turn() {
     let mut session = server.session();
     for name in ["a", "b", "c", "d"] {
         create_workspace(&mut session, name);
-        fill(&mut session, name, 5);
+        insert_waiting(&mut session, name, 5);
     }
     let mut served: Vec<String> = vec![];
     for _ in 0..8 {
@@ -201,13 +186,13 @@ fn workspace_with_its_first_execution_is_served_at_once() {
     let mut session = server.session();
     create_workspace(&mut session, "a");
     create_workspace(&mut session, "b");
-    fill(&mut session, "a", 2);
+    insert_waiting(&mut session, "a", 2);
     let claim = "select workspace from kronos.claim_any_executions('w')";
     assert_eq!(
         session.query_one(claim, &[]).unwrap().get::<_, &str>(0),
         "a"
     );
-    fill(&mut session, "b", 1);
+    insert_waiting(&mut session, "b", 1);
     let both = "select count(distinct workspace) from kronos.claim_any_executions('w', 10)";
     assert_eq!(count(&mut session, both), 2);
 }

@@ -17,13 +17,7 @@ fn server_with_hourly_job() -> (Server, Client, Uuid) {
 
 /// Leaves the schedules as a wake-up does while the clock is ahead: handled up to the wrong time.
 fn handle_ahead(session: &mut Client, ahead: &str) {
-    session
-        .batch_execute(&format!(
-            "update kronos_internal.schedules
-             set ticked_until = now() + interval '{ahead}',
-                 next_tick_at = (select kronos.next_ticks(cron, timezone, now() + interval '{ahead}', 1))"
-        ))
-        .unwrap();
+    set_handled_until(session, &format!("now() + interval '{ahead}'"));
 }
 
 /// The problems that check() reports under invariant 4.
@@ -125,13 +119,8 @@ fn tick_between_the_correct_clock_and_a_fast_one_is_written_when_it_comes_due() 
     handle_ahead(&mut session, "1 hour");
     tick(&mut session);
     // so its next tick comes due by its rule.
-    session
-        .batch_execute(
-            "update kronos_internal.jobs set active_since = now() - interval '1 day';
-             update kronos_internal.schedules
-             set ticked_until = now() - interval '30 minutes', next_tick_at = next_tick_at - interval '1 hour'",
-        )
-        .unwrap();
+    age_jobs(&mut session, "now() - interval '1 day'");
+    set_handled_until(&mut session, "now() - interval '30 minutes'");
     tick(&mut session);
     assert_eq!(outcomes(&mut session, job_id), ["RUN"]);
     assert_sound(&mut session);
@@ -187,14 +176,7 @@ fn upkeep_prunes_nothing_after_the_clock_has_jumped() {
     for held in claim(&mut session, "w", 9) {
         complete(&mut session, "w", held).unwrap();
     }
-    session
-        .batch_execute(
-            "update kronos_internal.history set created_at = created_at - interval '99 days',
-                                                finished_at = finished_at - interval '99 days',
-                                                execution_id = overlay(execution_id::text placing '0190' from 1 for 4)::uuid;
-             update kronos_internal.ticks set execution_id = overlay(execution_id::text placing '0190' from 1 for 4)::uuid",
-        )
-        .unwrap();
+    age_history(&mut session);
     // Pretends that upkeep ran last at a time relative to now.
     let set_last_run = |session: &mut Client, ago: &str| {
         session

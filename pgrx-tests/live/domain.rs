@@ -1,5 +1,6 @@
 //! Helpers of the live tests, in the words of the domain.
 
+pub use crate::factory::*;
 use crate::server::{Server, as_postgres, wait_for};
 use postgres::error::DbError;
 use postgres::{Client, Error, GenericClient, NoTls};
@@ -105,42 +106,6 @@ pub fn count(session: &mut impl GenericClient, statement: &str) -> i64 {
 
 pub fn executions(session: &mut impl GenericClient) -> i64 {
     count(session, "select count(*) from kronos.executions")
-}
-
-/// Makes the schedules of [`YEARLY`] due, with this year's tick on time: their pass ends in the first minute of the
-/// year. Makes all active jobs older than this tick.
-pub fn make_yearly_due(session: &mut impl GenericClient) {
-    make_due_in_pass(session, "date_trunc('year', now()) + interval '1 minute'");
-}
-
-/// Makes the schedules of [`YEARLY`] due, with this year's tick missed.
-pub fn make_yearly_missed(session: &mut impl GenericClient) {
-    make_due_in_pass(session, "null");
-}
-
-/// The two ways in which a pass handles a tick. A tick on time is written by one statement for all plain jobs, a missed
-/// tick job by job.
-pub const DUE_IN_BOTH_WAYS: [fn(&mut Client); 2] = [
-    |session| make_yearly_due(session),
-    |session| make_yearly_missed(session),
-];
-
-/// Makes the schedules of [`YEARLY`] due in a pass that ends at `pass_until`.
-fn make_due_in_pass(session: &mut impl GenericClient, pass_until: &str) {
-    session
-        .batch_execute(&format!(
-            "set timezone = 'UTC';
-             update kronos_internal.jobs
-             set created_at = date_trunc('year', now()) - interval '2 days',
-                 version_since = date_trunc('year', now()) - interval '2 days',
-                 active_since = date_trunc('year', now()) - interval '2 days'
-             where status = 'ACTIVE';
-             update kronos_internal.schedules
-             set next_tick_at = date_trunc('year', now()), ticked_until = date_trunc('year', now()) - interval '1 day',
-                 pass_until = {pass_until}, pass_job_id = null
-             where cron = '0 0 1 1 *';"
-        ))
-        .unwrap();
 }
 
 /// Calls run_due(), and returns the number of executions that it created.
@@ -359,34 +324,6 @@ pub fn assert_ledger_matches_executions(session: &mut impl GenericClient) {
     assert_eq!(count(session, duplicated), 0, "a tick has two executions");
 }
 
-/// Deletes the ledger and all executions, so that the same ticks can come due again.
-pub fn forget_ticks(session: &mut impl GenericClient) {
-    session
-        .batch_execute(
-            "delete from kronos_internal.ticks;
-             delete from kronos_internal.dropped_ticks;
-             delete from kronos_internal.owed;
-             delete from kronos_internal.live_executions;
-             delete from kronos_internal.history;",
-        )
-        .unwrap();
-}
-
-/// Copies a job's row: faster than as many calls of create_cron_job().
-pub fn copy_job(session: &mut impl GenericClient, job_id: Uuid, copies: i32) {
-    let statement = "
-        insert into kronos_internal.jobs (workspace_id, endpoint_id, endpoint_type, cron, timezone, schedule_id, catchup_policy,
-                                          catchup_window, overlap_policy, jitter, priority, created_at, version_since, active_since)
-        select j.workspace_id, j.endpoint_id, j.endpoint_type, j.cron, j.timezone, j.schedule_id, j.catchup_policy,
-               j.catchup_window, j.overlap_policy, j.jitter, j.priority, j.created_at, j.version_since, j.active_since
-        from kronos_internal.jobs j, generate_series(1, $2::integer)
-        where j.job_id = $1";
-    session.execute(statement, &[&job_id, &copies]).unwrap();
-    session
-        .batch_execute("analyze kronos_internal.jobs")
-        .unwrap();
-}
-
 /// Makes every insert of an execution fail for these jobs, until they are deleted from table `public.refused`.
 pub fn refuse_executions(session: &mut Client, jobs: &[Uuid]) {
     session
@@ -405,13 +342,6 @@ pub fn refuse_executions(session: &mut Client, jobs: &[Uuid]) {
         .unwrap();
     let statement = "insert into public.refused select unnest($1::uuid[])";
     session.execute(statement, &[&jobs]).unwrap();
-}
-
-/// Makes the next wake-up retry every owed tick.
-pub fn make_owed_ticks_due(session: &mut impl GenericClient) {
-    session
-        .batch_execute("update kronos_internal.owed set next_try_at = now() - interval '1 second'")
-        .unwrap();
 }
 
 /// Creates a workspace with endpoint `hook`.
@@ -443,22 +373,4 @@ pub fn minutes_ago(session: &mut Client, minutes: i32) -> i64 {
     let statement =
         format!("select extract(minute from now() - interval '{minutes} minutes')::bigint");
     count(session, &statement)
-}
-
-/// Pretends that no wake-up has come for `hours` hours, and that all active jobs are older than that.
-pub fn lose_wake_ups(session: &mut impl GenericClient, hours: i64) {
-    session
-        .batch_execute(&format!(
-            "update kronos_internal.schedules
-             set next_tick_at = t.tick_at, ticked_until = t.since, pass_until = null, pass_job_id = null
-             from (select s.schedule_id, p.since, (select kronos.next_ticks(s.cron, s.timezone, p.since, 1)) as tick_at
-                   from kronos_internal.schedules s, (select now() - interval '{hours} hours' as since) p) t
-             where schedules.schedule_id = t.schedule_id;
-             update kronos_internal.jobs
-             set created_at = now() - interval '{since} hours', version_since = now() - interval '{since} hours',
-                 active_since = now() - interval '{since} hours'
-             where status = 'ACTIVE'",
-            since = hours + 2
-        ))
-        .unwrap();
 }

@@ -199,11 +199,7 @@ fn three_hundred_failing_jobs_delay_only_their_own_workspace() {
     assert_ledger_matches_executions(&mut session);
 
     // At the next tick the failing jobs are known.
-    session
-        .batch_execute(
-            "delete from kronos_internal.ticks; delete from kronos_internal.live_executions",
-        )
-        .unwrap();
+    forget_ticks_but_failed(&mut session);
     make_yearly_due(&mut session);
     tick(&mut session);
     assert_eq!(count(&mut session, of_healthy), HEALTHY, "without delay");

@@ -110,19 +110,15 @@ fn assert_waits_for_no_lock(transaction: &mut Transaction, open_call: &str, stat
 #[test]
 fn open_transaction_of_one_workspace_blocks_no_call_of_another() {
     let (server, mut session, hourly) = server_with_two_tenants();
-    session
-        .batch_execute(
-            "update kronos_internal.jobs set created_at = now() - interval '1 day', version_since = now() - interval '1 day',
-                                             active_since = now() - interval '1 day'",
-        )
-        .unwrap();
+    age_jobs(&mut session, "now() - interval '1 day'");
     let mut blocking = server.session();
     let mut calling = server.session();
     calling
         .batch_execute("set lock_timeout = '1s'; set statement_timeout = '20s'")
         .unwrap();
     for (open_call, statement) in OPEN_CALLS {
-        make_hourly_due(&mut session);
+        forget_ticks_but_failed(&mut session);
+        set_handled_until(&mut session, "now() - interval '1 hour'");
         let mut open = blocking.transaction().unwrap();
         open.query(&statement.replace(HOURLY, &hourly), &[])
             .unwrap();
@@ -145,21 +141,6 @@ fn open_transaction_of_one_workspace_blocks_no_call_of_another() {
         assert_ledger_matches_executions(&mut session);
         assert_sound(&mut session);
     }
-}
-
-/// Deletes the ticks, and makes the hourly schedules due again.
-fn make_hourly_due(session: &mut Client) {
-    session
-        .batch_execute(
-            "delete from kronos_internal.ticks;
-             delete from kronos_internal.live_executions where tick_at is not null;
-             update kronos_internal.schedules
-             set ticked_until = (select t - interval '1 minute'
-                                 from kronos.next_ticks(cron, timezone, now() - interval '1 hour', 1) t),
-                 next_tick_at = (select kronos.next_ticks(cron, timezone, now() - interval '1 hour', 1))
-             where cron like '% * * * *'",
-        )
-        .unwrap();
 }
 
 #[test]

@@ -98,15 +98,13 @@ fn warm_backend_plans_nothing_in_a_hundred_further_calls() {
 fn plans_made_on_empty_tables_stay_cheap_on_full_ones() {
     let (_server, mut session) = start_server();
     call_everything(&mut session);
+    create_workspace(&mut session, "big");
+    for workspace in ["acme", "big"] {
+        insert_waiting(&mut session, workspace, 100_000);
+    }
     session
         .batch_execute(
-            "select kronos.create_workspace('big'), kronos.create_endpoint('hook', 'HTTP', workspace => 'big');
-             insert into kronos_internal.live_executions
-                 (workspace_id, endpoint_id, run_at, priority, origin, status, endpoint_type, input, metadata)
-             select e.workspace_id, e.endpoint_id, now() - interval '1 hour' + n * interval '1 millisecond', 5, 'ENQUEUE', 'QUEUED',
-                    'HTTP', '{}', '{}'
-             from kronos_internal.endpoints e, generate_series(1, 100000) n;
-             insert into kronos_internal.history
+            "insert into kronos_internal.history
                  (execution_id, workspace_id, endpoint_id, run_at, created_at, started_at, finished_at, priority, attempt,
                   failed_attempts, origin, status, endpoint_type, worker_id, outcome, input, metadata)
              select kronos.uuid_v7(), e.workspace_id, e.endpoint_id, now(), now(), now(), now(), 5, 1, 0, 'ENQUEUE', 'SUCCEEDED',

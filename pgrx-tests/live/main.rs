@@ -14,6 +14,7 @@ mod dialect;
 mod domain;
 mod dump;
 mod enqueue;
+mod factory;
 mod failing_jobs;
 mod failures;
 mod fencing;

@@ -24,8 +24,8 @@ fn give_execution(session: &mut Client, job_id: Uuid, status: &str) {
         )
         .unwrap();
     // The claim takes this execution first.
-    let first = "update kronos_internal.live_executions set priority = 0 where job_id = $1";
-    session.execute(first, &[&job_id]).unwrap();
+    let set_priority = "update kronos_internal.live_executions set priority = $2 where job_id = $1";
+    session.execute(set_priority, &[&job_id, &0]).unwrap();
     let claimed = "kronos.claim_executions('w', lease => '1 day', workspace => 'acme')";
     let advance = match status {
         "QUEUED" => String::new(),
@@ -44,12 +44,7 @@ fn give_execution(session: &mut Client, job_id: Uuid, status: &str) {
         other => panic!("unexpected status {other}"),
     };
     session.batch_execute(&advance).unwrap();
-    session
-        .execute(
-            "update kronos_internal.live_executions set priority = 5 where job_id = $1",
-            &[&job_id],
-        )
-        .unwrap();
+    session.execute(set_priority, &[&job_id, &5]).unwrap();
     assert_eq!(statuses(session, job_id), [status]);
 }
 
@@ -125,9 +120,7 @@ fn overlap_policy_decides_the_outcome_of_a_tick_while_an_execution_is_unfinished
             "{policy} while {status}, again"
         );
     }
-    session
-        .batch_execute("delete from kronos_internal.live_executions")
-        .unwrap();
+    delete_unfinished(&mut session);
     make_yearly_due(&mut session);
     tick(&mut session);
     let live = "select count(*) from kronos_internal.live_executions";
@@ -221,15 +214,10 @@ fn execution_that_starts_later_is_pending() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
-    let job_id = create_with(&mut session, "* * * * *", "allow", "1 day");
+    let job_id = create_with(&mut session, "* * * * *", "allow", "24 hours");
     copy_job(&mut session, job_id, 20);
-    session
-        .batch_execute(
-            "update kronos_internal.jobs set jitter = '24 hours', active_since = now() - interval '2 minutes';
-             update kronos_internal.schedules
-             set next_tick_at = date_trunc('minute', now()), ticked_until = now() - interval '1 minute'",
-        )
-        .unwrap();
+    age_jobs(&mut session, "now() - interval '2 minutes'");
+    set_handled_until(&mut session, "now() - interval '1 minute'");
     tick(&mut session);
     let consistent = "select count(*) from kronos.execution_details where (status = 'PENDING') = (run_at > created_at)";
     assert!(count(&mut session, consistent) >= 21);

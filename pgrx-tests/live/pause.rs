@@ -82,10 +82,7 @@ fn ticks_during_a_pause_are_never_caught_up() {
     try_pause(&mut session, job_id).unwrap();
     assert_eq!(run_due(&mut session), 1, "only the other job runs");
     try_resume(&mut session, job_id).unwrap();
-    session
-        .batch_execute("update kronos_internal.schedules
-                        set next_tick_at = date_trunc('year', now()), ticked_until = date_trunc('year', now()) - interval '1 day'")
-        .unwrap();
+    set_handled_until(&mut session, "date_trunc('year', now()) - interval '1 day'");
     assert_eq!(run_due(&mut session), 0);
     let paused = "select count(*) from kronos.execution_details where job_id <> $1";
     assert_eq!(

@@ -178,10 +178,8 @@ fn lowered_max_entries_takes_entries_away_and_a_freed_slot_is_given_to_a_waiting
 fn job_whose_ends_at_is_past_runs_its_last_ticks_and_retires() {
     let (_server, mut session, job_id) = server_with_job();
     let staying = create(&mut session, "5 5 5 5 *");
-    let end =
-        "update kronos_internal.jobs set ends_at = now() - interval '1 minute' where job_id = $1";
     make_yearly_due(&mut session);
-    session.execute(end, &[&job_id]).unwrap();
+    end_job(&mut session, job_id);
     // Before its last tick is written, the job stays.
     assert_eq!(repairs(&mut session, ""), Vec::<String>::new());
     upkeep(&mut session);
@@ -198,7 +196,7 @@ fn job_whose_ends_at_is_past_runs_its_last_ticks_and_retires() {
     // A paused job has no ticks to wait for.
     let pause = "select kronos.pause_cron_job($1, workspace => 'acme')";
     session.query(pause, &[&staying]).unwrap();
-    session.execute(end, &[&staying]).unwrap();
+    end_job(&mut session, staying);
     upkeep(&mut session);
     let live = "select count(*) from kronos.jobs where status <> 'RETIRED'";
     assert_eq!(count(&mut session, live), 0);
@@ -216,9 +214,7 @@ fn upkeep_leaves_what_open_transactions_have_locked_and_repairs_the_rest() {
         )
         .unwrap()
         .get(0);
-    let end =
-        "update kronos_internal.jobs set ends_at = now() - interval '1 minute' where job_id = $1";
-    session.execute(end, &[&job_id]).unwrap();
+    end_job(&mut session, job_id);
     let mut joining = server.session();
     let mut transaction = joining.transaction().unwrap();
     // The schedule is locked: the ended job cannot release it.
@@ -261,11 +257,10 @@ fn step_of_upkeep_that_fails_is_recorded_and_does_not_stop_the_others() {
         enqueue(&mut session, 2);
         let held = claim(&mut session, "w", 2);
         complete(&mut session, "w", held[0]).unwrap();
+        age_history(&mut session);
         session
             .batch_execute(
                 "update kronos_internal.live_executions set lease_expires_at = now();
-                 update kronos_internal.history set finished_at = now() - interval '1 year',
-                                                    execution_id = kronos.uuid_v7_at(now() - interval '1 year');
                  delete from cron.job where schedule = '5 5 5 5 *'",
             )
             .unwrap();

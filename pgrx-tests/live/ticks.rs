@@ -21,12 +21,9 @@ fn predate_change(transaction: &mut Transaction, job_id: Uuid) {
                          active_since = least(active_since, date_trunc('year', now()) - interval '1 hour')
                      where job_id = $1";
     transaction
-        .batch_execute(
-            "set local timezone = 'UTC';
-             delete from kronos_internal.ticks;
-             delete from kronos_internal.live_executions",
-        )
+        .batch_execute("set local timezone = 'UTC'")
         .unwrap();
+    forget_ticks_but_failed(transaction);
     transaction.execute(statement, &[&job_id]).unwrap();
 }
 
@@ -278,13 +275,7 @@ fn tick_on_time_reaches_every_job_of_a_mixed_schedule() {
 
     // From the second round on, the failing job already owes a tick, so the plain jobs are written without it at once.
     for is_locked in [true, true, false] {
-        session
-            .batch_execute(
-                "delete from kronos_internal.ticks;
-                 delete from kronos_internal.owed where error is null;
-                 delete from kronos_internal.live_executions where tick_at is not null",
-            )
-            .unwrap();
+        forget_ticks_but_failed(&mut session);
         make_yearly_due(&mut session);
         let mut transaction = locking.transaction().unwrap();
         if is_locked {
@@ -513,18 +504,10 @@ fn every_tick_of_an_outage_is_written_once() {
     for _ in 0..3 {
         create(&mut session, "0 0 * * *");
     }
-    session
-        .batch_execute(
-            "set timezone = 'UTC';
-             update kronos_internal.jobs
-             set created_at = date_trunc('day', now()) - interval '9 days 1 hour',
-                 version_since = date_trunc('day', now()) - interval '9 days 1 hour',
-                 active_since = date_trunc('day', now()) - interval '9 days 1 hour';
-             update kronos_internal.schedules
-             set next_tick_at = date_trunc('day', now()) - interval '9 days',
-                 ticked_until = date_trunc('day', now()) - interval '9 days 1 hour'",
-        )
-        .unwrap();
+    session.batch_execute("set timezone = 'UTC'").unwrap();
+    let start = "date_trunc('day', now()) - interval '9 days 1 hour'";
+    age_jobs(&mut session, start);
+    set_handled_until(&mut session, start);
     tick(&mut session);
     tick(&mut session);
     assert_eq!(executions(&mut session), 30);
@@ -532,17 +515,6 @@ fn every_tick_of_an_outage_is_written_once() {
     assert_eq!(count(&mut session, instants), 10);
     assert_ledger_matches_executions(&mut session);
     assert_sound(&mut session);
-}
-
-/// Makes the ledger and the history `days` days older.
-fn age_by_days(session: &mut Client, days: i32) {
-    session
-        .batch_execute(&format!(
-            "update kronos_internal.ticks set recorded_at = recorded_at - interval '{days} days';
-             update kronos_internal.history
-             set created_at = created_at - interval '{days} days', finished_at = finished_at - interval '{days} days'"
-        ))
-        .unwrap();
 }
 
 // Invariant 4.
@@ -568,7 +540,7 @@ fn pruned_tick_never_runs_again() {
     let old = "select count(*) from kronos.ticks where tick_at < now() - interval '1 day'";
     let pruned = count(&mut session, old);
     assert!(pruned >= 35, "{pruned}");
-    age_by_days(&mut session, 2);
+    age_ledger(&mut session, 2);
     // The recent ticks were recorded just now, so they stay.
     let record_recent_now = "update kronos_internal.ticks set recorded_at = now() where tick_at > now() - interval '1 day'";
     session.execute(record_recent_now, &[]).unwrap();
@@ -606,12 +578,9 @@ fn jobs_never_rerun_the_ticks_of_a_pruned_ledger() {
         .unwrap();
     tick(&mut session);
     assert_eq!(ticks(&mut session, "RUN"), 30);
-    session
-        .batch_execute("delete from kronos_internal.live_executions")
-        .unwrap();
-    age_by_days(&mut session, 9);
-    let age_jobs = "update kronos_internal.jobs set created_at = now() - interval '400 days'";
-    session.execute(age_jobs, &[]).unwrap();
+    delete_unfinished(&mut session);
+    age_ledger(&mut session, 9);
+    age_jobs(&mut session, "now() - interval '400 days'");
     session.batch_execute("select kronos.prune()").unwrap();
     assert_eq!(ticks(&mut session, "RUN"), 0);
     make_yearly_due(&mut session);

@@ -263,13 +263,9 @@ fn upkeep_prunes_the_ledger_of_some_jobs_and_prune_that_of_all() {
     copy_job(&mut session, job_id, 599);
     make_yearly_due(&mut session);
     tick(&mut session);
-    session
-        .batch_execute(
-            "delete from kronos_internal.live_executions;
-             update kronos_internal.ticks set recorded_at = recorded_at - interval '40 days';
-             update kronos_internal.jobs set created_at = created_at - interval '40 days'",
-        )
-        .unwrap();
+    delete_unfinished(&mut session);
+    age_ledger(&mut session, 40);
+    age_jobs(&mut session, "now() - interval '400 days'");
     upkeep(&mut session);
     let kept = ticks(&mut session, "RUN");
     assert!((1..600).contains(&kept), "{kept}");
