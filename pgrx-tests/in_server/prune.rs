@@ -2,7 +2,7 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_server::factory::age_ended;
+    use crate::in_server::factory::{age_ended, age_jobs, insert_dropped_ticks};
     use crate::in_server::{count, create, create_acme, run, text};
     use pgrx::prelude::*;
 
@@ -144,5 +144,16 @@ mod tests {
             count("select sum(runid)::bigint from cron.job_run_details"),
             7
         );
+    }
+
+    #[pg_test]
+    fn dropped_ticks_of_a_job_without_a_ledger_are_pruned() {
+        create_acme();
+        let job_id = create("'0 9 * * *'");
+        age_jobs("now() - interval '60 days'");
+        let outage = ("2026-01-01 09:00+00", "2026-01-04 09:00+00");
+        insert_dropped_ticks(&job_id, outage, "now() - interval '50 days'");
+        assert_eq!(count("select ticks from kronos.prune()"), 1);
+        assert_eq!(rows("dropped_ticks"), 0);
     }
 }
