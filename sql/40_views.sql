@@ -165,7 +165,7 @@ comment on column kronos.execution_details.stop_requested_at is 'When the worker
 comment on column kronos.execution_details.version is 'The version of the job that the execution was created for.';
 
 create view kronos.executions with (security_invoker) as
-select x.workspace, x.job_name, x.endpoint, x.status, x.run_at, x.attempt, x.worker_id, x.duration, x.execution_id
+select x.workspace, x.job_name, x.endpoint, x.status, x.run_at, x.attempt, x.duration, x.execution_id
 from kronos.execution_details x;
 comment on view kronos.executions is
     'Every execution, live or finished, in few columns. kronos.execution_details has the others.';
