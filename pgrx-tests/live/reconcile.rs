@@ -103,6 +103,20 @@ fn one_run_of_upkeep_repairs_every_damage_to_entries_and_schedules() {
     }
 }
 
+// Nothing else would wake upkeep.
+#[test]
+fn wake_up_of_a_schedule_restores_the_entry_of_upkeep() {
+    let (_server, mut session, _) = server_with_job();
+    session
+        .batch_execute(
+            "select cron.unschedule(jobid) from cron.job where jobname = 'kronos upkeep'",
+        )
+        .unwrap();
+    assert_eq!(problems(&mut session), 1);
+    tick(&mut session);
+    assert_sound(&mut session);
+}
+
 #[test]
 fn reconcile_names_each_repair_and_why_it_was_needed() {
     let (_server, mut session) = server_with_two_schedules();
