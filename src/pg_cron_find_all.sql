@@ -11,5 +11,5 @@ select e.jobid, e.jobname::text as name, e.schedule, e.command,
                 or not (select r.rolsuper from pg_catalog.pg_roles r where r.rolname = e.username)),
            false) as fires
 from cron.job e
-where e.jobname::text like 'kronos %'
+where e.jobname::text = 'kronos upkeep' or e.jobname::text like 'kronos schedule %'
 order by e.username <> current_user, e.jobid

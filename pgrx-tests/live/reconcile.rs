@@ -103,6 +103,20 @@ fn one_run_of_upkeep_repairs_every_damage_to_entries_and_schedules() {
     }
 }
 
+#[test]
+fn entries_with_other_names_are_left_alone() {
+    let (_server, mut session, _) = server_with_job();
+    session
+        .batch_execute("select cron.schedule('kronos backup', '0 3 * * *', 'select 1')")
+        .unwrap();
+    assert_sound(&mut session);
+    upkeep(&mut session);
+    let kept = "select count(*) from cron.job where jobname = 'kronos backup'";
+    assert_eq!(count(&mut session, kept), 1);
+    session.batch_execute("drop extension kronos").unwrap();
+    assert_eq!(count(&mut session, kept), 1);
+}
+
 // Nothing else would wake upkeep.
 #[test]
 fn wake_up_of_a_schedule_restores_the_entry_of_upkeep() {
