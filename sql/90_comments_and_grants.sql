@@ -325,8 +325,8 @@ max: the most rows of each to delete, 1 to 1000000.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023).';
 
 comment on function kronos.reconcile is
-'Repairs what a crash, an operator, a restore or a change of the server has left behind, and returns one row per repair: retires jobs whose ends_at is past, deletes schedules without jobs, creates missing pg_cron entries, replaces altered ones and removes those that belong to no schedule, renews their expressions, corrects wrong next ticks, and gives free slots to schedules without an entry. Upkeep does the same every minute. What another session has locked is left to the next run.
-dry_run: returns the repairs, and changes nothing. max: the most repairs, 1 to 10000.
+'Repairs what a crash, an operator, a restore or a change of the server has left behind, and returns one row per repair: retires jobs whose ends_at is past, deletes schedules without jobs, creates missing pg_cron entries, replaces altered ones and removes those that belong to no schedule, renews their expressions, corrects wrong next ticks, and gives free slots to schedules without an entry. Upkeep does the same every minute. One call works for about a second; call it again until it returns no rows. It leaves out what another session has locked.
+dry_run: returns the repairs, and changes nothing. max: the most repairs of each kind, 1 to 10000.
 error: why a repair failed; NULL if it was done.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), PG_CRON_UNAVAILABLE (55000).';
 

@@ -102,15 +102,18 @@ struct Caller {
     is_owner: bool,
 }
 
-/// Runs `work` as the owner, for the effective user.
+/// Runs `work` as the owner, for the effective user, with a safe search_path. Procedures have no SET clause, and a caller
+/// can change the search_path within a transaction.
 fn enter<T>(work: impl FnOnce(&Caller) -> Result<T>) -> Result<T> {
-    let owner = owner()?;
-    // SAFETY: both functions only read.
-    let (user, is_owner) = unsafe {
-        let user = pg_sys::GetUserId();
-        (user, pg_sys::has_privs_of_role(user, owner))
-    };
-    act_as(owner, || work(&Caller { user, is_owner }))
+    sql::with_safe_search_path(|| {
+        let owner = owner()?;
+        // SAFETY: both functions only read.
+        let (user, is_owner) = unsafe {
+            let user = pg_sys::GetUserId();
+            (user, pg_sys::has_privs_of_role(user, owner))
+        };
+        act_as(owner, || work(&Caller { user, is_owner }))
+    })
 }
 
 /// Runs `work` in the workspace of the call: the given one, or the one that the setting `kronos.workspace` names.

@@ -1,7 +1,7 @@
 //! The one module that knows pg_cron: its tables, functions and settings, and how its versions differ.
 //!
 //! Supported: 1.4 (Debian 12) to 1.6. Kronos finds its entries by their names. An entry runs as the role that called
-//! cron.schedule. All code that reaches this module runs as Kronos's owner.
+//! cron.schedule. All code that reaches this module runs as Kronos's owner, but for the hook of DROP EXTENSION.
 
 use crate::error::{self, KronosError, Result};
 use crate::id::ScheduleId;
@@ -62,7 +62,7 @@ impl Entry {
 pub struct Found {
     pub jobid: i64,
     pub name: String,
-    /// None if the name is not one that Kronos gives.
+    /// None for a name that Kronos does not give.
     pub entry: Option<Entry>,
     pub schedule: String,
     /// Whether pg_cron fires it, in this database, with Kronos's command.
@@ -86,9 +86,11 @@ fn read(row: &sql::Row) -> Result<Found> {
     })
 }
 
-/// Every entry with one of Kronos's names.
+/// Every entry with a name that Kronos gives. Entries of other names are somebody else's.
 pub fn all() -> Result<Vec<Found>> {
-    sql::rows(FIND_ALL, &[], read)
+    let mut found = sql::rows(FIND_ALL, &[], read)?;
+    found.retain(|entry| entry.entry.is_some());
+    Ok(found)
 }
 
 /// Returns the wanted entries that pg_cron would not fire as wanted: they are missing, altered or inactive.

@@ -82,7 +82,7 @@ mod tests {
         (
             2,
             "a pg_cron entry of Kronos has no schedule",
-            "select cron.schedule('kronos schedule x', '* * * * *', 'select 1')",
+            "select cron.schedule('kronos schedule 01900000-0000-7000-8000-000000000001', '* * * * *', 'select 1')",
         ),
         (
             2,

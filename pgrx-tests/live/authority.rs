@@ -750,3 +750,57 @@ fn code_of_a_stranger_has_no_rights_when_the_server_or_a_superuser_runs_it() {
     );
     assert!(!log.contains("trap: created") && !log.contains("trap: postgres"));
 }
+
+// A procedure has no SET clause, so the search_path of its caller counts until Kronos sets its own.
+#[test]
+fn search_path_of_the_caller_gains_nothing() {
+    let mut house = house();
+    house
+        .session
+        .batch_execute(
+            "create schema evil authorization stranger;
+             grant usage on schema evil to public;
+             set role stranger;
+             create function evil.spring() returns void language plpgsql as $$
+             begin
+                 raise warning 'sprung as %', current_user;
+             end $$;
+             create function evil.set_config(text, text, boolean) returns text language sql as 'select evil.spring(); select null::text';
+             create function evil.pg_has_role(oid, oid, text) returns boolean language sql as 'select evil.spring(); select true';
+             create function evil.clock_timestamp() returns timestamptz language sql as 'select evil.spring(); select now()';
+             create function evil.equal(text, text) returns boolean language sql as 'select evil.spring(); select true';
+             create operator evil.= (leftarg = text, rightarg = text, function = evil.equal);
+             reset role",
+        )
+        .unwrap();
+    for role in ["stranger", "operator"] {
+        let mut session = house.server.session_as(role);
+        session
+            .batch_execute("set search_path = evil, pg_catalog")
+            .unwrap();
+        for statement in [
+            "call kronos.tick()",
+            "call kronos.upkeep()",
+            "begin; call kronos.tick(); commit",
+            "begin; call kronos.upkeep(); commit",
+            "select kronos.list_jobs(workspace => 'alpha')",
+            "select count(*) from kronos.jobs",
+        ] {
+            let result = session.batch_execute(statement);
+            if result.is_err() {
+                session.batch_execute("rollback").unwrap();
+            }
+        }
+        let path: String = session
+            .query_one("select current_setting('search_path')", &[])
+            .unwrap()
+            .get(0);
+        assert_eq!(path, "evil, pg_catalog");
+    }
+    house
+        .session
+        .batch_execute("set search_path = evil, pg_catalog; drop extension kronos")
+        .unwrap();
+    let log = house.server.log();
+    assert!(!log.contains("sprung as postgres"), "{log}");
+}

@@ -3,7 +3,7 @@
 //! Until VACUUM, claimed executions leave dead index entries in front of the waiting ones: 500,000 of them cost 28 ms a
 //! claim. So a session starts where its last claim ended, and once a second from the very beginning. While a transaction
 //! holds an old snapshot, no index entry is removed, and reading from the beginning takes longer and longer. So a session
-//! does it less often then, and spends at most a twentieth of its time on it.
+//! whose claims are full does it less often then, and spends at most a twentieth of its time on it.
 
 use crate::error::Result;
 use crate::id::WorkspaceId;
@@ -16,6 +16,9 @@ use std::collections::HashMap;
 /// How often a session reads from the beginning, for executions behind the front: released ones, ticks that were written
 /// after their time, and executions whose transaction committed after others.
 const WHOLE_EVERY: Duration = Duration::seconds(1);
+
+/// How often it does so at least, however long a reading takes.
+const WHOLE_AT_LEAST_EVERY: Duration = Duration::minutes(1);
 
 /// The least ratio of the time between two readings from the beginning to the time that one takes.
 const WHOLE_RATIO: i32 = 20;
@@ -97,7 +100,9 @@ impl Front {
     /// Records how long a reading took. Only a reading from the beginning decides how long the front lasts.
     pub fn record_reading(&mut self, took: Duration) {
         if !self.is_old {
-            self.lasts = WHOLE_EVERY.max(took * WHOLE_RATIO);
+            self.lasts = WHOLE_EVERY
+                .max(took * WHOLE_RATIO)
+                .min(WHOLE_AT_LEAST_EVERY);
         }
     }
 

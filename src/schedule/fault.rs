@@ -316,12 +316,24 @@ pub fn repair(fault: &Fault) -> Result<bool> {
     let schedule_id = fault.schedule.as_ref().map(|schedule| schedule.schedule_id);
     match (&fault.problem, schedule_id, &fault.entry) {
         (Problem::Unused, Some(schedule_id), _) => release(schedule_id).map(|()| true),
-        (Problem::Unowned, _, Some(entry)) => pg_cron::remove(entry).map(|()| true),
+        (Problem::Unowned, _, Some(entry)) => {
+            // Its schedule may have been committed after the schedules were read.
+            if let Some(Entry::Schedule(schedule_id)) = entry.entry
+                && entry.is_live
+                && sql::exists(HAS_ENTRY, &[schedule_id.into()])?
+            {
+                return Ok(false);
+            }
+            pg_cron::remove(entry).map(|()| true)
+        }
         (Problem::Missing | Problem::Altered, None, _) => ensure_upkeep(false).map(|()| true),
         (_, Some(schedule_id), _) => repair_schedule(schedule_id, &fault.problem),
         _ => Ok(false),
     }
 }
+
+const HAS_ENTRY: &str =
+    "select from kronos_internal.schedules where schedule_id = $1 and entry_cron is not null";
 
 fn repair_schedule(schedule_id: ScheduleId, problem: &Problem) -> Result<bool> {
     let locked = sql::row(LOCK, &[schedule_id.into()], Stored::read)?.flatten();

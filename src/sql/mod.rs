@@ -15,7 +15,7 @@ pub use jsonb::Jsonb;
 pub use locks::{lock_named_thing, main_relation, try_lock_named_thing};
 pub use notify::notify;
 pub use planning::{by_index, install_hook};
-pub use settings::{setting, with_lock_timeout};
+pub use settings::{setting, with_lock_timeout, with_safe_search_path};
 pub use statement::{
     Composite, Row, composite, composites, exists, first, get, get_opt, row, rows, run,
 };

@@ -27,3 +27,29 @@ pub fn with_lock_timeout<T>(timeout: &str, work: impl FnOnce() -> Result<T>) -> 
     run(SET_LOCK_TIMEOUT, &[previous.as_str().into()])?;
     result
 }
+
+/// Runs `work` with a search_path that contains no schema of a user, whatever the caller's is: names and operators in the
+/// statements of Kronos must not resolve to objects of a stranger. It follows the protocol of fmgr_security_definer
+/// (fmgr.c) for SET clauses: after an error, PostgreSQL itself restores the setting.
+///
+/// # Errors
+/// The errors of `work`.
+pub fn with_safe_search_path<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    // SAFETY: the setting is saved at a nest level of its own, which ends below or with the transaction.
+    unsafe {
+        let level = pg_sys::NewGUCNestLevel();
+        pg_sys::set_config_option(
+            c"search_path".as_ptr(),
+            c"pg_catalog, pg_temp".as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        );
+        let result = work();
+        pg_sys::AtEOXact_GUC(true, level);
+        result
+    }
+}

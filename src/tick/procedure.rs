@@ -81,8 +81,10 @@ impl Procedure {
         // SAFETY: nothing that the batch allocates is used after it.
         let result = unsafe {
             memory.switch_to(|_| {
-                set_settings()?;
-                authorise_instance(Capability::Admin, work)
+                authorise_instance(Capability::Admin, || {
+                    set_settings()?;
+                    work()
+                })
             })
         };
         let value = result?;
@@ -118,7 +120,7 @@ fn set_transaction() {
 /// The settings of one transaction. transaction_timeout came with PostgreSQL 17.
 const SET_SETTINGS: &str = "
 select set_config(s.name, s.value, true)
-from (values ('search_path', 'pg_catalog, pg_temp'), ('lock_timeout', '0'), ('transaction_timeout', '0')) s (name, value)
+from (values ('lock_timeout', '0'), ('transaction_timeout', '0')) s (name, value)
 where current_setting(s.name, true) is not null";
 
 fn set_settings() -> Result<()> {

@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::job::{self, Ended};
 use crate::schedule::{self, Fault, Problem};
 use crate::{pg_cron, sql};
+use chrono::Duration;
 
 /// A repair.
 pub struct Repair {
@@ -21,29 +22,38 @@ pub struct Repair {
 
 /// The longest that a repair waits for a lock. A transaction that a workspace holds open must not hold up the repairs
 /// of others, so a repair that waits for longer is left to the next run.
-const LOCK_TIMEOUT: &str = "100ms";
+const LOCK_TIMEOUT: &str = "10ms";
 
-/// Retires jobs whose `ends_at` is past, and repairs schedules and pg_cron entries: at most `max` repairs. Each repair
-/// runs in a subtransaction of its own, so that one that fails does not keep others from being done. Repairs of what
-/// another session has locked are left to the next run.
+/// How long one call goes on with repairs. Repairs lock schedules until the transaction ends.
+const MAX_TIME: Duration = Duration::seconds(1);
+
+/// Repairs schedules and pg_cron entries, and retires jobs whose `ends_at` is past: at most `max` of each, and for one
+/// second. Each repair runs in a subtransaction of its own, so that one that fails does not keep others from being done.
+/// Repairs of what another session has locked are left to the next call.
+///
+/// Jobs retire last: a next tick that was wrong may lie before their end.
 ///
 /// # Errors
 /// `PG_CRON_UNAVAILABLE`.
 pub fn reconcile(max: usize) -> Result<Vec<Repair>> {
     pg_cron::require()?;
     sql::with_lock_timeout(LOCK_TIMEOUT, || {
+        let end = sql::now() + MAX_TIME;
         let mut repairs = vec![];
-        for ended in job::find_ended(max as i64)? {
-            let repair = describe_end(&ended);
-            repairs.extend(attempt(repair, || job::retire_ended(ended.job_id))?);
-        }
         for fault in schedule::find_faults()? {
-            if repairs.len() >= max {
+            if repairs.len() >= max || sql::now() >= end {
                 break;
             }
             if let Some(repair) = describe_repair(&fault) {
                 repairs.extend(attempt(repair, || schedule::repair(&fault))?);
             }
+        }
+        for ended in job::find_ended(max as i64)? {
+            if sql::now() >= end {
+                break;
+            }
+            let repair = describe_end(&ended);
+            repairs.extend(attempt(repair, || job::retire_ended(ended.job_id))?);
         }
         Ok(repairs)
     })

@@ -5,7 +5,7 @@
 //! of the library removes the entries when PostgreSQL drops the extension, whichever command does it.
 
 use crate::error::{Result, or_raise};
-use crate::pg_cron;
+use crate::{pg_cron, sql};
 use pgrx::prelude::*;
 use std::ffi::CStr;
 use std::os::raw::{c_int, c_void};
@@ -51,10 +51,12 @@ fn is_kronos(extension: pg_sys::Oid) -> bool {
 
 /// The tables of Kronos are gone already, so the entries are found by their names.
 fn remove_entries() -> Result<()> {
-    for entry in pg_cron::all()? {
-        pg_cron::remove(&entry)?;
-    }
-    Ok(())
+    sql::with_safe_search_path(|| {
+        for entry in pg_cron::all()? {
+            pg_cron::remove(&entry)?;
+        }
+        Ok(())
+    })
 }
 
 /// Does nothing: that PostgreSQL must load the library to call it is enough.

@@ -14,8 +14,8 @@ const BATCH: i64 = 1000;
 /// The most batches in which one step of a run expires leases or prunes; the next run continues.
 const MAX_BATCHES: u32 = 20;
 
-/// The most repairs of a run.
-const MAX_REPAIRS: usize = 1000;
+/// The most repairs of one transaction.
+const REPAIRS: usize = 100;
 
 /// If the clock has moved further than this since the last run, the run prunes nothing: a clock that is wrong by years
 /// must not delete history.
@@ -53,7 +53,16 @@ pub fn upkeep(procedure: &Procedure) -> Result<()> {
         step.repeat(BATCH, || execution::expire_leases(BATCH))
     })?;
     step("reconcile", &mut |step| {
-        step.repeat(i64::MAX, || Ok(reconcile(MAX_REPAIRS)?.len() as i64))
+        let mut failed = None;
+        let done = step.repeat(REPAIRS as i64, || {
+            let (done, not_done): (Vec<_>, Vec<_>) = reconcile(REPAIRS)?
+                .into_iter()
+                .partition(|repair| repair.error.is_none());
+            failed = not_done.into_iter().find_map(|repair| repair.error);
+            Ok(done.len() as i64)
+        })?;
+        step.error = step.error.take().or(failed);
+        Ok(done)
     })?;
     if !is_steady {
         return Ok(());
@@ -148,11 +157,8 @@ impl Step<'_> {
 
 const LAST_RUN: &str = "select max(started_at) as started_at from kronos_internal.upkeep_steps";
 
-const FORGET_RUNS: &str = "
-delete from kronos_internal.upkeep_steps
-where started_at > clock_timestamp()
-   or started_at < (select min(r.started_at)
-                    from (select distinct started_at from kronos_internal.upkeep_steps order by started_at desc limit 1000) r)";
+/// Skips rows that another transaction is deleting: it may stay open.
+const FORGET_RUNS: &str = include_str!("forget_runs.sql");
 
 /// Deletes the records of all but the last thousand runs, and of runs in the future (the clock was ahead), and returns the
 /// start of the last run.
