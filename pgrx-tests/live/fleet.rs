@@ -42,6 +42,8 @@ fn worker_process() {
         .connect(NoTls)
         .unwrap();
     let mut rng = rand::rng();
+    // One worker is sure to hang.
+    let mut must_hang = name == format!("worker-{}", WORKERS - 1);
     while count(
         &mut session,
         "select count(*) from (select from kronos_internal.live_executions limit 1) x",
@@ -52,20 +54,21 @@ fn worker_process() {
             continue;
         }
         let list = list_of(&held);
+        let hangs = std::mem::take(&mut must_hang) || rng.random_range(0..160) == 0;
         match rng.random_range(0..20) {
-            0 => report(&mut session, &name, "release", &list),
-            1 => report(&mut session, &name, "fail", &list),
-            2 => {
-                let beat = "select kronos.heartbeat_executions($1, $2, $3::text::interval)";
-                session.execute(beat, &[&name, &list, &LEASE]).unwrap();
-                report(&mut session, &name, "complete", &list);
-            }
-            3 if rng.random_range(0..8) == 0 => {
+            _ if hangs => {
                 // Hang until the leases have expired, and report too late.
                 wait_for("the leases to expire", || {
                     let left = "select count(*) from kronos.execution_details where worker_id = $1 and lease_expires_at > clock_timestamp()";
                     session.query_one(left, &[&name]).unwrap().get::<_, i64>(0) == 0
                 });
+                report(&mut session, &name, "complete", &list);
+            }
+            0 => report(&mut session, &name, "release", &list),
+            1 => report(&mut session, &name, "fail", &list),
+            2 => {
+                let beat = "select kronos.heartbeat_executions($1, $2, $3::text::interval)";
+                session.execute(beat, &[&name, &list, &LEASE]).unwrap();
                 report(&mut session, &name, "complete", &list);
             }
             _ => report(&mut session, &name, "complete", &list),
