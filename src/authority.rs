@@ -102,18 +102,13 @@ struct Caller {
     is_owner: bool,
 }
 
-/// Runs `work` as the owner, for the effective user, with a safe search_path. Procedures have no SET clause, and a caller
-/// can change the search_path within a transaction.
+/// Runs `work` as the owner, for the effective user. The search_path must be safe: functions set it by a SET clause,
+/// procedures by [`sql::with_safe_search_path`].
 fn enter<T>(work: impl FnOnce(&Caller) -> Result<T>) -> Result<T> {
-    sql::with_safe_search_path(|| {
-        let owner = owner()?;
-        // SAFETY: both functions only read.
-        let (user, is_owner) = unsafe {
-            let user = pg_sys::GetUserId();
-            (user, pg_sys::has_privs_of_role(user, owner))
-        };
-        act_as(owner, || work(&Caller { user, is_owner }))
-    })
+    let (user, owner) = (caller(), owner()?);
+    // SAFETY: the function only reads.
+    let is_owner = unsafe { pg_sys::has_privs_of_role(user, owner) };
+    act_as(owner, || work(&Caller { user, is_owner }))
 }
 
 /// Runs `work` in the workspace of the call: the given one, or the one that the setting `kronos.workspace` names.
@@ -351,7 +346,7 @@ fn permission_denied(capability: Capability, workspace: Option<&str>) -> KronosE
 }
 
 /// The owner of Kronos: the role that owns its tables and functions.
-pub fn owner() -> Result<pg_sys::Oid> {
+fn owner() -> Result<pg_sys::Oid> {
     let relation = sql::main_relation()?;
     // SAFETY: the tuple is read before it is released.
     unsafe {

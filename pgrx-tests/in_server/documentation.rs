@@ -152,6 +152,14 @@ mod tests {
         let definers = "select count(*) from pg_proc
                         where pronamespace in ('kronos'::regnamespace, 'kronos_internal'::regnamespace) and prosecdef";
         assert_eq!(count(definers), 0, "functions authorise the effective user");
+        // These run no SQL, or only as their own body, which PostgreSQL has parsed at CREATE.
+        let without_path = "select string_agg(proname, ' ' order by proname) from pg_proc
+                            where pronamespace = 'kronos'::regnamespace and prokind = 'f'
+                              and not coalesce('search_path=pg_catalog, pg_temp' = any (proconfig), false)";
+        assert_eq!(
+            text(without_path),
+            "describe_schedule error_codes next_ticks retry_delay uuid_v7 uuid_v7_at"
+        );
         let unprotected = "select coalesce(string_agg(relname, ', '), '') from pg_class
                            where relnamespace = 'kronos_internal'::regnamespace and relkind = 'r' and not relrowsecurity";
         assert_eq!(text(unprotected), "");

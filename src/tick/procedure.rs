@@ -74,14 +74,14 @@ impl Procedure {
     /// commit: an error in a later transaction must not leave the session as the owner.
     pub fn batch<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         if self.is_atomic {
-            return authorise_instance(Capability::Admin, work);
+            return run_as_owner(work);
         }
         set_transaction();
         let mut memory = PgMemoryContexts::new("kronos batch");
         // SAFETY: nothing that the batch allocates is used after it.
         let result = unsafe {
             memory.switch_to(|_| {
-                authorise_instance(Capability::Admin, || {
+                run_as_owner(|| {
                     set_settings()?;
                     work()
                 })
@@ -101,6 +101,11 @@ impl Procedure {
         }
         !self.is_atomic
     }
+}
+
+/// A procedure has no SET clause, because the first commit would drop its effect. So it sets the search_path itself.
+fn run_as_owner<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    sql::with_safe_search_path(|| authorise_instance(Capability::Admin, work))
 }
 
 fn commit() {

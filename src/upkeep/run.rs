@@ -58,7 +58,8 @@ pub fn upkeep(procedure: &Procedure) -> Result<()> {
             let (done, not_done): (Vec<_>, Vec<_>) = reconcile(REPAIRS)?
                 .into_iter()
                 .partition(|repair| repair.error.is_none());
-            failed = not_done.into_iter().find_map(|repair| repair.error);
+            let error = not_done.into_iter().find_map(|repair| repair.error);
+            failed = failed.take().or(error);
             Ok(done.len() as i64)
         })?;
         step.error = step.error.take().or(failed);
