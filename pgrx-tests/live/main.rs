@@ -31,6 +31,7 @@ mod readme;
 mod reconcile;
 mod seconds;
 mod server;
+mod soak;
 mod standby;
 mod ticks;
 mod upkeep;
