@@ -19,19 +19,24 @@ return (pg_catalog.lpad(pg_catalog.to_hex(greatest(pg_catalog.floor(extract(epoc
 
 create table kronos_internal.workspaces (
     workspace_id uuid primary key default kronos.uuid_v7(),
-    name text not null,
+    name text,
     execution_retention kronos_internal.duration not null default interval '720 hours',
     job_retention kronos_internal.duration not null default interval '720 hours',
     created_at timestamptz not null default clock_timestamp(),
+    deleted_at timestamptz,
     constraint workspaces_name_unique unique (name),
     constraint workspaces_name_length check (length(name) between 1 and 200),
+    constraint workspaces_only_deleted_has_no_name check ((name is null) = (deleted_at is not null)),
     constraint workspaces_retention_at_least_a_day
-        check (execution_retention >= interval '24 hours' and job_retention >= interval '24 hours')
+        check (deleted_at is not null or execution_retention >= interval '24 hours' and job_retention >= interval '24 hours')
 );
+create index workspaces_deleted on kronos_internal.workspaces (deleted_at) where deleted_at is not null;
 comment on table kronos_internal.workspaces is 'A tenant: it owns endpoints, jobs and executions.';
 comment on column kronos_internal.workspaces.execution_retention is
     'How long finished executions, ledger rows and idempotency keys are kept.';
 comment on column kronos_internal.workspaces.job_retention is 'How long retired jobs and deleted endpoints are kept.';
+comment on column kronos_internal.workspaces.deleted_at is
+    'A deleted workspace has no name, and its retention is zero. The row stays until prune() has deleted the rows of the workspace, for at least a day.';
 
 create table kronos_internal.workspace_grants (
     role regrole not null,

@@ -5,7 +5,8 @@ set local search_path = pg_catalog, pg_temp;
 create view kronos.workspaces with (security_invoker) as
 select w.name as workspace, pg_catalog.justify_hours(w.execution_retention) as execution_retention,
        pg_catalog.justify_hours(w.job_retention) as job_retention, w.created_at, w.workspace_id
-from kronos_internal.workspaces w;
+from kronos_internal.workspaces w
+where w.deleted_at is null;
 comment on view kronos.workspaces is 'The workspaces, with how long they keep history.';
 comment on column kronos.workspaces.execution_retention is 'How long finished executions are kept.';
 comment on column kronos.workspaces.job_retention is 'How long retired jobs are kept.';

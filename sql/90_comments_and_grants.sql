@@ -14,6 +14,11 @@ comment on function kronos.create_workspace is
 name: 1 to 200 characters, unique. if_not_exists: returns an existing workspace of that name unchanged, instead of raising WORKSPACE_EXISTS.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_EXISTS (23505), CONCURRENT_CHANGE (40001).';
 
+comment on function kronos.delete_workspace is
+'Deletes a workspace with its grants, and returns how many live jobs and unfinished executions it had. Needs the capability admin for all workspaces. The name is free at once; upkeep deletes the history within the next minutes.
+cancel: cancels the live jobs and deletes the unfinished executions, instead of raising WORKSPACE_IN_USE. Later reports of workers about them are refused. An execution that another transaction is enqueuing meanwhile is deleted, too.
+Errors: NULL_ARGUMENT (22004), PERMISSION_DENIED (42501), WORKSPACE_NOT_FOUND (P0002), WORKSPACE_IN_USE (55006), CONCURRENT_CHANGE (40001), PG_CRON_FAILED (pg_cron''s own SQLSTATE).';
+
 comment on function kronos.get_workspace is
 'Returns a workspace. Any grant for it is enough.
 Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND (P0002).';
@@ -33,6 +38,11 @@ comment on function kronos.revoke_workspace is
 'Revokes a capability that grant_workspace() has granted, and returns whether the role had it.
 role, capability, all_workspaces: as in grant_workspace.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), PERMISSION_DENIED (42501), WORKSPACE_NOT_FOUND (P0002).';
+
+comment on function kronos.set_owner is
+'Makes a role the owner of Kronos''s tables and pg_cron entries, so that Kronos acts with the rights of this role instead of a superuser''s. Only a superuser can call it. Functions and views stay with the superuser who created the extension.
+role: a role that can log in and that cron.host lets in. It gets USAGE on the schemas, the privileges on pg_cron''s tables that it needs, and membership in pg_monitor. Call set_owner again after ALTER EXTENSION UPDATE and after a restore.
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), PERMISSION_DENIED (42501), PG_CRON_FAILED (pg_cron''s own SQLSTATE).';
 
 comment on function kronos.my_workspaces is
 'Returns the ids of the workspaces in which the current user has a capability. Row-level security of the views calls it.

@@ -219,13 +219,30 @@ pub fn list_ids(scope: &Scope) -> Result<Vec<WorkspaceId>> {
     }
 }
 
+/// Fails unless the effective user is a superuser.
+///
+/// # Errors
+/// `PERMISSION_DENIED`.
+pub fn require_superuser(function: &str) -> Result<()> {
+    // SAFETY: the function only reads.
+    if unsafe { pg_sys::superuser() } {
+        return Ok(());
+    }
+    Err(KronosError::new(
+        &error::PERMISSION_DENIED,
+        format!("permission denied: only a superuser can call {function}()"),
+        json!({ "capability": "superuser" }),
+    ))
+}
+
 /// The effective user.
 pub fn caller() -> pg_sys::Oid {
     // SAFETY: the function only reads.
     unsafe { pg_sys::GetUserId() }
 }
 
-const LIST_ALL: &str = "select workspace_id from kronos_internal.workspaces";
+const LIST_ALL: &str =
+    "select workspace_id from kronos_internal.workspaces where deleted_at is null";
 
 const FIND: &str = "select workspace_id from kronos_internal.workspaces where name = $1";
 

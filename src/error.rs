@@ -55,6 +55,7 @@ error_kinds! {
     JOB_NOT_FOUND ERRCODE_NO_DATA_FOUND 404 "The workspace has no job of that id or name."
     EXECUTION_NOT_FOUND ERRCODE_NO_DATA_FOUND 404 "There is no execution of that id (in the workspace)."
     WORKSPACE_EXISTS ERRCODE_UNIQUE_VIOLATION 409 "A workspace of that name already exists."
+    WORKSPACE_IN_USE ERRCODE_OBJECT_IN_USE 409 "The workspace has live jobs or unfinished executions; DETAIL counts them."
     ENDPOINT_EXISTS ERRCODE_UNIQUE_VIOLATION 409 "The workspace already has an endpoint of that name."
     ENDPOINT_IN_USE ERRCODE_FOREIGN_KEY_VIOLATION 409 "Live jobs use the endpoint."
     PAYLOAD_SPEC_EXISTS ERRCODE_UNIQUE_VIOLATION 409 "The workspace already has a payload spec of that name."

@@ -13,6 +13,8 @@ enum Need {
     Workspace(&'static str),
     /// A capability in all workspaces.
     Everywhere(&'static str),
+    /// A superuser.
+    Superuser,
     /// The capability worker in the workspace of the execution that the call names.
     Execution,
     /// The same, for a call that reports about each execution of a list and raises no error.
@@ -24,12 +26,17 @@ use Need::*;
 
 /// Every function of schema kronos: what it needs, and a call. `$W` is the argument workspace, `$X` and `$N` are an
 /// execution that worker `w` holds and its attempt, `$Q` is a waiting execution.
-const MATRIX: [(&str, Need, &str); 60] = [
+const MATRIX: [(&str, Need, &str); 62] = [
     ("start", Everywhere("admin"), "kronos.start()"),
     (
         "create_workspace",
         Everywhere("admin"),
         "kronos.create_workspace('gamma')",
+    ),
+    (
+        "delete_workspace",
+        Everywhere("admin"),
+        "kronos.delete_workspace('beta', cancel => true)",
     ),
     (
         "get_workspace",
@@ -52,6 +59,7 @@ const MATRIX: [(&str, Need, &str); 60] = [
         Workspace("admin"),
         "kronos.revoke_workspace('stranger', 'viewer', workspace => $W)",
     ),
+    ("set_owner", Superuser, "kronos.set_owner('operator')"),
     ("my_workspaces", Nothing, "kronos.my_workspaces()"),
     (
         "create_payload_spec",
@@ -333,7 +341,7 @@ fn expected(need: Need, capability: &str, place: Option<&str>) -> Outcome {
         Everywhere(needed) if is_granted && place.is_none() && includes(capability, needed) => {
             Outcome::Allowed
         }
-        Everywhere(_) => Outcome::Denied,
+        Everywhere(_) | Superuser => Outcome::Denied,
         Execution | Executions if is_here && includes(capability, "worker") => Outcome::Allowed,
         Execution | Executions => Outcome::NotFound,
     }

@@ -43,9 +43,11 @@ fn pg_cron_fires_in_libpq_and_background_worker_mode_whatever_the_settings_of_it
         Server::start_with(&workers),
         // No schedule has a slot, so upkeep's entry wakes all of them.
         Server::start_with(&["kronos.max_entries = 0"]),
+        // Kronos belongs to a plain role.
+        Server::start(),
     ];
-    let [mut libpq, mut background, mut slotless] =
-        [0, 1, 2].map(|nth: usize| servers[nth].session());
+    let [mut libpq, mut background, mut slotless, mut plain] =
+        [0, 1, 2, 3].map(|nth: usize| servers[nth].session());
     set_up(
         &mut libpq,
         "alter role postgres set statement_timeout = '200ms';
@@ -59,6 +61,11 @@ fn pg_cron_fires_in_libpq_and_background_worker_mode_whatever_the_settings_of_it
     create_acme(&mut slotless);
     create(&mut slotless, "* * * * *");
     assert_eq!(entries(&mut slotless), 0);
+    create_acme(&mut plain);
+    create(&mut plain, "* * * * *");
+    plain
+        .batch_execute("create role keeper login; select kronos.set_owner('keeper')")
+        .unwrap();
     // A transaction with an old snapshot must not skip jobs that the snapshot does not show.
     let mut old = servers[2].session();
     let mut transaction = old
@@ -77,9 +84,12 @@ fn pg_cron_fires_in_libpq_and_background_worker_mode_whatever_the_settings_of_it
         wait_for("pg_cron to fire for all jobs", || full_ticks(session) > 0);
         assert_fired(session);
     }
-    wait_for("upkeep's entry to fire", || {
-        count(&mut slotless, "select count(*) from kronos.executions") > 0
-    });
+    for session in [&mut slotless, &mut plain] {
+        wait_for("pg_cron to fire", || executions(session) > 0);
+    }
+    assert_fired(&mut plain);
+    let by_others = "select count(*) from cron.job_run_details where username <> 'keeper'";
+    assert_eq!(count(&mut plain, by_others), 0);
     assert_fired(&mut slotless);
     assert_old_snapshot_skips_nothing(&mut slotless, transaction, unseen, &minute);
     wait_for("upkeep to finish", || {

@@ -9,6 +9,10 @@ SELECT kronos.start();
 -- ## create_workspace
 SELECT workspace, execution_retention, job_retention FROM kronos.create_workspace('acme');
 
+-- ## delete_workspace
+SELECT workspace FROM kronos.create_workspace('trial');
+SELECT * FROM kronos.delete_workspace('trial', cancel => true);
+
 -- ## get_workspace
 SELECT workspace, workspace_id FROM kronos.get_workspace('acme');
 
@@ -27,6 +31,11 @@ SELECT workspace, role, capability FROM kronos.grant_workspace('app', 'producer'
 
 -- ## revoke_workspace
 SELECT kronos.revoke_workspace('app', 'producer', workspace => 'acme');
+
+-- ## set_owner
+CREATE ROLE kronos_owner LOGIN;
+SELECT kronos.set_owner('kronos_owner');
+SELECT DISTINCT username FROM cron.job;
 
 -- ## my_workspaces
 SELECT count(*) FROM kronos.my_workspaces('producer');

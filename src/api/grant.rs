@@ -9,6 +9,7 @@ use crate::error;
 use crate::grant::{self, Place};
 use crate::id::WorkspaceId;
 use crate::named::Named;
+use crate::upkeep;
 use pgrx::iter::SetOfIterator;
 use pgrx::prelude::*;
 
@@ -58,6 +59,13 @@ fn revoke_workspace(
     in_place(all_workspaces, workspace, |place| {
         grant::revoke(place, role, capability)
     })
+}
+
+/// Moves Kronos to another owner; see [`upkeep::set_owner`].
+#[pg_extern(schema = "kronos", requires = ["views"])]
+#[search_path(pg_catalog, pg_temp)]
+fn set_owner(role: Option<&str>) -> Result<()> {
+    Ok(upkeep::set_owner(require("role", role)?)?)
 }
 
 /// The ids of the workspaces in which the effective user has a capability. Row-level security calls it once per query.

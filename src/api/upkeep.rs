@@ -86,6 +86,7 @@ fn prune(
             name!(jobs, i64),
             name!(endpoints, i64),
             name!(idempotency_keys, i64),
+            name!(workspaces, i64),
             name!(pg_cron_runs, i64),
         ),
     >,
@@ -98,6 +99,7 @@ fn prune(
         pruned.jobs,
         pruned.endpoints,
         pruned.idempotency_keys,
+        pruned.workspaces,
         pruned.pg_cron_runs,
     )))
 }

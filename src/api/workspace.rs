@@ -6,9 +6,9 @@ use crate::authority::{
     Capability, authorise, authorise_instance, authorise_or_create, authorise_scope,
 };
 use crate::id::WorkspaceId;
-use crate::workspace;
+use crate::{upkeep, workspace};
 use pgrx::datum::Interval;
-use pgrx::iter::SetOfIterator;
+use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::prelude::*;
 
 /// Creates a workspace.
@@ -23,6 +23,19 @@ fn create_workspace(
     Ok(authorise_instance(Capability::Admin, || {
         workspace::row(workspace::create(name, if_not_exists)?)
     })?)
+}
+
+/// Deletes a workspace; see [`upkeep::delete_workspace`].
+#[pg_extern(schema = "kronos", requires = ["views"])]
+#[search_path(pg_catalog, pg_temp)]
+fn delete_workspace(
+    name: Option<&str>,
+    cancel: default!(Option<bool>, "false"),
+) -> Result<TableIterator<'static, (name!(jobs, i64), name!(executions, i64))>> {
+    let name = require("name", name)?;
+    let cancel = require("cancel", cancel)?;
+    let live = authorise_instance(Capability::Admin, || upkeep::delete_workspace(name, cancel))?;
+    Ok(TableIterator::once((live.jobs, live.executions)))
 }
 
 /// One workspace.

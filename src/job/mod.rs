@@ -19,7 +19,7 @@ mod trigger;
 mod update;
 
 pub use backfill::backfill;
-pub use cancel::cancel;
+pub use cancel::{cancel, retire};
 pub use create::{NewJob, create};
 pub use create_many::create_many;
 pub use crontab::apply;

@@ -1,6 +1,8 @@
 //! Keeps the invariants, checks them, and deletes old rows.
 
 mod check;
+mod delete_workspace;
+mod owner;
 mod prune;
 mod reconcile;
 mod removal;
@@ -8,6 +10,8 @@ mod run;
 mod start;
 
 pub use check::check;
+pub use delete_workspace::delete_workspace;
+pub use owner::set_owner;
 pub use prune::prune;
 pub use reconcile::reconcile;
 pub use removal::install_hook;

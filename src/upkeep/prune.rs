@@ -1,6 +1,6 @@
 //! `prune`: deletes rows that are older than their workspace's retention.
 
-use crate::error::Result;
+use crate::error::{KronosError, Result};
 use crate::{args, pg_cron, sql};
 use chrono::{DateTime, Utc};
 
@@ -15,18 +15,21 @@ pub struct Pruned {
     pub jobs: i64,
     pub endpoints: i64,
     pub idempotency_keys: i64,
+    /// Rows of deleted workspaces that no retention covers.
+    pub workspaces: i64,
     /// Of cron.job_run_details.
     pub pg_cron_runs: i64,
 }
 
 impl Pruned {
-    fn counts(&self) -> [i64; 6] {
+    fn counts(&self) -> [i64; 7] {
         [
             self.executions,
             self.ticks,
             self.jobs,
             self.endpoints,
             self.idempotency_keys,
+            self.workspaces,
             self.pg_cron_runs,
         ]
     }
@@ -47,6 +50,7 @@ impl std::ops::AddAssign for Pruned {
         self.jobs += other.jobs;
         self.endpoints += other.endpoints;
         self.idempotency_keys += other.idempotency_keys;
+        self.workspaces += other.workspaces;
         self.pg_cron_runs += other.pg_cron_runs;
     }
 }
@@ -55,6 +59,7 @@ const PRUNE_EXECUTIONS: &str = include_str!("prune_executions.sql");
 const PRUNE_TICKS: &str = include_str!("prune_ticks.sql");
 const PRUNE_JOBS: &str = include_str!("prune_jobs.sql");
 const PRUNE_ENDPOINTS: &str = include_str!("prune_endpoints.sql");
+const PRUNE_WORKSPACES: &str = include_str!("prune_workspaces.sql");
 
 const PRUNE_KEYS: &str = "
 delete from kronos_internal.idempotency_keys
@@ -75,24 +80,27 @@ pub fn slice_of(instant: DateTime<Utc>) -> i32 {
 }
 
 /// Deletes finished executions, ledger rows, retired jobs, deleted endpoints and idempotency keys that are older than
-/// their workspace's retention, and Kronos's rows of cron.job_run_details that are older than a week: at most `max` of
-/// each, but the ledgers of at most `max` jobs. With a slice, prunes only the ledgers of one sixtieth of the jobs.
+/// their workspace's retention, the rows of deleted workspaces, and Kronos's rows of cron.job_run_details that are older
+/// than a week: at most `max` of each, but the ledgers of at most `max` jobs. With a slice, prunes only the ledgers of one
+/// sixtieth of the jobs.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`.
 pub fn prune(max: i64, slice: Option<i32>) -> Result<Pruned> {
     args::range("max", max, 1..=1_000_000)?;
     let delete = |statement| sql::run(statement, &[max.into()]).map(|rows| rows as i64);
-    let ticks = sql::row(PRUNE_TICKS, &[max.into(), slice.into()], |row| {
-        sql::get(row, "deleted")
-    })?;
+    let delete_counted = |statement, args: &[_]| {
+        let deleted = sql::row(statement, args, |row| sql::get(row, "deleted"))?;
+        Ok::<i64, KronosError>(deleted.unwrap_or_default())
+    };
     let is_first_slice = slice.unwrap_or_default() == 0;
     Ok(Pruned {
         executions: delete(PRUNE_EXECUTIONS)?,
-        ticks: ticks.unwrap_or_default(),
+        ticks: delete_counted(PRUNE_TICKS, &[max.into(), slice.into()])?,
         jobs: delete(PRUNE_JOBS)?,
         endpoints: delete(PRUNE_ENDPOINTS)?,
         idempotency_keys: delete(PRUNE_KEYS)?,
+        workspaces: delete_counted(PRUNE_WORKSPACES, &[max.into()])?,
         pg_cron_runs: if is_first_slice {
             pg_cron::prune_runs(max)? as i64
         } else {
