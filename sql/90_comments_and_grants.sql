@@ -334,6 +334,14 @@ comment on function kronos.prune is
 max: the most rows of each to delete, 1 to 1000000.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023).';
 
+comment on function kronos.doctor is
+'Returns one row per finding about the server, its settings and pg_cron: what keeps Kronos from working (severity ERROR), or from working well (WARNING), with the facts (detail) and what to do (advice). No row when all is well. It changes nothing. Needs the capability viewer for all workspaces.
+Errors: PERMISSION_DENIED (42501).';
+
+comment on function kronos.metrics is
+'Returns the numbers for a monitoring system, one row each, as Prometheus stores them: name, labels, value and help. A name that ends in _total is a counter, any other a gauge. It takes no lock that a claim waits for.
+A viewer of some workspaces gets the numbers of these; the capability viewer for all workspaces adds those of the whole instance.';
+
 comment on function kronos.reconcile is
 'Repairs what a crash, an operator, a restore or a change of the server has left behind, and returns one row per repair: retires jobs whose ends_at is past, deletes schedules without jobs, creates missing pg_cron entries, replaces altered ones and removes those that belong to no schedule, renews their expressions, corrects wrong next ticks, and gives free slots to schedules without an entry. Upkeep does the same every minute. One call works for about a second; call it again until it returns no rows. It leaves out what another session has locked.
 dry_run: returns the repairs, and changes nothing. max: the most repairs of each kind, 1 to 10000.
@@ -341,7 +349,7 @@ error: why a repair failed; NULL if it was done.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), PG_CRON_UNAVAILABLE (55000).';
 
 comment on function kronos.check is
-'Returns one row per violated invariant: its number, the problem, the names and ids concerned, and what mends it (NULL: Kronos has a bug, or somebody has changed its tables). It returns no rows when all is well, and changes nothing.';
+'Returns one row per violated invariant: its number, the problem, the names and ids concerned (detail), since when (NULL if that is unknown), and what mends it (remedy; NULL if Kronos has a bug, or somebody has changed its tables). It returns no rows when all is well, and changes nothing.';
 
 comment on function kronos.error_codes is
 'Returns the codes that Kronos puts into the DETAIL of errors ({"code": "JOB_NOT_FOUND", ...}), each with its SQLSTATE, a suitable HTTP status, and its meaning.';

@@ -226,6 +226,19 @@ pub fn prune_runs(max: i64) -> Result<u64> {
     sql::run(PRUNE_RUNS, &[max.into(), commands.into()])
 }
 
+/// Returns what keeps pg_cron from firing the entries of Kronos, one row per finding.
+///
+/// # Errors
+/// Fails only if SQL does.
+pub fn diagnose<T>(read: impl FnMut(&sql::Row) -> Result<T>) -> Result<Vec<T>> {
+    let commands = vec![TICK_COMMAND, UPKEEP_COMMAND];
+    sql::rows(
+        include_str!("pg_cron_diagnose.sql"),
+        &[commands.into()],
+        read,
+    )
+}
+
 /// Passes an error of pg_cron to the caller as pg_cron raised it, with the step that failed.
 fn step<T>(step: &'static str, subject: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     sql::convert_errors(work, |report| {

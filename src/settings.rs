@@ -1,7 +1,7 @@
 //! The settings of Kronos (`kronos.*` in postgresql.conf).
 
-use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
-use std::ffi::CString;
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, pg_guard, pg_sys};
+use std::ffi::{CStr, CString, c_char, c_void};
 
 static ENABLED: GucSetting<bool> = GucSetting::<bool>::new(true);
 static MAX_ENTRIES: GucSetting<i32> = GucSetting::<i32>::new(32);
@@ -37,14 +37,41 @@ pub fn define() {
         GucContext::Userset,
         GucFlags::default(),
     );
-    GucRegistry::define_string_guc(
-        c"kronos.workspace",
-        c"The workspace of calls without a workspace argument.",
-        c"It is a default, not an access control.",
-        &WORKSPACE,
-        GucContext::Userset,
-        GucFlags::default(),
-    );
+    // SAFETY: the hook has the signature of a check hook, and PostgreSQL copies the prefix.
+    unsafe {
+        GucRegistry::define_string_guc_with_hooks(
+            c"kronos.workspace",
+            c"The workspace of calls without a workspace argument.",
+            c"It is a default, not an access control.",
+            &WORKSPACE,
+            GucContext::Userset,
+            GucFlags::default(),
+            Some(check_workspace),
+            None,
+            None,
+        );
+        // A misspelt setting is an error from now on.
+        pg_sys::MarkGUCPrefixReserved(c"kronos".as_ptr());
+    }
+}
+
+/// Whether a value of `kronos.workspace` could be the name of a workspace.
+#[pg_guard]
+unsafe extern "C-unwind" fn check_workspace(
+    value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: PostgreSQL passes a NUL-terminated string. It reports the detail before the memory context ends.
+    unsafe {
+        let length = CStr::from_ptr(*value).to_string_lossy().chars().count();
+        let is_valid = (1..=200).contains(&length);
+        if !is_valid {
+            let detail = c"The name of a workspace has 1 to 200 characters.";
+            pg_sys::GUC_check_errdetail_string = pg_sys::pstrdup(detail.as_ptr());
+        }
+        is_valid
+    }
 }
 
 /// Whether ticks are written and executions are claimed.

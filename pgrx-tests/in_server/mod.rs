@@ -15,6 +15,7 @@ mod listing;
 mod names;
 mod payload_specs;
 mod prune;
+mod settings;
 mod workers;
 mod workspaces;
 

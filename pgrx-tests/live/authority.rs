@@ -26,7 +26,7 @@ use Need::*;
 
 /// Every function of schema kronos: what it needs, and a call. `$W` is the argument workspace, `$X` and `$N` are an
 /// execution that worker `w` holds and its attempt, `$Q` is a waiting execution.
-const MATRIX: [(&str, Need, &str); 62] = [
+const MATRIX: [(&str, Need, &str); 64] = [
     ("start", Everywhere("admin"), "kronos.start()"),
     (
         "create_workspace",
@@ -284,6 +284,8 @@ const MATRIX: [(&str, Need, &str); 62] = [
     ),
     ("run_due", Everywhere("admin"), "kronos.run_due()"),
     ("prune", Everywhere("admin"), "kronos.prune()"),
+    ("doctor", Everywhere("viewer"), "kronos.doctor()"),
+    ("metrics", Nothing, "kronos.metrics()"),
     ("check", Everywhere("viewer"), "kronos.check()"),
     ("reconcile", Everywhere("admin"), "kronos.reconcile()"),
     ("error_codes", Nothing, "kronos.error_codes()"),

@@ -255,6 +255,14 @@ SELECT * FROM kronos.check();
 SELECT cron.unschedule(jobid) FROM cron.job WHERE schedule = '0 5,6 * * 1';
 SELECT invariant, problem FROM kronos.check();
 
+-- ## doctor
+ALTER ROLE app SET default_transaction_read_only = on;
+SELECT severity, finding, detail, advice FROM kronos.doctor() WHERE finding LIKE '%default%';
+ALTER ROLE app RESET default_transaction_read_only;
+
+-- ## metrics
+SELECT name, labels, value FROM kronos.metrics() WHERE name = 'kronos_jobs' AND labels ->> 'workspace' = 'acme';
+
 -- ## reconcile
 SELECT subject, problem, repair FROM kronos.reconcile();
 SELECT invariant, problem FROM kronos.check();

@@ -2,10 +2,11 @@
 
 use super::Result;
 use crate::args::{page_size, range, require};
-use crate::authority::{Capability, authorise_instance};
+use crate::authority::{Capability, authorise_instance, authorise_scope};
 use crate::tick::{self, Procedure};
 use crate::{error, execution, sql, upkeep};
 use pgrx::JsonB;
+use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
 
@@ -152,13 +153,60 @@ fn check() -> Result<
             name!(invariant, i32),
             name!(problem, String),
             name!(detail, JsonB),
+            name!(since, Option<TimestampWithTimeZone>),
             name!(remedy, Option<String>),
         ),
     >,
 > {
     let violations = authorise_instance(Capability::Viewer, upkeep::check)?;
     Ok(TableIterator::new(violations.into_iter().map(|found| {
-        (found.invariant, found.problem, found.detail, found.remedy)
+        (
+            found.invariant,
+            found.problem,
+            found.detail,
+            found.since,
+            found.remedy,
+        )
+    })))
+}
+
+/// What works against Kronos on this server; see [`upkeep::doctor`].
+#[pg_extern(schema = "kronos", requires = ["views"])]
+#[search_path(pg_catalog, pg_temp)]
+fn doctor() -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(severity, String),
+            name!(finding, String),
+            name!(detail, JsonB),
+            name!(advice, String),
+        ),
+    >,
+> {
+    let findings = authorise_instance(Capability::Viewer, upkeep::doctor)?;
+    Ok(TableIterator::new(findings.into_iter().map(|found| {
+        (found.severity, found.finding, found.detail, found.advice)
+    })))
+}
+
+/// The numbers that a monitoring system stores; see [`upkeep::metrics`].
+#[pg_extern(schema = "kronos", requires = ["views"])]
+#[search_path(pg_catalog, pg_temp)]
+fn metrics() -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(name, String),
+            name!(labels, JsonB),
+            name!(value, f64),
+            name!(help, String),
+        ),
+    >,
+> {
+    let metrics = authorise_scope(Capability::Viewer, upkeep::metrics)?;
+    Ok(TableIterator::new(metrics.into_iter().map(|metric| {
+        (metric.name, metric.labels, metric.value, metric.help)
     })))
 }
 

@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::schedule::{Fault, Problem};
 use crate::{pg_cron, schedule, sql};
 use pgrx::JsonB;
+use pgrx::datum::TimestampWithTimeZone;
 use serde_json::{Value, json};
 
 /// One violated invariant.
@@ -14,6 +15,8 @@ pub struct Violation {
     pub problem: String,
     /// The ids and names concerned.
     pub detail: JsonB,
+    /// Since when; None if that is unknown.
+    pub since: Option<TimestampWithTimeZone>,
     /// What mends it; None if Kronos has a bug or somebody has changed its tables.
     pub remedy: Option<String>,
 }
@@ -24,6 +27,7 @@ impl Violation {
             invariant,
             problem: problem.into(),
             detail: JsonB(detail),
+            since: None,
             remedy: Some(remedy.into()),
         }
     }
@@ -38,6 +42,7 @@ pub fn check() -> Result<Vec<Violation>> {
             invariant: sql::get(row, "invariant")?,
             problem: sql::get(row, "problem")?,
             detail: sql::get(row, "detail")?,
+            since: sql::get_opt(row, "since")?,
             remedy: sql::get_opt(row, "remedy")?,
         })
     })?;
@@ -49,17 +54,23 @@ pub fn check() -> Result<Vec<Violation>> {
             "set shared_preload_libraries, cron.database_name and cron.launch_active_jobs, and restart the server",
         ));
     }
-    violations.extend(
-        schedule::find_faults()?
-            .into_iter()
-            .filter_map(describe_fault),
-    );
+    for fault in schedule::find_faults()? {
+        violations.extend(describe_fault(fault)?);
+    }
     violations.sort_by_key(|found| found.invariant);
     Ok(violations)
 }
 
+/// The names of some of the jobs of a schedule; the ids of jobs without a name.
+const JOBS: &str = "
+select coalesce(j.name, j.job_id::text) as job
+from kronos_internal.jobs j
+where j.schedule_id = $1
+order by j.job_id
+limit 5";
+
 /// The violation that a fault is, if it is one.
-fn describe_fault(fault: Fault) -> Option<Violation> {
+fn describe_fault(fault: Fault) -> Result<Option<Violation>> {
     let (invariant, problem) = match fault.problem {
         Problem::Missing => (1, "a pg_cron entry is missing"),
         Problem::Altered => (
@@ -84,7 +95,7 @@ fn describe_fault(fault: Fault) -> Option<Violation> {
             4,
             "this server does not know the expression or the time zone of a schedule: its jobs do not tick",
         ),
-        Problem::WithoutSlot => return None,
+        Problem::WithoutSlot => return Ok(None),
     };
     let remedy = match fault.problem {
         Problem::Unreadable => {
@@ -92,5 +103,12 @@ fn describe_fault(fault: Fault) -> Option<Violation> {
         }
         _ => "SELECT * FROM kronos.reconcile(); upkeep does it within a minute",
     };
-    Some(Violation::new(invariant, problem, fault.detail(), remedy))
+    let mut detail = fault.detail();
+    if let Some(schedule) = &fault.schedule {
+        let jobs: Vec<String> = sql::rows(JOBS, &[schedule.schedule_id.into()], |row| {
+            sql::get(row, "job")
+        })?;
+        detail["jobs"] = jobs.into();
+    }
+    Ok(Some(Violation::new(invariant, problem, detail, remedy)))
 }

@@ -2,6 +2,8 @@
 
 mod check;
 mod delete_workspace;
+mod doctor;
+mod metrics;
 mod owner;
 mod prune;
 mod reconcile;
@@ -11,6 +13,8 @@ mod start;
 
 pub use check::check;
 pub use delete_workspace::delete_workspace;
+pub use doctor::doctor;
+pub use metrics::metrics;
 pub use owner::set_owner;
 pub use prune::prune;
 pub use reconcile::reconcile;
