@@ -17,3 +17,6 @@ create schema kronos_internal;
 comment on schema kronos_internal is
     'Private to Kronos: its tables change without notice. Read the views of schema kronos instead.';
 revoke all on schema kronos_internal from public;
+
+-- The library works only with the version of the objects for which it was built. Each upgrade script replaces the type.
+create type kronos_internal."version 0.1.0" as ();

@@ -105,6 +105,7 @@ struct Caller {
 /// Runs `work` as the owner, for the effective user. The search_path must be safe: functions set it by a SET clause,
 /// procedures by [`sql::with_safe_search_path`].
 fn enter<T>(work: impl FnOnce(&Caller) -> Result<T>) -> Result<T> {
+    sql::require_version()?;
     let (user, owner) = (caller(), owner()?);
     // SAFETY: the function only reads.
     let is_owner = unsafe { pg_sys::has_privs_of_role(user, owner) };

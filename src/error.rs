@@ -72,6 +72,7 @@ error_kinds! {
     INVALID_TRANSITION ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "An execution cannot change from its status to the requested one."
     CONCURRENT_CHANGE ERRCODE_T_R_SERIALIZATION_FAILURE 503 "Another transaction changed the same rows; retry the transaction."
     PG_CRON_UNAVAILABLE ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 503 "pg_cron is not loaded, runs in another database, or starts no jobs."
+    LIBRARY_MISMATCH ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 503 "The session has loaded another version of the library than the extension has: an upgrade is under way."
     PG_CRON_FAILED ERRCODE_INTERNAL_ERROR 503 "pg_cron raised an error. The error has pg_cron's message and SQLSTATE (this one if pg_cron gave none); DETAIL names the failed step."
     INTERNAL_ERROR ERRCODE_INTERNAL_ERROR 500 "Kronos and its own tables disagree: a bug in Kronos."
 }

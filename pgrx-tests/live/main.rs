@@ -38,6 +38,7 @@ mod server;
 mod soak;
 mod standby;
 mod ticks;
+mod upgrade;
 mod upkeep;
 mod worker;
 mod zones;

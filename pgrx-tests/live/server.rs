@@ -77,6 +77,14 @@ impl Server {
         self.pg_ctl_start();
     }
 
+    /// Restarts the server with the programs of another installation of PostgreSQL.
+    pub fn restart_with_programs(&self, dir: &Path) {
+        self.pg_ctl(&["-m", "fast", "-w", "stop"]);
+        let (data, log) = (text(self.dir.join("data")), text(self.dir.join("log")));
+        let args = ["-D", &data, "-s", "-l", &log, "-w", "-t", "60", "start"];
+        as_postgres(&text(dir.join("pg_ctl")), args);
+    }
+
     /// Restarts the server as a standby without a primary.
     pub fn restart_as_standby(&self) {
         self.pg_ctl(&["-m", "fast", "-w", "stop"]);

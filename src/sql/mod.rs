@@ -10,6 +10,7 @@ mod settings;
 mod statement;
 mod subtransaction;
 mod time;
+mod version;
 
 pub use jsonb::Jsonb;
 pub use locks::{lock_named_thing, main_relation, try_lock_named_thing};
@@ -21,6 +22,7 @@ pub use statement::{
 };
 pub use subtransaction::{Failure, convert_errors, dry_run, in_subtransaction};
 pub use time::{FIRST_TIMESTAMP, from_pg, is_finite, iso, now, now_pg, snapshot_limit, to_pg};
+pub use version::require_version;
 
 use pgrx::prelude::*;
 
