@@ -261,7 +261,7 @@ SELECT severity, finding, detail, advice FROM kronos.doctor() WHERE finding LIKE
 ALTER ROLE app RESET default_transaction_read_only;
 
 -- ## metrics
-SELECT name, labels, value FROM kronos.metrics() WHERE name = 'kronos_jobs' AND labels ->> 'workspace' = 'acme';
+SELECT name, labels, value FROM kronos.metrics() WHERE name = 'kronos_jobs' AND labels ->> 'workspace' = 'default';
 
 -- ## reconcile
 SELECT subject, problem, repair FROM kronos.reconcile();
