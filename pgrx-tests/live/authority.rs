@@ -761,6 +761,65 @@ fn code_of_a_stranger_has_no_rights_when_the_server_or_a_superuser_runs_it() {
     assert!(!log.contains("trap: created") && !log.contains("trap: postgres"));
 }
 
+#[test]
+fn security_definer_function_acts_with_the_grants_of_its_owner() {
+    let mut house = house();
+    house
+        .session
+        .batch_execute(
+            "create schema doors; grant usage on schema doors to public; grant create on schema doors to alpha_producer, stranger",
+        )
+        .unwrap();
+    for (owner, outcome) in [("alpha_producer", "00000"), ("stranger", "P0002")] {
+        house
+            .server
+            .session_as(owner)
+            .batch_execute(&format!(
+                "create function doors.of_{owner}() returns uuid security definer set search_path = ''
+                 begin atomic; select execution_id from kronos.enqueue('hook', workspace => 'alpha'); end"
+            ))
+            .unwrap();
+        for caller in ["stranger", "beta_admin", "alpha_producer"] {
+            let mut session = house.server.session_as(caller);
+            let call = session.batch_execute(&format!("select doors.of_{owner}()"));
+            let sqlstate = call.err().map_or("00000".into(), |error| {
+                db_error(&error).code().code().to_owned()
+            });
+            assert_eq!(sqlstate, outcome, "{caller} through a function of {owner}");
+        }
+    }
+}
+
+// As everywhere in PostgreSQL.
+#[test]
+fn trigger_acts_with_the_grants_of_whoever_changes_its_table() {
+    let mut house = house();
+    house
+        .session
+        .batch_execute("create schema shared; grant usage, create on schema shared to public")
+        .unwrap();
+    house
+        .server
+        .session_as("stranger")
+        .batch_execute(
+            "create table shared.inbox (n integer);
+             grant insert on shared.inbox to public;
+             create function shared.pass_on() returns trigger language plpgsql as
+               $$ begin perform kronos.enqueue('hook', workspace => 'alpha'); return null; end $$;
+             create trigger pass_on after insert on shared.inbox for each row execute function shared.pass_on()",
+        )
+        .unwrap();
+    for (writer, is_allowed) in [
+        ("stranger", false),
+        ("beta_admin", false),
+        ("alpha_producer", true),
+    ] {
+        let mut session = house.server.session_as(writer);
+        let insert = session.batch_execute("insert into shared.inbox values (1)");
+        assert_eq!(insert.is_ok(), is_allowed, "{writer}");
+    }
+}
+
 // A procedure has no SET clause, so the search_path of its caller counts until Kronos sets its own.
 #[test]
 fn search_path_of_the_caller_gains_nothing() {
