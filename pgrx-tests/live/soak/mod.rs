@@ -2,6 +2,8 @@
 //!
 //! Each prints its seed. `KRONOS_SEED` repeats a run with that seed.
 
+#![allow(dead_code, reason = "the tests that use them are being written")]
+
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
