@@ -104,7 +104,7 @@ comment on column kronos_internal.jobs.declared_by is
     'The apply_crontab() set that declares the job. The job retires when the set no longer declares it.';
 comment on column kronos_internal.jobs.version_since is 'When this version began.';
 comment on column kronos_internal.jobs.active_since is
-    'When the job was created or last resumed. The job has only the ticks after this instant.';
+    'When the job was created, last resumed or last updated. The job has only the ticks after this instant.';
 comment on column kronos_internal.jobs.ledger_from is
     'Ledger rows before this instant have been pruned. No tick before it is ever materialised again.';
 

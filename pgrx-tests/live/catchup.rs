@@ -152,6 +152,32 @@ fn update_writes_only_the_missed_ticks_that_the_policy_catches_up() {
     assert_sound(&mut session);
 }
 
+// Invariant 5: the new version decides nothing about ticks that came due before it.
+#[test]
+fn update_during_an_outage_does_not_catch_up_what_the_old_version_dropped_or_did_not_have() {
+    let server = Server::start();
+    let mut session = server.session();
+    create_acme(&mut session);
+    let cron = format!("{} * * * *", minutes_ago(&mut session, 20));
+    let dropping = create_with(&mut session, &cron, "none", "1 hour");
+    let starting = create(&mut session, &cron);
+    set_window(&mut session, starting, "now() + interval '1 year'", "null");
+    lose_wake_ups(&mut session, 9);
+    session
+        .execute(
+            "select kronos.update_cron_job(job_id, catchup_policy => 'all', catchup_window => '1 year',
+                                           starts_at => '-infinity', workspace => 'acme')
+             from kronos.jobs",
+            &[],
+        )
+        .unwrap();
+    tick(&mut session);
+    assert_eq!(dropped(&mut session, dropping), (9, 1));
+    assert_eq!(dropped(&mut session, starting), (0, 0));
+    assert_eq!(executions(&mut session), 0);
+    assert_sound(&mut session);
+}
+
 #[test]
 fn ticks_of_a_briefly_lost_wake_up_run_whatever_the_policy() {
     let server = Server::start();
