@@ -178,6 +178,24 @@ fn update_during_an_outage_does_not_catch_up_what_the_old_version_dropped_or_did
     assert_sound(&mut session);
 }
 
+// Invariant 4: the clock was set back after a first outage, so that some of its ticks come due again.
+#[test]
+fn dropped_ticks_that_come_due_again_with_others_are_one_row() {
+    let server = Server::start();
+    let mut session = server.session();
+    create_acme(&mut session);
+    let cron = format!("{} * * * *", minutes_ago(&mut session, 20));
+    let job_id = create_with(&mut session, &cron, "none", "1 hour");
+    lose_wake_ups(&mut session, 9);
+    tick(&mut session);
+    shorten_dropped(&mut session, "5 hours");
+    assert_eq!(dropped(&mut session, job_id), (4, 1));
+    set_handled_until(&mut session, "now() - interval '9 hours'");
+    tick(&mut session);
+    assert_eq!(dropped(&mut session, job_id), (9, 1));
+    assert_sound(&mut session);
+}
+
 #[test]
 fn ticks_of_a_briefly_lost_wake_up_run_whatever_the_policy() {
     let server = Server::start();
