@@ -196,6 +196,31 @@ fn dropped_ticks_that_come_due_again_with_others_are_one_row() {
     assert_sound(&mut session);
 }
 
+// Invariant 4: a pass reads only the first, the last and the latest 10,000 missed ticks of the schedule.
+#[test]
+fn job_whose_window_lies_within_a_long_outage_follows_its_policy() {
+    let server = Server::start();
+    let mut session = server.session();
+    create_acme(&mut session);
+    let cases = [("none", 0), ("last", 1), ("all", 0)];
+    let jobs = cases.map(|(policy, _)| create_with(&mut session, "* * * * *", policy, "1 year"));
+    for job_id in jobs {
+        let hour = |hours: i32| format!("date_trunc('hour', now()) - interval '{hours} hours'");
+        set_window(&mut session, job_id, &hour(195), &hour(185));
+    }
+    lose_wake_ups(&mut session, 200);
+    tick(&mut session);
+    let missed =
+        "select coalesce(sum(extract(epoch from tick_at - from_tick_at) / 60 + 1), 0)::bigint
+                  from kronos.ticks where job_id = $1 and outcome = 'DROPPED'";
+    for (job_id, (policy, expected)) in jobs.into_iter().zip(cases) {
+        assert_eq!(executions_of(&mut session, job_id), expected, "{policy}");
+        let dropped: i64 = session.query_one(missed, &[&job_id]).unwrap().get(0);
+        assert_eq!(dropped, 600 - expected, "{policy}");
+    }
+    assert_sound(&mut session);
+}
+
 #[test]
 fn ticks_of_a_briefly_lost_wake_up_run_whatever_the_policy() {
     let server = Server::start();
