@@ -112,6 +112,24 @@ fn job_created_while_its_schedule_is_ahead_of_the_clock_gets_its_ticks() {
     assert_eq!(outcomes(&mut session, late), ["RUN"]);
 }
 
+// Its next tick may come before the next wake-up.
+#[test]
+fn job_that_joins_a_schedule_ahead_of_the_clock_sets_it_back() {
+    let (_server, mut session, job_id) = server_with_hourly_job();
+    handle_ahead(&mut session, "1 year");
+    let cron: String = session
+        .query_one("select cron from kronos.jobs", &[])
+        .unwrap()
+        .get(0);
+    create(&mut session, &cron);
+    assert_sound(&mut session);
+    assert!((39..=40).contains(&minutes_to_next_tick(&mut session)));
+    handle_ahead(&mut session, "1 year");
+    try_update(&mut session, job_id, None).unwrap();
+    assert!((39..=40).contains(&minutes_to_next_tick(&mut session)));
+    assert_sound(&mut session);
+}
+
 #[test]
 fn tick_between_the_correct_clock_and_a_fast_one_is_written_when_it_comes_due() {
     let (_server, mut session, job_id) = server_with_hourly_job();
