@@ -117,6 +117,11 @@ mod tests {
         ),
         (
             4,
+            "the clock was ahead when a job became active: it has no ticks until the next wake-up",
+            "update kronos_internal.jobs set active_since = clock_timestamp() + interval '3 seconds'",
+        ),
+        (
+            4,
             "the next tick of a schedule does not follow from its rule",
             "update kronos_internal.schedules set next_tick_at = next_tick_at + interval '1 minute'",
         ),

@@ -131,6 +131,22 @@ fn job_that_joins_a_schedule_ahead_of_the_clock_sets_it_back() {
 }
 
 #[test]
+fn job_created_under_a_fast_clock_is_reported_by_check_and_corrected_by_the_next_wake_up() {
+    let (_server, mut session, _) = server_with_hourly_job();
+    age_jobs(&mut session, "now() + interval '1 year'");
+    let reported = problems(&mut session);
+    assert_eq!(reported.len(), 1, "{reported:?}");
+    assert!(
+        reported[0].starts_with("the clock was ahead when a job became active"),
+        "{reported:?}"
+    );
+    tick(&mut session);
+    let of_job = "select extract(epoch from next_tick_at - now())::bigint / 60 from kronos.jobs";
+    assert!((39..=40).contains(&count(&mut session, of_job)));
+    assert_sound(&mut session);
+}
+
+#[test]
 fn tick_between_the_correct_clock_and_a_fast_one_is_written_when_it_comes_due() {
     let (_server, mut session, job_id) = server_with_hourly_job();
     // The schedule is handled one hour ahead. The next wake-up corrects it,

@@ -118,6 +118,18 @@ pub fn lock_jobs_by_id<T>(
     sql::rows(LOCK_JOBS_BY_ID, &[jobs.into()], read)
 }
 
+const SET_BACK_JOBS: &str = include_str!("set_back_jobs.sql");
+
+/// Corrects jobs that became active while the clock was ahead of an instant, `limit` at most.
+pub fn set_back_jobs(instant: DateTime<Utc>, limit: usize) -> Result<()> {
+    let args = [
+        sql::to_pg(instant).into(),
+        sql::to_pg(instant + sql::CLOCK_TOLERANCE).into(),
+        (limit as i64).into(),
+    ];
+    sql::run(SET_BACK_JOBS, &args).map(|_| ())
+}
+
 const COUNT_JOBS: &str = include_str!("count_jobs.sql");
 const READ_JOBS: &str = include_str!("read_jobs.sql");
 

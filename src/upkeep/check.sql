@@ -25,6 +25,13 @@ from kronos_internal.schedules s
 where s.ticked_until > clock_timestamp() + interval '1 second'
 
 union all
+select 4, 'the clock was ahead when a job became active: it has no ticks until the next wake-up',
+       jsonb_build_object('job_id', j.job_id, 'job_name', j.name, 'active_since', j.active_since),
+       'none needed: the next wake-up corrects it'
+from kronos_internal.jobs j
+where j.schedule_id is not null and j.active_since > clock_timestamp() + interval '1 second'
+
+union all
 select 4, 'a tick is before the ledger_from of its job', jsonb_build_object('job_id', t.job_id, 'tick_at', t.tick_at), null
 from kronos_internal.jobs j join kronos_internal.ticks t on t.job_id = j.job_id and t.tick_at < j.ledger_from
 where j.ledger_from > '-infinity'
