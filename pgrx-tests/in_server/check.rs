@@ -139,12 +139,14 @@ mod tests {
             6,
             "a tick was written after its job was cancelled or paused",
             "update kronos_internal.jobs set status = 'RETIRED', retired_reason = 'CANCELLED', schedule_id = null,
-                                             retired_at = now() - interval '1 hour'",
+                                             retired_at = now() - interval '1 hour';
+             update kronos_internal.ticks set recorded_at = recorded_at",
         ),
         (
             6,
             "a tick was written after its job was cancelled or paused",
-            "update kronos_internal.jobs set status = 'PAUSED', schedule_id = null, paused_at = now() - interval '1 hour'",
+            "update kronos_internal.jobs set status = 'PAUSED', schedule_id = null, paused_at = now() - interval '1 hour';
+             update kronos_internal.ticks set recorded_at = recorded_at",
         ),
         (
             7,

@@ -147,6 +147,19 @@ fn job_created_under_a_fast_clock_is_reported_by_check_and_corrected_by_the_next
 }
 
 #[test]
+fn check_does_not_report_a_tick_written_under_a_fast_clock_before_its_job_was_cancelled() {
+    let (_server, mut session, job_id) = server_with_hourly_job();
+    lose_wake_ups(&mut session, 1);
+    tick(&mut session);
+    assert_eq!(outcomes(&mut session, job_id), ["RUN"]);
+    session
+        .batch_execute("update kronos_internal.ticks set recorded_at = now() + interval '1 hour'")
+        .unwrap();
+    try_cancel(&mut session, job_id).unwrap();
+    assert_sound(&mut session);
+}
+
+#[test]
 fn tick_between_the_correct_clock_and_a_fast_one_is_written_when_it_comes_due() {
     let (_server, mut session, job_id) = server_with_hourly_job();
     // The schedule is handled one hour ahead. The next wake-up corrects it,
