@@ -93,6 +93,7 @@ create table kronos_internal.jobs (
 create unique index jobs_one_live_job_per_name on kronos_internal.jobs (workspace_id, name) where status <> 'RETIRED';
 create index jobs_by_schedule on kronos_internal.jobs (schedule_id, job_id) where schedule_id is not null;
 create index jobs_live_by_endpoint on kronos_internal.jobs (endpoint_id) where is_live is not null;
+create index jobs_by_active_since on kronos_internal.jobs (active_since) where schedule_id is not null;
 create index jobs_by_workspace on kronos_internal.jobs (workspace_id, job_id);
 create index jobs_retired on kronos_internal.jobs (retired_at) where status = 'RETIRED';
 create index jobs_live_by_end on kronos_internal.jobs (ends_at) where ends_at is not null and status <> 'RETIRED';
@@ -104,7 +105,7 @@ comment on column kronos_internal.jobs.declared_by is
     'The apply_crontab() set that declares the job. The job retires when the set no longer declares it.';
 comment on column kronos_internal.jobs.version_since is 'When this version began.';
 comment on column kronos_internal.jobs.active_since is
-    'When the job was created or last resumed. The job has only the ticks after this instant.';
+    'When the job was created, last resumed or last updated. The job has only the ticks after this instant. If it lies in the future, the clock was ahead.';
 comment on column kronos_internal.jobs.ledger_from is
     'Ledger rows before this instant have been pruned. No tick before it is ever materialised again.';
 

@@ -117,6 +117,11 @@ mod tests {
         ),
         (
             4,
+            "the clock was ahead when a job became active: it has no ticks until the next wake-up",
+            "update kronos_internal.jobs set active_since = clock_timestamp() + interval '3 seconds'",
+        ),
+        (
+            4,
             "the next tick of a schedule does not follow from its rule",
             "update kronos_internal.schedules set next_tick_at = next_tick_at + interval '1 minute'",
         ),
@@ -134,12 +139,14 @@ mod tests {
             6,
             "a tick was written after its job was cancelled or paused",
             "update kronos_internal.jobs set status = 'RETIRED', retired_reason = 'CANCELLED', schedule_id = null,
-                                             retired_at = now() - interval '1 hour'",
+                                             retired_at = now() - interval '1 hour';
+             update kronos_internal.ticks set recorded_at = recorded_at",
         ),
         (
             6,
             "a tick was written after its job was cancelled or paused",
-            "update kronos_internal.jobs set status = 'PAUSED', schedule_id = null, paused_at = now() - interval '1 hour'",
+            "update kronos_internal.jobs set status = 'PAUSED', schedule_id = null, paused_at = now() - interval '1 hour';
+             update kronos_internal.ticks set recorded_at = recorded_at",
         ),
         (
             7,

@@ -152,6 +152,75 @@ fn update_writes_only_the_missed_ticks_that_the_policy_catches_up() {
     assert_sound(&mut session);
 }
 
+// Invariant 5: the new version decides nothing about ticks that came due before it.
+#[test]
+fn update_during_an_outage_does_not_catch_up_what_the_old_version_dropped_or_did_not_have() {
+    let server = Server::start();
+    let mut session = server.session();
+    create_acme(&mut session);
+    let cron = format!("{} * * * *", minutes_ago(&mut session, 20));
+    let dropping = create_with(&mut session, &cron, "none", "1 hour");
+    let starting = create(&mut session, &cron);
+    set_window(&mut session, starting, "now() + interval '1 year'", "null");
+    lose_wake_ups(&mut session, 9);
+    session
+        .execute(
+            "select kronos.update_cron_job(job_id, catchup_policy => 'all', catchup_window => '1 year',
+                                           starts_at => '-infinity', workspace => 'acme')
+             from kronos.jobs",
+            &[],
+        )
+        .unwrap();
+    tick(&mut session);
+    assert_eq!(dropped(&mut session, dropping), (9, 1));
+    assert_eq!(dropped(&mut session, starting), (0, 0));
+    assert_eq!(executions(&mut session), 0);
+    assert_sound(&mut session);
+}
+
+// Invariant 4: the clock was set back after a first outage, so that some of its ticks come due again.
+#[test]
+fn dropped_ticks_that_come_due_again_with_others_are_one_row() {
+    let server = Server::start();
+    let mut session = server.session();
+    create_acme(&mut session);
+    let cron = format!("{} * * * *", minutes_ago(&mut session, 20));
+    let job_id = create_with(&mut session, &cron, "none", "1 hour");
+    lose_wake_ups(&mut session, 9);
+    tick(&mut session);
+    shorten_dropped(&mut session, "5 hours");
+    assert_eq!(dropped(&mut session, job_id), (4, 1));
+    set_handled_until(&mut session, "now() - interval '9 hours'");
+    tick(&mut session);
+    assert_eq!(dropped(&mut session, job_id), (9, 1));
+    assert_sound(&mut session);
+}
+
+// Invariant 4: a pass reads only the first, the last and the latest 10,000 missed ticks of the schedule.
+#[test]
+fn job_whose_window_lies_within_a_long_outage_follows_its_policy() {
+    let server = Server::start();
+    let mut session = server.session();
+    create_acme(&mut session);
+    let cases = [("none", 0), ("last", 1), ("all", 0)];
+    let jobs = cases.map(|(policy, _)| create_with(&mut session, "* * * * *", policy, "1 year"));
+    for job_id in jobs {
+        let hour = |hours: i32| format!("date_trunc('hour', now()) - interval '{hours} hours'");
+        set_window(&mut session, job_id, &hour(195), &hour(185));
+    }
+    lose_wake_ups(&mut session, 200);
+    tick(&mut session);
+    let missed =
+        "select coalesce(sum(extract(epoch from tick_at - from_tick_at) / 60 + 1), 0)::bigint
+                  from kronos.ticks where job_id = $1 and outcome = 'DROPPED'";
+    for (job_id, (policy, expected)) in jobs.into_iter().zip(cases) {
+        assert_eq!(executions_of(&mut session, job_id), expected, "{policy}");
+        let dropped: i64 = session.query_one(missed, &[&job_id]).unwrap().get(0);
+        assert_eq!(dropped, 600 - expected, "{policy}");
+    }
+    assert_sound(&mut session);
+}
+
 #[test]
 fn ticks_of_a_briefly_lost_wake_up_run_whatever_the_policy() {
     let server = Server::start();

@@ -112,6 +112,53 @@ fn job_created_while_its_schedule_is_ahead_of_the_clock_gets_its_ticks() {
     assert_eq!(outcomes(&mut session, late), ["RUN"]);
 }
 
+// Its next tick may come before the next wake-up.
+#[test]
+fn job_that_joins_a_schedule_ahead_of_the_clock_sets_it_back() {
+    let (_server, mut session, job_id) = server_with_hourly_job();
+    handle_ahead(&mut session, "1 year");
+    let cron: String = session
+        .query_one("select cron from kronos.jobs", &[])
+        .unwrap()
+        .get(0);
+    create(&mut session, &cron);
+    assert_sound(&mut session);
+    assert!((39..=40).contains(&minutes_to_next_tick(&mut session)));
+    handle_ahead(&mut session, "1 year");
+    try_update(&mut session, job_id, None).unwrap();
+    assert!((39..=40).contains(&minutes_to_next_tick(&mut session)));
+    assert_sound(&mut session);
+}
+
+#[test]
+fn job_created_under_a_fast_clock_is_reported_by_check_and_corrected_by_the_next_wake_up() {
+    let (_server, mut session, _) = server_with_hourly_job();
+    age_jobs(&mut session, "now() + interval '1 year'");
+    let reported = problems(&mut session);
+    assert_eq!(reported.len(), 1, "{reported:?}");
+    assert!(
+        reported[0].starts_with("the clock was ahead when a job became active"),
+        "{reported:?}"
+    );
+    tick(&mut session);
+    let of_job = "select extract(epoch from next_tick_at - now())::bigint / 60 from kronos.jobs";
+    assert!((39..=40).contains(&count(&mut session, of_job)));
+    assert_sound(&mut session);
+}
+
+#[test]
+fn check_does_not_report_a_tick_written_under_a_fast_clock_before_its_job_was_cancelled() {
+    let (_server, mut session, job_id) = server_with_hourly_job();
+    lose_wake_ups(&mut session, 1);
+    tick(&mut session);
+    assert_eq!(outcomes(&mut session, job_id), ["RUN"]);
+    session
+        .batch_execute("update kronos_internal.ticks set recorded_at = now() + interval '1 hour'")
+        .unwrap();
+    try_cancel(&mut session, job_id).unwrap();
+    assert_sound(&mut session);
+}
+
 #[test]
 fn tick_between_the_correct_clock_and_a_fast_one_is_written_when_it_comes_due() {
     let (_server, mut session, job_id) = server_with_hourly_job();

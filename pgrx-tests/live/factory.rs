@@ -28,6 +28,24 @@ pub fn end_job(session: &mut impl GenericClient, job_id: Uuid) {
     session.execute(statement, &[&job_id]).unwrap();
 }
 
+/// Sets the window of a job; `null` is no bound.
+pub fn set_window(session: &mut impl GenericClient, job_id: Uuid, starts_at: &str, ends_at: &str) {
+    let statement = format!(
+        "update kronos_internal.jobs set starts_at = {starts_at}, ends_at = {ends_at} where job_id = $1"
+    );
+    session.execute(&statement, &[&job_id]).unwrap();
+}
+
+/// Takes the last part of the ticks that were dropped out of the ledger, as if no wake-up had come that late.
+pub fn shorten_dropped(session: &mut impl GenericClient, by: &str) {
+    write(
+        session,
+        &format!(
+            "update kronos_internal.dropped_ticks set to_tick_at = to_tick_at - interval '{by}'"
+        ),
+    );
+}
+
 /// Copies a job's row: faster than as many calls of create_cron_job().
 pub fn copy_job(session: &mut impl GenericClient, job_id: Uuid, copies: i32) {
     let statement = "

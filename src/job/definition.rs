@@ -188,11 +188,6 @@ impl Definition {
         })
     }
 
-    /// Whether this version and the terms have different schedules.
-    pub fn differs_in_schedule(&self, terms: &Terms) -> bool {
-        self.cron != terms.cron() || self.timezone != terms.timezone
-    }
-
     /// The names of the arguments in which this version differs from a request. SQL has compared the input and the
     /// metadata.
     pub fn differences(

@@ -131,12 +131,15 @@ pub fn write_version(
     instant: DateTime<Utc>,
 ) -> Result<()> {
     let terms = next.terms;
-    if job.schedule_id.is_some() {
-        let leaves_schedule = job.schedule_id != next.schedule_id;
-        tick::write_unhandled(job.job_id, instant, leaves_schedule)?;
-    }
-    // A job whose schedule changes, or that resumes after a pause, never catches up on earlier ticks.
-    let starts_afresh = job.definition.differs_in_schedule(terms) || job.schedule_id.is_none();
+    // The next version never catches up on ticks that came due before it, under its own policy or window, but for ticks
+    // that could not be written for the old version.
+    let has_later_ticks_only = match job.schedule_id {
+        Some(_) => {
+            let leaves_schedule = job.schedule_id != next.schedule_id;
+            tick::write_unhandled(job.job_id, instant, leaves_schedule)?
+        }
+        None => true,
+    };
     let args = [
         job.job_id.into(),
         terms.name.into(),
@@ -155,7 +158,7 @@ pub fn write_version(
         terms.jitter.into(),
         terms.priority.into(),
         sql::to_pg(instant).into(),
-        starts_afresh.into(),
+        has_later_ticks_only.into(),
     ];
     let [workspace, name, endpoint] = [
         workspace,

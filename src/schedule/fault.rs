@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::id::ScheduleId;
 use crate::pg_cron::{self, EVERY_MINUTE, Entry, Found};
 use crate::{settings, sql};
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -113,9 +113,6 @@ struct Stored {
     entry_cron: Option<String>,
 }
 
-/// How far `ticked_until` may lie ahead of the clock.
-const CLOCK_TOLERANCE: Duration = Duration::seconds(1);
-
 impl Stored {
     /// Reads a schedule; None if this server no longer knows its expression or zone.
     fn read(row: &sql::Row) -> Result<Option<Stored>> {
@@ -149,7 +146,7 @@ impl Stored {
 
     /// Whether the stored next tick follows from the rules. If the clock was ahead, the next wake-up corrects it.
     fn is_well_timed(&self, now: DateTime<Utc>) -> bool {
-        self.next_tick() == self.next_tick_at || self.ticked_until > now + CLOCK_TOLERANCE
+        self.next_tick() == self.next_tick_at || self.ticked_until > now + sql::CLOCK_TOLERANCE
     }
 
     fn problem(&self, zone: &Zone, now: DateTime<Utc>, free: &mut usize) -> Option<Problem> {

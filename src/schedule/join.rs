@@ -7,9 +7,10 @@ use crate::error::{Result, concurrent_change};
 use crate::id::{ScheduleId, WorkspaceId};
 use crate::{pg_cron, sql};
 use chrono::{DateTime, Utc};
+use pgrx::datum::TimestampWithTimeZone;
 
 const FIND: &str = "
-select schedule_id, entry_cron
+select schedule_id, entry_cron, ticked_until
 from kronos_internal.schedules
 where workspace_id = $1 and cron = $2 and timezone = $3
 for key share";
@@ -39,13 +40,18 @@ pub fn join(workspace_id: WorkspaceId, timing: &Timing, timezone: &str) -> Resul
     ];
     for _ in 0..ATTEMPTS {
         let found = sql::row(FIND, &key, |row| {
-            Ok(Schedule {
+            let schedule = Schedule {
                 schedule_id: sql::get(row, "schedule_id")?,
                 entry_cron: sql::get_opt(row, "entry_cron")?,
-            })
+            };
+            let ticked_until = sql::get::<TimestampWithTimeZone>(row, "ticked_until")?;
+            Ok((schedule, sql::from_pg(ticked_until)))
         })?;
-        if let Some(schedule) = found {
+        if let Some((schedule, ticked_until)) = found {
             entry::verify(&schedule)?;
+            if ticked_until > sql::now() + sql::CLOCK_TOLERANCE {
+                set_back(schedule.schedule_id, timing)?;
+            }
             return Ok(schedule.schedule_id);
         }
         check_supported(timing)?;
@@ -55,6 +61,24 @@ pub fn join(workspace_id: WorkspaceId, timing: &Timing, timezone: &str) -> Resul
         }
     }
     Err(concurrent_change())
+}
+
+const SET_BACK: &str = "
+update kronos_internal.schedules
+set next_tick_at = $2, ticked_until = $3, pass_until = null, pass_job_id = null
+where schedule_id = $1";
+
+/// Sets a schedule back that was handled while the clock was ahead. The next wake-up would do it too, but the ticks up
+/// to then would be lost to the job that joins.
+fn set_back(schedule_id: ScheduleId, timing: &Timing) -> Result<()> {
+    let now = sql::now();
+    let next_tick_at = timing.next_after(now).unwrap_or(DateTime::<Utc>::MAX_UTC);
+    let args = [
+        schedule_id.into(),
+        sql::to_pg(next_tick_at).into(),
+        sql::to_pg(now).into(),
+    ];
+    sql::run(SET_BACK, &args).map(|_| ())
 }
 
 fn insert(

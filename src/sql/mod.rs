@@ -21,7 +21,9 @@ pub use statement::{
     Composite, Row, composite, composites, exists, first, get, get_opt, row, rows, run,
 };
 pub use subtransaction::{Failure, convert_errors, dry_run, in_subtransaction};
-pub use time::{FIRST_TIMESTAMP, from_pg, is_finite, iso, now, now_pg, snapshot_limit, to_pg};
+pub use time::{
+    CLOCK_TOLERANCE, FIRST_TIMESTAMP, from_pg, is_finite, iso, now, now_pg, snapshot_limit, to_pg,
+};
 pub use version::require_version;
 
 use pgrx::prelude::*;

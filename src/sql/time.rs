@@ -1,6 +1,6 @@
 //! Converts between PostgreSQL's timestamps and chrono's.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{FromDatum, pg_sys};
 
@@ -9,6 +9,9 @@ pub const FIRST_TIMESTAMP: DateTime<Utc> =
     DateTime::from_timestamp(-210_866_803_200, 0).expect("chrono's years begin earlier");
 
 const POSTGRES_EPOCH_IN_UNIX_MICROS: i64 = 946_684_800_000_000;
+
+/// If an instant that a call has stored lies further ahead than this, the clock was ahead then.
+pub const CLOCK_TOLERANCE: Duration = Duration::seconds(1);
 
 /// The current time of the clock, not the transaction's start.
 pub fn now() -> DateTime<Utc> {

@@ -3,7 +3,9 @@
 use super::busy::split_off_busy;
 use super::call::{Call, MAX_ROWS, MAX_SCHEDULES, Outcome};
 use super::due::DueTicks;
-use super::jobs::{Job, JobRange, count_jobs, lock_jobs, lock_jobs_by_id, read_jobs};
+use super::jobs::{
+    Job, JobRange, count_jobs, lock_jobs, lock_jobs_by_id, read_jobs, set_back_jobs,
+};
 use super::materialise::{JobWork, write_isolated};
 use super::owed;
 use super::pass::{Due, Progress, lock_due, progress, record_progress};
@@ -23,6 +25,7 @@ pub fn run_batch(call: &mut Call) -> Result<bool> {
 }
 
 fn handle_batch(call: &mut Call) -> Result<bool> {
+    set_back_jobs(call.until, MAX_ROWS)?;
     let due = lock_due(call.until, call.schedule_limit, &mut call.unreadable)?;
     if due.is_empty() {
         return Ok(false);

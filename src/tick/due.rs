@@ -5,6 +5,8 @@ use crate::calendar::{Tick, Timing};
 use crate::policy::CatchupPolicy;
 use crate::sql;
 use chrono::{DateTime, Duration, Utc};
+use std::ops::Range;
+use std::rc::Rc;
 
 /// Ticks handled within this delay count as on time: a briefly lost wake-up is caught up by the next one and is not
 /// subject to `catchup_policy`.
@@ -23,9 +25,9 @@ pub struct DueTicks {
 
 /// Ticks that are handled more than [`ON_TIME`] late.
 struct Missed {
-    first: Tick,
-    /// The last tick before `latest`, if `latest` does not reach back to the first tick.
-    before_latest: Option<Tick>,
+    timing: Rc<Timing>,
+    /// The first and the last tick before `latest`, if `latest` does not reach back to the first tick.
+    earlier: Option<(Tick, Tick)>,
     /// The latest missed ticks, at most [`MAX_MISSED`].
     latest: Vec<Tick>,
 }
@@ -40,7 +42,7 @@ pub struct JobTicks {
 
 impl DueTicks {
     /// The ticks after `after`, up to and including `until`.
-    pub fn new(timing: &Timing, after: DateTime<Utc>, until: DateTime<Utc>) -> DueTicks {
+    pub fn new(timing: &Rc<Timing>, after: DateTime<Utc>, until: DateTime<Utc>) -> DueTicks {
         let on_time_from = (until - ON_TIME).max(after);
         DueTicks {
             until,
@@ -82,60 +84,68 @@ impl DueTicks {
 }
 
 impl Missed {
-    fn new(timing: &Timing, after: DateTime<Utc>, until: DateTime<Utc>) -> Option<Missed> {
+    fn new(timing: &Rc<Timing>, after: DateTime<Utc>, until: DateTime<Utc>) -> Option<Missed> {
         let first = timing.next_after(after).filter(|tick| *tick <= until)?;
         let latest = latest_ticks(timing, after, until);
-        let oldest = latest.first().copied().filter(|oldest| *oldest > first);
-        let before_latest =
-            oldest.and_then(|oldest| timing.last_tick(after, oldest - Duration::microseconds(1)));
+        let oldest = *latest.first()?;
+        let before_latest = timing.last_tick(after, oldest - Duration::microseconds(1));
         Some(Missed {
-            first,
-            before_latest,
+            timing: Rc::clone(timing),
+            earlier: before_latest.map(|last| (first, last)),
             latest,
         })
     }
 
     fn of(&self, job: &Job, now: DateTime<Utc>) -> JobTicks {
-        let from = now - job.catchup_window;
-        let is_kept = |tick: &Tick| *tick >= from && job.has(*tick);
+        let mut range = job.range();
+        let from = range.start.max(now - job.catchup_window);
         let run: Vec<Tick> = match job.catchup_policy {
             CatchupPolicy::None => vec![],
             CatchupPolicy::Last => {
-                let last = self.latest.iter().rev().find(|tick| job.has(**tick));
-                last.filter(|tick| is_kept(tick))
-                    .copied()
-                    .into_iter()
-                    .collect()
+                let last = self.first_and_last_in(&range).map(|(_, last)| last);
+                last.filter(|last| *last >= from).into_iter().collect()
             }
-            CatchupPolicy::All => self
-                .latest
-                .iter()
-                .filter(|tick| is_kept(tick))
-                .copied()
-                .collect(),
+            CatchupPolicy::All => self.latest_in(&(from..range.end)).to_vec(),
         };
-        let first_run = run.first().copied();
-        let is_dropped =
-            |tick: &&Tick| job.has(**tick) && first_run.is_none_or(|first_run| **tick < first_run);
-        let all = || {
-            std::iter::once(&self.first)
-                .chain(&self.before_latest)
-                .chain(&self.latest)
-        };
-        let dropped = match (all().find(is_dropped), self.last_dropped(is_dropped)) {
-            (Some(first), Some(last)) => Some((*first, *last)),
-            _ => None,
-        };
-        JobTicks { run, dropped }
+        if let Some(first_run) = run.first() {
+            range.end = *first_run;
+        }
+        JobTicks {
+            run,
+            dropped: self.first_and_last_in(&range),
+        }
     }
 
-    fn last_dropped(&self, is_dropped: impl Fn(&&Tick) -> bool) -> Option<&Tick> {
-        self.latest
-            .iter()
-            .rev()
-            .chain(&self.before_latest)
-            .chain(std::iter::once(&self.first))
-            .find(is_dropped)
+    /// The latest ticks of a range.
+    fn latest_in(&self, range: &Range<DateTime<Utc>>) -> &[Tick] {
+        let place = |instant| self.latest.partition_point(|tick| *tick < instant);
+        let (start, end) = (place(range.start), place(range.end));
+        self.latest.get(start..end).unwrap_or_default()
+    }
+
+    fn first_and_last_in(&self, range: &Range<DateTime<Utc>>) -> Option<(Tick, Tick)> {
+        let earlier = self.earlier_in(range);
+        let latest = self.latest_in(range);
+        let first = earlier.map(|(first, _)| first);
+        let last = earlier.map(|(_, last)| last);
+        Some((
+            first.or(latest.first().copied())?,
+            latest.last().copied().or(last)?,
+        ))
+    }
+
+    /// The first and the last tick of a range before the latest ticks.
+    fn earlier_in(&self, range: &Range<DateTime<Utc>>) -> Option<(Tick, Tick)> {
+        let (first, last) = self.earlier?;
+        if range.contains(&first) && range.contains(&last) {
+            return Some((first, last));
+        }
+        let last = last.min(range.end - Duration::microseconds(1));
+        let first = self.timing.next_at_or_after(range.start.max(first))?;
+        let last = self
+            .timing
+            .last_tick(first - Duration::microseconds(1), last)?;
+        Some((first, last))
     }
 }
 

@@ -8,6 +8,7 @@ use crate::policy::{CatchupPolicy, OverlapPolicy};
 use crate::sql;
 use chrono::{DateTime, Duration, Utc};
 use pgrx::datum::{Interval, TimestampWithTimeZone};
+use std::ops::Range;
 
 /// A job, with the columns that a pass needs.
 pub struct Job {
@@ -24,13 +25,21 @@ pub struct Job {
 }
 
 impl Job {
-    /// Whether the job has a tick of its schedule: the tick came due while the job was active, lies in the job's
-    /// window, and is not before `ledger_from`.
+    /// The instants at which the job has the ticks of its schedule: the job was active, they lie in its window, and
+    /// they are not before `ledger_from`.
+    pub fn range(&self) -> Range<DateTime<Utc>> {
+        let start = (self.active_since + Duration::microseconds(1)).max(self.ledger_from);
+        Range {
+            start: self
+                .starts_at
+                .map_or(start, |starts_at| start.max(starts_at)),
+            end: self.ends_at.unwrap_or(DateTime::<Utc>::MAX_UTC),
+        }
+    }
+
+    /// Whether the job has a tick of its schedule.
     pub fn has(&self, tick: DateTime<Utc>) -> bool {
-        tick > self.active_since
-            && tick >= self.ledger_from
-            && self.starts_at.is_none_or(|starts_at| tick >= starts_at)
-            && self.ends_at.is_none_or(|ends_at| tick < ends_at)
+        self.range().contains(&tick)
     }
 
     /// Reads the columns that the statements of this module return.
@@ -107,6 +116,18 @@ pub fn lock_jobs_by_id<T>(
     read: impl FnMut(&sql::Row) -> Result<T>,
 ) -> Result<Vec<T>> {
     sql::rows(LOCK_JOBS_BY_ID, &[jobs.into()], read)
+}
+
+const SET_BACK_JOBS: &str = include_str!("set_back_jobs.sql");
+
+/// Corrects jobs that became active while the clock was ahead of an instant, `limit` at most.
+pub fn set_back_jobs(instant: DateTime<Utc>, limit: usize) -> Result<()> {
+    let args = [
+        sql::to_pg(instant).into(),
+        sql::to_pg(instant + sql::CLOCK_TOLERANCE).into(),
+        (limit as i64).into(),
+    ];
+    sql::run(SET_BACK_JOBS, &args).map(|_| ())
 }
 
 const COUNT_JOBS: &str = include_str!("count_jobs.sql");

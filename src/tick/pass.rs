@@ -5,7 +5,7 @@ use crate::calendar::{Timing, timing};
 use crate::error::Result;
 use crate::id::{JobId, ScheduleId};
 use crate::sql;
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 use pgrx::datum::TimestampWithTimeZone;
 use std::rc::Rc;
 
@@ -22,9 +22,6 @@ pub struct Due {
 
 const LOCK_DUE: &str = include_str!("lock_due.sql");
 
-/// If a schedule's ticked_until lies further ahead than this, the clock was ahead when it was written.
-const CLOCK_TOLERANCE: Duration = Duration::seconds(1);
-
 /// Locks at most `limit` schedules that are due at an instant. Skips the `unreadable` schedules, and adds the schedules
 /// that this server cannot read to them.
 pub fn lock_due(
@@ -34,7 +31,7 @@ pub fn lock_due(
 ) -> Result<Vec<Due>> {
     let args = [
         sql::to_pg(until).into(),
-        sql::to_pg(until + CLOCK_TOLERANCE).into(),
+        sql::to_pg(until + sql::CLOCK_TOLERANCE).into(),
         unreadable.clone().into(),
         (limit as i64).into(),
     ];
@@ -50,7 +47,7 @@ pub fn lock_due(
             Ok(sql::get_opt::<TimestampWithTimeZone>(row, column)?.map(sql::from_pg))
         };
         let ticked_until = time("ticked_until")?.unwrap_or(until);
-        let was_fast = ticked_until > until + CLOCK_TOLERANCE;
+        let was_fast = ticked_until > until + sql::CLOCK_TOLERANCE;
         let pass_until = time("pass_until")?.filter(|pass_until| *pass_until <= until);
         Ok(Some(Due {
             schedule_id,

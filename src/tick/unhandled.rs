@@ -23,7 +23,7 @@ struct Unhandled {
 }
 
 /// Writes, for the current version, the ticks of an active job that came due up to an instant and that no wake-up has
-/// handled yet. The caller holds the job's row lock.
+/// handled yet, and returns whether that is all of them. The caller holds the job's row lock.
 ///
 /// A tick that cannot be written does not fail the call, so that an update can repair a failing job. `tick()` writes
 /// the tick for the next version; but if the job `leaves_schedule`, the ledger records the tick as skipped, with the
@@ -31,7 +31,7 @@ struct Unhandled {
 ///
 /// # Errors
 /// `CONCURRENT_CHANGE` if the snapshot is too old to show the current ledger.
-pub fn write_unhandled(job_id: JobId, until: DateTime<Utc>, leaves_schedule: bool) -> Result<()> {
+pub fn write_unhandled(job_id: JobId, until: DateTime<Utc>, leaves_schedule: bool) -> Result<bool> {
     let args = [job_id.into(), sql::to_pg(until).into()];
     let read = |row: &sql::Row| {
         let time = |column| -> Result<DateTime<Utc>> {
@@ -48,9 +48,9 @@ pub fn write_unhandled(job_id: JobId, until: DateTime<Utc>, leaves_schedule: boo
         })
     };
     let found = sql::by_index(|| sql::row(FIND, &args, read))?;
-    let Some(found) = found else { return Ok(()) };
+    let Some(found) = found else { return Ok(true) };
     let Ok(timing) = timing(&found.cron, &found.timezone) else {
-        return Ok(());
+        return Ok(true);
     };
     let mut call = Call::begin();
     if found.is_owed {
@@ -64,19 +64,20 @@ pub fn write_unhandled(job_id: JobId, until: DateTime<Utc>, leaves_schedule: boo
         dropped: ticks.dropped,
     };
     if work.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     match sql::in_subtransaction(|| sql::by_index(|| write(std::slice::from_ref(&work)))) {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(true),
         Err(failure) if failure.is_interruption() || failure.is_contention() => failure.rethrow(),
-        Err(_) if !leaves_schedule => Ok(()),
+        Err(_) if !leaves_schedule => Ok(false),
         Err(failure) => {
             let reason = format!("the job failed: {}", failure.report.message());
             let ticks = work
                 .run
                 .iter()
                 .map(|tick| ((job_id, *tick), reason.clone()));
-            owed::skip(&ticks.collect::<Vec<_>>())
+            owed::skip(&ticks.collect::<Vec<_>>())?;
+            Ok(true)
         }
     }
 }
