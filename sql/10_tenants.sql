@@ -10,11 +10,13 @@ create domain kronos_internal.duration as interval
                and date_part('month', value) = 0 and date_part('day', value) = 0);
 comment on domain kronos_internal.duration is 'A length of time in hours, minutes and seconds: never negative, no days or months.';
 
--- Ids sort by time, so a list or a range of time is read by id alone.
+-- Ids sort by time, so a list or a range of time is read by id alone. An id has 48 bits for its time, so an instant
+-- outside the years 1970 to 10889 counts as the nearest one inside.
 create function kronos.uuid_v7_at(at timestamptz) returns uuid
 language sql
 immutable strict parallel safe
-return (pg_catalog.lpad(pg_catalog.to_hex(greatest(pg_catalog.floor(extract(epoch from at) * 1000), 0)::bigint), 12, '0')
+return (pg_catalog.lpad(pg_catalog.to_hex(least(greatest(pg_catalog.floor(extract(epoch from at) * 1000), 0),
+                                             281474976710655)::bigint), 12, '0')
         || '70008000000000000000')::uuid;
 
 create table kronos_internal.workspaces (
@@ -116,20 +118,21 @@ comment on column kronos_internal.endpoints.is_live is
     'Live jobs reference this column, so PostgreSQL refuses to delete an endpoint that is in use.';
 
 -- The delay after an execution's n-th failed attempt, before jitter; see AWS's "Exponential Backoff and Jitter". The
--- exponent is capped so that the power stays finite.
+-- exponent is capped so that the power stays finite, and the delay at the 30 days of a policy so that it fits an interval.
 create function kronos.retry_delay(backoff text, initial_delay_ms bigint, max_delay_ms bigint, failed_attempts integer)
 returns interval
 language sql
 immutable
 parallel safe
-return pg_catalog.make_interval(secs => least(
+return pg_catalog.make_interval(secs => greatest(0, least(
+    2592000000,
     max_delay_ms::float8,
     initial_delay_ms::float8
     * case backoff
           when 'fixed' then 1
           when 'linear' then failed_attempts
-          else pg_catalog.power(2::float8, least(failed_attempts - 1, 100))
-      end) / 1000);
+          else pg_catalog.power(2::float8, least(greatest(failed_attempts, 1) - 1, 100))
+      end)) / 1000);
 
 select pg_catalog.pg_extension_config_dump('kronos_internal.workspaces', '');
 select pg_catalog.pg_extension_config_dump(

@@ -325,7 +325,7 @@ comment on procedure kronos.upkeep is
 'Maintains Kronos, in batches that commit: writes due ticks, expires leases, does what reconcile() does, and prunes. pg_cron calls it every minute. A step that fails does not keep the others from running; kronos.upkeep_runs shows the results. Does nothing if kronos.enabled is off.';
 
 comment on function kronos.expire_leases is
-'Fails the attempt of every execution whose lease has expired, and returns how many there were. Later reports from the previous holders are rejected. Upkeep calls it every minute, and so do claims that find fewer executions than they ask for.
+'Fails the attempt of every execution whose lease has expired, and returns how many there were. Later reports from the previous holders are rejected. Upkeep calls it every minute. A claim that finds fewer executions than it asks for does the same for the workspaces that it claims from.
 max: the most leases to expire, 1 to 1000000.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023).';
 

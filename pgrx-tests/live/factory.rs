@@ -182,3 +182,11 @@ pub fn insert_waiting(session: &mut impl GenericClient, workspace: &str, count: 
 pub fn delete_unfinished(session: &mut impl GenericClient) {
     write(session, "delete from kronos_internal.live_executions");
 }
+
+/// Lets the leases of all running executions expire.
+pub fn end_leases(session: &mut impl GenericClient) {
+    write(
+        session,
+        "update kronos_internal.live_executions set lease_expires_at = now() where status = 'RUNNING'",
+    );
+}

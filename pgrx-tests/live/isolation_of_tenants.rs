@@ -143,6 +143,28 @@ fn open_transaction_of_one_workspace_blocks_no_call_of_another() {
     }
 }
 
+// A claim that finds fewer executions than it asks for looks for expired leases.
+#[test]
+fn open_claim_of_one_workspace_leaves_the_expired_leases_of_another() {
+    let (server, mut session, _) = server_with_two_tenants();
+    for workspace in ["a", "b"] {
+        let claim = "select kronos.claim_executions('crashed', workspace => $1)";
+        session.query(claim, &[&workspace]).unwrap();
+    }
+    end_leases(&mut session);
+    let mut claiming = server.session();
+    let mut open = claiming.transaction().unwrap();
+    open.query(
+        "select kronos.claim_executions('w', 10, workspace => 'a')",
+        &[],
+    )
+    .unwrap();
+    assert_eq!(count(&mut session, "select kronos.expire_leases()"), 1);
+    open.commit().unwrap();
+    let lost = "select count(*) from kronos.attempts where outcome = 'LOST'";
+    assert_eq!(count(&mut session, lost), 2);
+}
+
 #[test]
 fn two_workspaces_that_remove_all_their_jobs_at_once_never_deadlock() {
     let server = Server::start();

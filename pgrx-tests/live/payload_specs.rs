@@ -1,6 +1,6 @@
-//! Payload specs: a session can be stopped whatever a check costs.
+//! Payload specs: a session can be stopped whatever a check costs, and a deleted payload spec gets no endpoints.
 
-use crate::domain::{backend_pid, create_acme};
+use crate::domain::{assert_code, backend_pid, create_acme, is_waiting};
 use crate::server::{Server, wait_for};
 use postgres::Client;
 use serde_json::{Value, json};
@@ -152,4 +152,30 @@ fn schemas_that_crashed_the_server_are_refused() {
         assert!(detail.unwrap().contains("INVALID_PAYLOAD_SPEC"), "{error}");
     }
     session.batch_execute("select 1").unwrap();
+}
+
+#[test]
+fn endpoint_of_a_payload_spec_that_is_being_deleted_is_refused() {
+    let server = Server::start();
+    let mut session = server.session();
+    create_acme(&mut session);
+    let create = "select kronos.create_payload_spec('spec', 'true', workspace => 'acme')";
+    for call in [
+        "select kronos.create_endpoint('new', 'HTTP', payload_spec => 'spec', workspace => 'acme')",
+        "select kronos.update_endpoint('hook', payload_spec => 'spec', workspace => 'acme')",
+    ] {
+        session.batch_execute(create).unwrap();
+        let mut writing = server.session();
+        let pid = backend_pid(&mut writing);
+        let mut deleting = server.session();
+        deleting
+            .batch_execute("begin; select kronos.delete_payload_spec('spec', workspace => 'acme')")
+            .unwrap();
+        let written = thread::spawn(move || writing.batch_execute(call));
+        wait_for("the call to wait for the delete", || {
+            is_waiting(&mut session, pid)
+        });
+        deleting.batch_execute("commit").unwrap();
+        assert_code(written.join().unwrap(), "PAYLOAD_SPEC_NOT_FOUND");
+    }
 }

@@ -53,8 +53,12 @@ pub fn create(workspace: &Authorised, new: NewEndpoint, if_not_exists: bool) -> 
         attempt_timeout.into(),
         payload_spec_id.into(),
     ];
-    let statement = include_str!("insert_endpoint.sql");
-    match sql::row(statement, &args, |row| sql::get(row, "endpoint_id"))? {
+    let inserted = translate_constraints(workspace, new.name, new.payload_spec, || {
+        sql::row(include_str!("insert_endpoint.sql"), &args, |row| {
+            sql::get(row, "endpoint_id")
+        })
+    });
+    match inserted? {
         Some(endpoint_id) => Ok(endpoint_id),
         None if if_not_exists => match lookup::find_many(workspace, &[new.name])?.pop() {
             Some(existing) => Ok(existing.endpoint_id),
@@ -62,6 +66,31 @@ pub fn create(workspace: &Authorised, new: NewEndpoint, if_not_exists: bool) -> 
         },
         None => Err(endpoint_exists(&workspace.name, new.name)),
     }
+}
+
+/// Runs a statement that writes an endpoint, and translates violations of its constraints: its name is taken, or another
+/// session has deleted its payload spec.
+fn translate_constraints<T>(
+    workspace: &Authorised,
+    name: &str,
+    payload_spec: Option<&str>,
+    write: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    sql::convert_errors(write, |report| {
+        if error::violates(
+            report,
+            PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION,
+            "endpoints_name_unique_in_workspace",
+        ) {
+            return Some(endpoint_exists(&workspace.name, name));
+        }
+        error::violates(
+            report,
+            PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION,
+            "endpoints_payload_spec_in_same_workspace",
+        )
+        .then(|| payload_spec::not_found(workspace, payload_spec.unwrap_or_default()))
+    })
 }
 
 fn check_spec(spec: Jsonb) -> Result<()> {
@@ -121,25 +150,12 @@ pub fn update(workspace: &Authorised, name: &str, changes: Changes) -> Result<En
         changes.payload_spec.is_some().into(),
         payload_spec_id.into(),
     ];
-    let (workspace_name, new_name) = (
-        workspace.name.clone(),
-        changes.name.unwrap_or(name).to_owned(),
-    );
-    sql::convert_errors(
-        || {
-            sql::row(include_str!("update_endpoint.sql"), &args, |row| {
-                sql::get(row, "endpoint_id")
-            })
-        },
-        move |report| {
-            error::violates(
-                report,
-                PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION,
-                "endpoints_name_unique_in_workspace",
-            )
-            .then(|| endpoint_exists(&workspace_name, &new_name))
-        },
-    )?
+    let new_name = changes.name.unwrap_or(name);
+    translate_constraints(workspace, new_name, changes.payload_spec, || {
+        sql::row(include_str!("update_endpoint.sql"), &args, |row| {
+            sql::get(row, "endpoint_id")
+        })
+    })?
     .ok_or_else(|| endpoint_not_found(&workspace.name, name))
 }
 

@@ -58,7 +58,7 @@ pub fn find(workspace: &Authorised, name: &str) -> Result<Uuid> {
     find_id(workspace, name)?.ok_or_else(|| not_found(workspace, name))
 }
 
-fn not_found(workspace: &Authorised, name: &str) -> KronosError {
+pub(super) fn not_found(workspace: &Authorised, name: &str) -> KronosError {
     KronosError::new(
         &error::PAYLOAD_SPEC_NOT_FOUND,
         format!(

@@ -4,10 +4,12 @@ use super::choose::{Claim, Reading, Wanted};
 use super::{expire, fair_turns};
 use crate::authority::Authorised;
 use crate::error::Result;
+use crate::id::WorkspaceId;
 use crate::settings;
 use crate::sql::Composite;
 use chrono::{DateTime, Duration, Utc};
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::HashMap;
 
 /// How many expired leases one claim ends at most.
 const EXPIRE_AT_CLAIM: i64 = 100;
@@ -16,7 +18,8 @@ const EXPIRE_AT_CLAIM: i64 = 100;
 const EXPIRE_EVERY: Duration = Duration::seconds(1);
 
 thread_local! {
-    static EXPIRED_AT: Cell<DateTime<Utc>> = const { Cell::new(DateTime::<Utc>::UNIX_EPOCH) };
+    /// When the session last looked, by workspace; None for all.
+    static EXPIRED_AT: RefCell<HashMap<Option<WorkspaceId>, DateTime<Utc>>> = RefCell::default();
 }
 
 /// Claims up to `max` executions that may start now. From one workspace it takes them by priority, then run_at. From all
@@ -34,7 +37,7 @@ pub fn claim(workspace: Option<&Authorised>, wanted: &Wanted) -> Result<Vec<Comp
     let mut claim = Claim::new(workspace, wanted);
     choose_all(&mut claim, Reading::On)?;
     claim.start()?;
-    if claim.missing() > 0 && (claim.skipped | expire_if_due(claim.now)?) {
+    if claim.missing() > 0 && (claim.skipped | expire_if_due(workspace, claim.now)?) {
         choose_all(&mut claim, Reading::Whole)?;
         claim.start()?;
     }
@@ -50,11 +53,23 @@ fn choose_all(claim: &mut Claim, reading: Reading) -> Result<()> {
     }
 }
 
-/// Ends expired leases unless this session has just done so. Returns whether there were any.
-fn expire_if_due(now: DateTime<Utc>) -> Result<bool> {
-    if (Duration::zero()..EXPIRE_EVERY).contains(&(now - EXPIRED_AT.get())) {
+/// Ends expired leases of the claim's workspaces unless this session has just done so. Returns whether there were any.
+fn expire_if_due(workspace: Option<&Authorised>, now: DateTime<Utc>) -> Result<bool> {
+    let is_due = EXPIRED_AT.with_borrow_mut(|expired_at| {
+        expired_at.retain(|_, at| (Duration::zero()..EXPIRE_EVERY).contains(&(now - *at)));
+        let of_claim = workspace.map(|workspace| workspace.workspace_id);
+        let is_due = !expired_at.contains_key(&of_claim);
+        if is_due {
+            expired_at.insert(of_claim, now);
+        }
+        is_due
+    });
+    if !is_due {
         return Ok(false);
     }
-    EXPIRED_AT.set(now);
-    Ok(expire::expire_leases(EXPIRE_AT_CLAIM)? > 0)
+    let expired = match workspace {
+        Some(workspace) => expire::expire_leases_of(workspace, EXPIRE_AT_CLAIM)?,
+        None => expire::expire_leases(EXPIRE_AT_CLAIM)?,
+    };
+    Ok(expired > 0)
 }
