@@ -2,6 +2,8 @@
 //!
 //! Each prints its seed. `KRONOS_SEED` repeats a run with that seed.
 
+mod year;
+
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
