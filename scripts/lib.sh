@@ -41,7 +41,7 @@ need_cargo_pgrx() {
 need_postgres() {
     local major=$1
     need_packages "postgresql-$major" "postgresql-server-dev-$major" "postgresql-$major-cron" \
-        clang libclang-dev pkg-config gcc libc6-dev make sudo python3 python3-psycopg2
+        clang libclang-dev pkg-config gcc libc6-dev make sudo python3 python3-psycopg2 faketime
     need_cargo_pgrx
     PG_CONFIG=/usr/lib/postgresql/$major/bin/pg_config
     if ! cargo pgrx info pg-config "pg$major" >/dev/null 2>&1; then

@@ -65,7 +65,8 @@ fn random_item(rng: &mut impl Rng, low: u32, high: u32, names: &[&str]) -> Strin
     }
 }
 
-fn random_expression(rng: &mut impl Rng) -> String {
+/// A well-formed expression of five fields.
+pub fn random_expression(rng: &mut impl Rng) -> String {
     let last_day = rng.random_range(0..8) == 0;
     let mut field = |low, high, names: &[&str]| {
         let items = rng.random_range(1..4);

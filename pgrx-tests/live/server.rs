@@ -17,6 +17,8 @@ pub const PATIENCE: Duration = Duration::from_secs(150);
 /// A running server. Dropping it stops it and deletes its files.
 pub struct Server {
     dir: PathBuf,
+    /// Environment variables of the server process, as `NAME=value`.
+    environment: Vec<String>,
 }
 
 impl Server {
@@ -27,7 +29,15 @@ impl Server {
 
     /// Like [`Server::start`], with further lines in the configuration.
     pub fn start_with(settings: &[&str]) -> Server {
-        let server = Server { dir: new_dir() };
+        Server::start_in(vec![], settings)
+    }
+
+    /// Like [`Server::start_with`], with environment variables (`NAME=value`) for the server process.
+    pub fn start_in(environment: Vec<String>, settings: &[&str]) -> Server {
+        let server = Server {
+            dir: new_dir(),
+            environment,
+        };
         as_postgres(
             "cp",
             [
@@ -66,8 +76,11 @@ impl Server {
     }
 
     fn pg_ctl(&self, args: &[&str]) {
-        let data = text(self.dir.join("data"));
-        as_postgres(&text(bin("pg_ctl")), [&["-D", &data, "-s"], args].concat());
+        let (program, data) = (text(bin("pg_ctl")), text(self.dir.join("data")));
+        let environment = self.environment.iter().map(String::as_str);
+        let command = [program.as_str(), "-D", &data, "-s"];
+        let args = environment.chain(command).chain(args.iter().copied());
+        as_postgres("env", args);
     }
 
     /// Restarts the server with other settings.
@@ -174,7 +187,10 @@ pub fn pg_config(option: &str) -> String {
 fn template() -> &'static Path {
     static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
     TEMPLATE.get_or_init(|| {
-        let server = Server { dir: new_dir() };
+        let server = Server {
+            dir: new_dir(),
+            environment: vec![],
+        };
         let data = text(server.dir.join("data"));
         as_postgres(
             &text(bin("initdb")),

@@ -3,6 +3,7 @@
 //! Each prints its seed. `KRONOS_SEED` repeats a run with that seed.
 
 #![allow(dead_code, reason = "the tests that use them are being written")]
+mod year;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
