@@ -1,6 +1,7 @@
 //! doctor(): each finding, by the fault that causes it.
 
 use crate::domain::*;
+use crate::faked_clock::Clock;
 use crate::server::{Server, wait_for};
 use postgres::Client;
 
@@ -153,6 +154,37 @@ fn every_fault_is_a_finding_and_a_sound_server_has_none() {
             .iter()
             .any(|found| found.0.starts_with("autovacuum is off:"))
     });
+}
+
+#[test]
+fn doctor_names_transactions_that_keep_vacuum_from_its_work() {
+    let (clock, server) = Clock::start_server(1_800_000_000, &["max_prepared_transactions = 2"]);
+    let mut session = server.session();
+    create_acme(&mut session);
+    session
+        .batch_execute("begin; create table prepared (); prepare transaction 'forgotten'")
+        .unwrap();
+    let mut holder = server.session();
+    holder
+        .batch_execute("begin isolation level repeatable read; select from kronos.jobs")
+        .unwrap();
+    assert_eq!(findings(&mut session), []);
+    clock.set(1_800_000_000 + 11 * 60);
+    let expected = [
+        "a prepared transaction keeps VACUUM from removing finished rows",
+        "a transaction that has been open for more than ten minutes keeps VACUUM from removing finished rows",
+    ];
+    let mut found: Vec<String> = findings(&mut session)
+        .into_iter()
+        .map(|found| found.0)
+        .collect();
+    found.sort();
+    assert_eq!(found, expected);
+    session
+        .batch_execute("rollback prepared 'forgotten'")
+        .unwrap();
+    holder.batch_execute("rollback").unwrap();
+    assert_eq!(findings(&mut session), []);
 }
 
 #[test]

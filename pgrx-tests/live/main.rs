@@ -19,6 +19,7 @@ mod enqueue;
 mod factory;
 mod failing_jobs;
 mod failures;
+mod faked_clock;
 mod fencing;
 mod firing;
 mod fleet;

@@ -3,7 +3,6 @@
 //! invariants 4 to 7.
 
 mod changes;
-mod clock;
 mod ledger;
 mod model;
 mod reader;
@@ -11,9 +10,9 @@ mod reader;
 use super::{generator, seed, size};
 use crate::dialect::random_expression;
 use crate::domain::*;
+use crate::faked_clock::Clock;
 use crate::server::Server;
 use chrono::{DateTime, Utc};
-use clock::Clock;
 use model::{Model, Timing};
 use postgres::Client;
 use rand::Rng;

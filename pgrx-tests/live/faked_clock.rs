@@ -3,6 +3,7 @@
 use crate::server::Server;
 use chrono::DateTime;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A clock that stands still until it is set.
 pub struct Clock {
@@ -12,7 +13,9 @@ pub struct Clock {
 impl Clock {
     /// Starts a server under a clock.
     pub fn start_server(now: i64, settings: &[&str]) -> (Clock, Server) {
-        let name = format!("kronos-clock-{}", std::process::id());
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("kronos-clock-{}-{number}", std::process::id());
         let clock = Clock {
             dir: std::env::temp_dir().join(name),
         };
