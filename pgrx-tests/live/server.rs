@@ -95,11 +95,11 @@ impl Server {
             .unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
     }
 
-    /// Opens a session as superuser once the server has crashed and recovered.
-    pub fn session_after_crash(&self) -> Client {
+    /// Opens a session as superuser once the server has ended an older one in a crash and has recovered.
+    pub fn session_after_crash(&self, mut older: Client) -> Client {
         // Until the postmaster notices the crash, it accepts sessions only to end them.
         wait_for("the server to notice the crash", || {
-            self.log().contains("all server processes terminated")
+            older.simple_query("select 1").is_err()
         });
         let mut session = None;
         wait_for("the server to recover", || {
@@ -145,6 +145,13 @@ impl Drop for Server {
         );
         let _ = std::fs::remove_dir_all(&self.dir);
     }
+}
+
+/// Ends a process with SIGKILL. Returns false if there is none.
+pub fn kill(pid: i32) -> bool {
+    let mut command = Command::new("kill");
+    command.args(["-9", &pid.to_string()]);
+    command.output().unwrap().status.success()
 }
 
 /// The path of one of the server's programs.
