@@ -2,6 +2,10 @@
 //!
 //! Each prints its seed. `KRONOS_SEED` repeats a run with that seed.
 
+mod forged;
+mod history;
+mod model;
+
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
