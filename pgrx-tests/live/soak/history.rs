@@ -1,6 +1,8 @@
 //! What is recorded of a run, as Jepsen does it: each call of each client, and what the views show in the end.
 
 use chrono::{DateTime, Utc};
+use postgres::Client;
+use postgres::types::FromSqlOwned;
 use uuid::Uuid;
 
 /// The number of a write. It is stored with the write, so that its effect can be found even if the answer was lost.
@@ -145,4 +147,62 @@ pub struct Attempt {
     pub attempt: i32,
     pub worker: String,
     pub outcome: String,
+}
+
+impl State {
+    pub fn read(session: &mut Client) -> State {
+        let mut rows = |statement| session.query(statement, &[]).unwrap();
+        let versions = rows(
+            "select job_id, version, (input ->> 'mark')::bigint as mark, priority, began_at, ended_at
+             from kronos.job_versions",
+        );
+        let retired_jobs = rows("select job_id from kronos.job_details where status = 'RETIRED'");
+        let ticks = rows("select job_id, tick_at, execution_id, recorded_at from kronos.ticks");
+        let executions = rows(
+            "select execution_id, job_id, tick_at, (input ->> 'mark')::bigint as mark, priority, status, attempt
+             from kronos.execution_details",
+        );
+        let attempts =
+            rows("select execution_id, attempt, worker_id, outcome from kronos.attempts");
+        State {
+            versions: read(versions, |row| Version {
+                job_id: get(row, "job_id"),
+                version: get(row, "version"),
+                mark: get(row, "mark"),
+                priority: get(row, "priority"),
+                began_at: get(row, "began_at"),
+                ended_at: get(row, "ended_at"),
+            }),
+            retired_jobs: read(retired_jobs, |row| get(row, "job_id")),
+            ticks: read(ticks, |row| Tick {
+                job_id: get(row, "job_id"),
+                tick_at: get(row, "tick_at"),
+                execution_id: get(row, "execution_id"),
+                recorded_at: get(row, "recorded_at"),
+            }),
+            executions: read(executions, |row| Execution {
+                execution_id: get(row, "execution_id"),
+                of_tick: get::<Option<Uuid>>(row, "job_id")
+                    .map(|job_id| (job_id, get(row, "tick_at"))),
+                mark: get(row, "mark"),
+                priority: get(row, "priority"),
+                status: get(row, "status"),
+                attempt: get(row, "attempt"),
+            }),
+            attempts: read(attempts, |row| Attempt {
+                execution_id: get(row, "execution_id"),
+                attempt: get(row, "attempt"),
+                worker: get(row, "worker_id"),
+                outcome: get(row, "outcome"),
+            }),
+        }
+    }
+}
+
+fn read<T>(rows: Vec<postgres::Row>, read: impl Fn(&postgres::Row) -> T) -> Vec<T> {
+    rows.iter().map(read).collect()
+}
+
+fn get<T: FromSqlOwned>(row: &postgres::Row, column: &str) -> T {
+    row.get(column)
 }

@@ -2,8 +2,11 @@
 //!
 //! Each prints its seed. `KRONOS_SEED` repeats a run with that seed.
 
+mod calls;
 mod forged;
 mod history;
+mod kills;
+mod load;
 mod model;
 
 use rand::SeedableRng;
