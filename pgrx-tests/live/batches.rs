@@ -1,7 +1,7 @@
 //! A wake-up works in batches that commit, whatever the settings of the role that calls it.
 
 use crate::domain::*;
-use crate::server::{Server, as_postgres, wait_for};
+use crate::server::{Server, kill, wait_for};
 use postgres::{Client, NoTls};
 use std::thread;
 use uuid::Uuid;
@@ -118,10 +118,10 @@ fn wake_up_killed_in_its_second_batch_is_continued_there_after_recovery() {
         BATCH,
         "the first batch has committed"
     );
-    as_postgres("sh", ["-c", &format!("kill -9 {pid}")]);
+    assert!(kill(pid));
     killed.join().unwrap().expect_err("the backend was killed");
 
-    let mut session = server.session_after_crash();
+    let mut session = server.session_after_crash(session);
     assert_eq!(executions(&mut session), BATCH);
     assert!(is_in_second_batch(&mut session));
     thread::scope(|scope| {

@@ -264,7 +264,7 @@ fn catch_up_of_a_thousand_ticks_survives_a_kill_and_eight_concurrent_wake_ups() 
     create_with(&mut session, &format!("{minute} * * * *"), "all", "1 year");
     lose_wake_ups(&mut session, 1000);
     kill_tick_midway(&server, &mut session);
-    let mut session = server.session_after_crash();
+    let mut session = server.session_after_crash(session);
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| tick(&mut server.session()));

@@ -1,7 +1,7 @@
 //! Helpers of the live tests, in the words of the domain.
 
 pub use crate::factory::*;
-use crate::server::{Server, as_postgres, wait_for};
+use crate::server::{Server, kill, wait_for};
 use postgres::error::DbError;
 use postgres::{Client, Error, GenericClient, NoTls};
 use serde_json::Value;
@@ -170,7 +170,7 @@ pub fn kill_tick_midway(server: &Server, session: &mut Client) {
     wait_for("the wake-up to be in the middle of its insert", || {
         is_waiting(session, pid)
     });
-    as_postgres("sh", ["-c", &format!("kill -9 {pid}")]);
+    assert!(kill(pid));
     killed.join().unwrap().expect_err("the backend was killed");
 }
 

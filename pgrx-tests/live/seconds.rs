@@ -4,7 +4,7 @@ use crate::domain::*;
 use crate::server::{Server, wait_for};
 use postgres::Client;
 
-fn pg_cron_supports_seconds(session: &mut Client) -> bool {
+pub fn pg_cron_supports_seconds(session: &mut Client) -> bool {
     let supports =
         "select count(*) from pg_settings where name = 'cron.timezone' and short_desc is not null";
     count(session, supports) == 1

@@ -116,11 +116,11 @@ impl Server {
             .unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
     }
 
-    /// Opens a session as superuser once the server has crashed and recovered.
-    pub fn session_after_crash(&self) -> Client {
+    /// Opens a session as superuser once the server has ended an older one in a crash and has recovered.
+    pub fn session_after_crash(&self, mut older: Client) -> Client {
         // Until the postmaster notices the crash, it accepts sessions only to end them.
         wait_for("the server to notice the crash", || {
-            self.log().contains("all server processes terminated")
+            older.simple_query("select 1").is_err()
         });
         let mut session = None;
         wait_for("the server to recover", || {
@@ -130,7 +130,31 @@ impl Server {
         session.unwrap()
     }
 
-    fn try_session(&self, role: &str) -> Result<Client, postgres::Error> {
+    /// Kills the postmaster, and starts the server again when all its processes have ended.
+    pub fn kill_postmaster_and_start_again(&self) {
+        let pid_file = self.dir.join("data/postmaster.pid");
+        let lines = std::fs::read_to_string(pid_file).unwrap();
+        let postmaster: i32 = lines.lines().next().unwrap().parse().unwrap();
+        assert!(kill(postmaster));
+        // PostgreSQL does not start while the process exists, not even as a zombie.
+        let exists = || Path::new(&format!("/proc/{postmaster}")).exists();
+        wait_for("the server's processes to end", || {
+            !exists() && !self.has_processes()
+        });
+        self.pg_ctl_start();
+    }
+
+    /// Whether a process has the data directory as its working directory, as all processes of the server have.
+    fn has_processes(&self) -> bool {
+        let data = self.dir.join("data");
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        processes
+            .flat_map(|process| std::fs::read_link(process.path().join("cwd")))
+            .any(|dir| dir == data)
+    }
+
+    /// Opens a session as a role, unless the server is down.
+    pub fn try_session(&self, role: &str) -> Result<Client, postgres::Error> {
         postgres::Config::new()
             .host_path(&self.dir)
             .user(role)
@@ -166,6 +190,13 @@ impl Drop for Server {
         );
         let _ = std::fs::remove_dir_all(&self.dir);
     }
+}
+
+/// Ends a process with SIGKILL. Returns false if there is none.
+pub fn kill(pid: i32) -> bool {
+    let mut command = Command::new("kill");
+    command.args(["-9", &pid.to_string()]);
+    command.output().unwrap().status.success()
 }
 
 /// The path of one of the server's programs.

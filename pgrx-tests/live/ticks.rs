@@ -96,7 +96,7 @@ fn tick_of_a_killed_wake_up_creates_one_execution_per_job_after_recovery() {
     let (server, mut session, _) = server_with_due_jobs(50);
     kill_tick_midway(&server, &mut session);
 
-    let mut session = server.session_after_crash();
+    let mut session = server.session_after_crash(session);
     assert_eq!(executions(&mut session), 0);
     tick(&mut session);
     tick(&mut session);
