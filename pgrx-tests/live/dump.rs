@@ -69,12 +69,7 @@ fn dump_and_restore_keep_every_row_and_pg_cron_entry() {
     for table in &tables {
         assert!(!rows_of(&mut session, table).is_empty(), "{table} is empty");
     }
-    let dump = server.run_client(&bin("pg_dump"), &["postgres"]);
-    assert!(
-        dump.status.success(),
-        "{}",
-        String::from_utf8_lossy(&dump.stderr)
-    );
+    let dump = run(&server, "pg_dump", &["postgres"]);
 
     let copy = Server::start();
     let mut restored = copy.session();
@@ -84,28 +79,17 @@ fn dump_and_restore_keep_every_row_and_pg_cron_entry() {
         )
         .unwrap();
     let file = copy.socket_dir().join("dump.sql");
-    std::fs::write(&file, dump.stdout).unwrap();
-    let psql = copy.run_client(
-        &bin("psql"),
-        &[
-            "-d",
-            "postgres",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-f",
-            file.to_str().unwrap(),
-        ],
-    );
-    let stderr = String::from_utf8_lossy(&psql.stderr);
-    // sudo, which runs psql if the tests run as root, may warn that it cannot resolve the host name.
-    let messages: Vec<&str> = stderr
-        .lines()
-        .filter(|line| !line.starts_with("sudo: "))
-        .collect();
-    assert!(
-        psql.status.success() && messages.is_empty(),
-        "{messages:#?}"
-    );
+    std::fs::write(&file, dump).unwrap();
+    let args = [
+        "-d",
+        "postgres",
+        "-qAt",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-f",
+        file.to_str().unwrap(),
+    ];
+    run(&copy, "psql", &args);
 
     // Upkeep may have run on either server since the dump.
     for table in tables.iter().filter(|table| *table != "upkeep_steps") {
@@ -134,6 +118,53 @@ fn dump_and_restore_keep_every_row_and_pg_cron_entry() {
         before + of_new,
         "no tick runs twice"
     );
+}
+
+/// Runs one of PostgreSQL's programs, which must print no message, and returns its output.
+fn run(server: &Server, program: &str, args: &[&str]) -> String {
+    let output = server.run_client(&bin(program), args);
+    let messages = String::from_utf8_lossy(&output.stderr);
+    // sudo, which runs the program if the tests run as root, may warn that it cannot resolve the host name.
+    let messages: Vec<&str> = messages
+        .lines()
+        .filter(|line| !line.starts_with("sudo: "))
+        .collect();
+    assert!(
+        output.status.success() && messages.is_empty(),
+        "{messages:#?}"
+    );
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+// pg_cron runs in one database of a server, so it moves.
+#[test]
+fn dump_is_restored_into_a_database_beside_the_original() {
+    let (server, mut session, job_id) = server_with_job();
+    make_yearly_due(&mut session);
+    tick(&mut session);
+    enqueue(&mut session, 1);
+    drop(session);
+    let file = server.socket_dir().join("dump");
+    let file = file.to_str().unwrap();
+    run(&server, "pg_dump", &["-Fc", "-f", file, "postgres"]);
+    run(
+        &server,
+        "psql",
+        &["-d", "postgres", "-qc", "create database beside"],
+    );
+    server.restart_with(&["cron.database_name = 'beside'"]);
+    run(&server, "pg_restore", &["-d", "beside", file]);
+    let query = |statement: &str| run(&server, "psql", &["-d", "beside", "-Atqc", statement]);
+    assert_eq!(query("select count(*) from kronos.reconcile()"), "2");
+    assert_eq!(query("select problem from kronos.check()"), "");
+    assert_eq!(query("select job_id from kronos.jobs"), job_id.to_string());
+    query("call kronos.tick()");
+    assert_eq!(
+        query("select count(*) from kronos.ticks"),
+        "1",
+        "no tick runs twice"
+    );
+    assert_eq!(query("select count(*) from kronos.executions"), "2");
 }
 
 // If the extension wrote a row, the COPY of that table would fail in a restore.
@@ -168,8 +199,7 @@ fn dump_leaves_out_the_grants_of_dropped_roles() {
         .unwrap();
     let grants = "select count(*) from kronos_internal.workspace_grants";
     assert_eq!(count(&mut session, grants), 2);
-    let dump = server.run_client(&bin("pg_dump"), &["--data-only", "postgres"]);
-    let dump = String::from_utf8(dump.stdout).unwrap();
+    let dump = run(&server, "pg_dump", &["--data-only", "postgres"]);
     let copied: Vec<&str> = dump
         .lines()
         .skip_while(|line| !line.starts_with("COPY kronos_internal.workspace_grants"))
