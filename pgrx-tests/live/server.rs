@@ -83,9 +83,18 @@ impl Server {
         as_postgres("env", args);
     }
 
+    /// Stops the server. [`Server::start_again`] starts it.
+    pub fn stop(&self) {
+        self.pg_ctl(&["-m", "fast", "-w", "stop"]);
+    }
+
+    pub fn start_again(&self) {
+        self.pg_ctl_start();
+    }
+
     /// Restarts the server with other settings.
     pub fn restart_with(&self, settings: &[&str]) {
-        self.pg_ctl(&["-m", "fast", "-w", "stop"]);
+        self.stop();
         self.configure(settings);
         self.pg_ctl_start();
     }
@@ -100,7 +109,7 @@ impl Server {
 
     /// Restarts the server as a standby without a primary.
     pub fn restart_as_standby(&self) {
-        self.pg_ctl(&["-m", "fast", "-w", "stop"]);
+        self.stop();
         as_postgres("touch", [text(self.dir.join("data/standby.signal"))]);
         self.pg_ctl_start();
     }
@@ -235,7 +244,7 @@ fn template() -> &'static Path {
             .session()
             .batch_execute("create extension kronos cascade")
             .unwrap();
-        server.pg_ctl(&["-m", "fast", "-w", "stop"]);
+        server.stop();
         let dir = server.dir.clone();
         std::mem::forget(server);
         dir

@@ -1,5 +1,6 @@
 //! Calls Kronos in SQL. All times are durations by the database's clock, because the worker's clock may differ.
 
+use crate::connection::Connection;
 use crate::deliver::{Execution, Outcome};
 use crate::{Error, Settings};
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{AsyncMessage, Client, NoTls, Row};
+use tokio_postgres::{AsyncMessage, Client, Row};
 
 /// A connection that listens for notifications. Each call commits on its own: no execution runs inside a transaction.
 pub struct Database {
@@ -34,10 +35,17 @@ pub struct Reply {
 }
 
 impl Database {
-    pub async fn connect(settings: &Settings, worker_id: &str) -> Result<Database, Error> {
+    pub async fn connect(
+        connection: &Connection,
+        settings: &Settings,
+        worker_id: &str,
+    ) -> Result<Database, Error> {
         let call_timeout = Duration::from_secs(settings.lease.into()) / 3;
-        let (client, mut connection) =
-            timeout(call_timeout, settings.database.connect(NoTls)).await??;
+        let (client, mut connection) = timeout(
+            call_timeout,
+            connection.config.connect(connection.tls.clone()),
+        )
+        .await??;
         let (notify, notifications) = mpsc::channel(1);
         // A notification carries the id of its workspace. Until the worker knows the id of its own, it accepts all.
         let workspace_id = Arc::new(OnceLock::<String>::new());

@@ -1,8 +1,14 @@
 //! Delivers one attempt as an HTTP request.
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use crate::receiver::{Clients, Refused, has_credentials};
+use crate::with_causes;
+use reqwest::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
+    RETRY_AFTER, TRANSFER_ENCODING,
+};
 use reqwest::{Body, Client, Method, Request, StatusCode, Url};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -40,22 +46,35 @@ impl Outcome {
     }
 }
 
-/// How many bytes of a response's body are kept.
+/// How many bytes of a response's body are read, and how many of them are kept.
+const MAX_READ_BYTES: usize = 1 << 20;
 const MAX_BODY_BYTES: usize = 4096;
 
-/// Sends the request of an attempt, and returns the outcome.
-pub async fn deliver(http: Client, execution: Execution) -> Outcome {
+/// The spec may not set these headers: they frame the request on a connection that other requests share, or name another
+/// host than the one that was checked.
+const RESERVED_HEADERS: [HeaderName; 4] = [CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING];
+
+/// Sends the request of an attempt, and returns the outcome. `time_limit` is for endpoints without an attempt_timeout.
+///
+/// No error contains the URL, a header's value or the response's body: more people may read errors than specs, which hold
+/// secrets, and a receiver may repeat what it was sent.
+pub async fn deliver(http: Arc<Clients>, execution: Execution, time_limit: Duration) -> Outcome {
     let request = match build_request(&execution) {
         Ok(request) => request,
         Err(problem) => return Outcome::failed(format!("bad endpoint spec: {problem}"), false),
     };
-    let outcome = async { send(&http, request).await.unwrap_or_else(no_response) };
-    match execution.time_left {
+    let client = match http.client_for(request.url()) {
+        Ok(client) => client,
+        Err(refused) => return Outcome::failed(refused.to_string(), false),
+    };
+    let limit = match execution.time_left {
         // The lease ends at the deadline, so the request must end a little earlier to be reported.
-        Some(left) => timeout(left - Duration::from_secs(1).min(left / 10), outcome)
-            .await
-            .unwrap_or_else(|_| Outcome::failed("no response before the deadline", true)),
-        None => outcome.await,
+        Some(left) => left - Duration::from_secs(1).min(left / 10),
+        None => time_limit,
+    };
+    match timeout(limit, send(client, request)).await {
+        Ok(result) => result.unwrap_or_else(no_response),
+        Err(_) => Outcome::failed("no response in time", true),
     }
 }
 
@@ -67,7 +86,10 @@ fn build_request(execution: &Execution) -> Result<Request, String> {
         .ok_or("url is missing or is not a string")?;
     let url = Url::parse(url).map_err(|error| format!("url: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("url: {} is not http or https", url.scheme()));
+        return Err("url: the scheme must be http or https".into());
+    }
+    if has_credentials(&url) {
+        return Err("url: use a header instead of a user and a password".into());
     }
     let method = match &spec["method"] {
         Value::Null => Method::POST,
@@ -85,19 +107,25 @@ fn headers(spec: &Value, execution: &Execution) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let mut insert = |name: &str, value: &str| {
-        let bad = |part| format!("headers: the {part} of {name:?} is not valid in HTTP");
-        let key: HeaderName = name.parse().map_err(|_| bad("name"))?;
-        headers.insert(key, value.parse().map_err(|_| bad("value"))?);
-        Ok::<(), String>(())
+        let key: HeaderName = name
+            .parse()
+            .map_err(|_| "headers: a name is not valid in HTTP")?;
+        if RESERVED_HEADERS.contains(&key) {
+            return Err(format!("headers: {key} is set by the worker"));
+        }
+        let value = value
+            .parse()
+            .map_err(|_| format!("headers: the value of {key} is not valid in HTTP"))?;
+        headers.insert(key, value);
+        Ok(())
     };
     match spec {
         Value::Null => {}
         Value::Object(given) => {
             for (name, value) in given {
-                let value = value.as_str();
                 insert(
                     name,
-                    value.ok_or(format!("headers: {name:?} is not a string"))?,
+                    value.as_str().ok_or("headers: a value is not a string")?,
                 )?;
             }
         }
@@ -114,20 +142,20 @@ async fn send(http: &Client, request: Request) -> Result<Outcome, reqwest::Error
     let status = response.status();
     let retry_after = response.headers().get(RETRY_AFTER);
     let retry_after = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    // The body is read to its end, because a truncated response is a failure.
+    // A body within the limit is read to its end, because a truncated response is a failure.
     let mut body = vec![];
-    while let Some(chunk) = response.chunk().await? {
-        let room = MAX_BODY_BYTES - body.len();
-        body.extend_from_slice(&chunk[..room.min(chunk.len())]);
+    while body.len() < MAX_READ_BYTES
+        && let Some(chunk) = response.chunk().await?
+    {
+        body.extend_from_slice(&chunk);
     }
-    let body = to_text(&body);
     if status.is_success() {
-        let output = json!({ "status": status.as_u16(), "body": body });
+        let output = json!({ "status": status.as_u16(), "body": to_text(&body) });
         return Ok(Outcome::Completed { output });
     }
     let retryable = is_retryable(status);
     Ok(Outcome::Failed {
-        error: format!("HTTP status {}: {body}", status.as_u16()),
+        error: format!("HTTP status {}", status.as_u16()),
         retryable,
         retry_after: retry_after.filter(|_| retryable),
     })
@@ -140,22 +168,26 @@ fn is_retryable(status: StatusCode) -> bool {
 
 /// Converts the start of a body to text. PostgreSQL's JSON cannot hold U+0000; the last character may be cut in two.
 fn to_text(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body).replace('\0', "\u{fffd}");
-    match body.len() {
+    let start = &body[..MAX_BODY_BYTES.min(body.len())];
+    let text = String::from_utf8_lossy(start).replace('\0', "\u{fffd}");
+    match start.len() {
         MAX_BODY_BYTES => text.trim_end_matches('\u{fffd}').to_owned(),
         _ => text,
     }
 }
 
-/// Converts an error of reqwest to an outcome, with its causes but without the URL, which may contain a secret.
+/// Converts an error of reqwest to an outcome.
 fn no_response(error: reqwest::Error) -> Outcome {
-    let retryable = !error.is_builder();
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
+    let mut cause: Option<&dyn std::error::Error> = Some(&error);
+    while let Some(error) = cause {
+        if let Some(refused) = error.downcast_ref::<Refused>() {
+            return Outcome::failed(refused.to_string(), false);
+        }
+        cause = error.source();
     }
-    Outcome::failed(text, retryable)
+    let retryable = !error.is_builder();
+    Outcome::failed(
+        format!("no response: {}", with_causes(&error.without_url())),
+        retryable,
+    )
 }

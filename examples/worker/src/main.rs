@@ -1,14 +1,21 @@
 //! A worker for Kronos that delivers the executions of `HTTP` endpoints. It follows the protocol in docs/workers.md.
 //!
 //! [`worker`] decides when to claim, extend, abort and report executions. [`database`] calls Kronos in SQL. [`deliver`]
-//! sends one HTTP request. This file reads the settings, handles signals, and keeps the worker connected.
+//! sends one HTTP request, and [`receiver`] decides where to. [`connection`] and [`tls`] read how to connect to the
+//! database. This file reads the settings, handles signals, and keeps the worker connected.
 
+mod connection;
 mod database;
 mod deliver;
+mod receiver;
+mod tls;
 mod worker;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+use connection::Connection;
 use database::Database;
+use receiver::AllowedHost;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,11 +27,11 @@ use worker::Worker;
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Delivers Kronos's executions of HTTP endpoints.
+///
+/// The environment says how to connect to the database: DATABASE_URL ("host=... user=... dbname=..." or postgresql://...)
+/// or libpq's variables (PGHOST, PGUSER, PGPASSWORD, PGSSLMODE, ...).
 #[derive(Parser, Clone)]
 pub struct Settings {
-    /// The database to connect to, without TLS: "host=... user=... dbname=..." or postgresql://...
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
-    database: tokio_postgres::Config,
     /// The workspace to serve; without it, the worker serves all workspaces in turn.
     #[arg(long)]
     workspace: Option<String>,
@@ -37,6 +44,12 @@ pub struct Settings {
     /// How many seconds running requests may still take after the worker is told to stop.
     #[arg(long, default_value_t = 10)]
     grace: u32,
+    /// How many seconds a request may take, if its endpoint has no attempt_timeout.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    timeout: u32,
+    /// A host ("name", "address", or either with ":port") that may have an address that is not public; can be repeated.
+    #[arg(long, value_name = "HOST")]
+    allow_host: Vec<AllowedHost>,
 }
 
 /// The time by which the worker must end; None until it is told to stop.
@@ -48,32 +61,51 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Settings::parse()).await {
+    let settings = Settings::try_parse().unwrap_or_else(|error| match error.kind() {
+        // The message would repeat the argument, which may be a connection string.
+        ErrorKind::UnknownArgument => Settings::command()
+            .error(error.kind(), "unknown arguments")
+            .exit(),
+        _ => error.exit(),
+    });
+    match run(settings).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("{}", with_causes(&*error));
             ExitCode::FAILURE
         }
     }
 }
 
+/// The text of an error and of what caused it.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}
+
 /// Runs the worker until it is told to stop. If the connection breaks, reconnects after growing pauses. Requests
 /// continue meanwhile, and are reported if their leases have not expired by then.
 async fn run(settings: Settings) -> Result<(), Error> {
+    let connection = Connection::from_environment()?;
     let mut stop = stop_on_signal(Duration::from_secs(settings.grace.into()))?;
     let mut worker = Worker::new(settings.clone())?;
     let mut pause = SHORTEST_PAUSE;
     loop {
         let started = Instant::now();
         let result = tokio::select! {
-            connected = Database::connect(&settings, &worker.id) => match connected {
+            connected = Database::connect(&connection, &settings, &worker.id) => match connected {
                 Ok(mut database) => worker.serve(&mut database, &mut stop).await,
                 Err(error) => Err(error),
             },
             () = wait_for_end(stop.clone()) => Err("not connected before the grace period ended".into()),
         };
         let Err(error) = result else { return Ok(()) };
-        eprintln!("database: {error}");
+        eprintln!("database: {}", with_causes(&*error));
         worker.drop_expired();
         let end_at = *stop.borrow();
         if end_at.is_some_and(|end| worker.is_idle() || end <= Instant::now()) {

@@ -2,9 +2,10 @@
 
 use crate::database::{Database, Key};
 use crate::deliver::{Outcome, deliver};
+use crate::receiver::Clients;
 use crate::{Error, Settings, Stop};
-use reqwest::{Client, redirect};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -21,7 +22,7 @@ pub struct Worker {
     /// The worker_id, which is unique to this process.
     pub id: String,
     settings: Settings,
-    http: Client,
+    http: Arc<Clients>,
     /// One task for each request. If a task is no longer in `running`, it was aborted, and its outcome is ignored.
     requests: JoinSet<Outcome>,
     running: HashMap<Id, Held>,
@@ -37,10 +38,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 impl Worker {
     pub fn new(settings: Settings) -> Result<Worker, Error> {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        // Redirects are not followed, since that may turn a POST into a GET.
-        let http = Client::builder()
-            .redirect(redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(10));
+        let http = Arc::new(Clients::new(settings.allow_host.clone())?);
         Ok(Worker {
             id: format!(
                 "{}/{}/{}",
@@ -49,7 +47,7 @@ impl Worker {
                 uuid::Uuid::new_v4()
             ),
             settings,
-            http: http.build()?,
+            http,
             requests: JoinSet::new(),
             running: HashMap::new(),
             ended: vec![],
@@ -108,7 +106,10 @@ impl Worker {
             }
             for execution in claimed {
                 let key = (execution.execution_id.clone(), execution.attempt);
-                let request = self.requests.spawn(deliver(self.http.clone(), execution));
+                let time_limit = Duration::from_secs(self.settings.timeout.into());
+                let request =
+                    self.requests
+                        .spawn(deliver(self.http.clone(), execution, time_limit));
                 let held = Held {
                     key,
                     request,
@@ -154,12 +155,8 @@ impl Worker {
     }
 
     fn record_outcome(&mut self, ended: Result<(Id, Outcome), JoinError>) {
-        let (id, outcome) = ended.unwrap_or_else(|error| {
-            (
-                error.id(),
-                Outcome::failed(format!("the worker failed: {error}"), true),
-            )
-        });
+        let (id, outcome) =
+            ended.unwrap_or_else(|error| (error.id(), Outcome::failed("the worker failed", true)));
         if let Some(held) = self.running.remove(&id) {
             self.ended.push((held, outcome));
         }
