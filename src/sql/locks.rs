@@ -35,9 +35,16 @@ pub fn main_relation() -> Result<pg_sys::Oid> {
     Ok(relation)
 }
 
+/// The relation of a lock. Fails on a standby with SQLSTATE 25006, like any write.
+fn relation_to_lock() -> Result<pg_sys::Oid> {
+    // SAFETY: raises an error during recovery, and does nothing otherwise.
+    unsafe { pg_sys::PreventCommandDuringRecovery(c"LOCK".as_ptr()) };
+    main_relation()
+}
+
 /// Takes the lock on a thing, and waits for it if necessary.
 pub fn lock_named_thing(thing: u32) -> Result<()> {
-    let relation = main_relation()?;
+    let relation = relation_to_lock()?;
     // SAFETY: LockDatabaseObject takes any object address; the lock manager releases it with the transaction.
     unsafe {
         pg_sys::LockDatabaseObject(relation, thing.into(), 0, pg_sys::ExclusiveLock as i32);
@@ -47,7 +54,7 @@ pub fn lock_named_thing(thing: u32) -> Result<()> {
 
 /// Takes the lock on a thing unless another session holds it, and returns whether it did.
 pub fn try_lock_named_thing(thing: u32) -> Result<bool> {
-    let relation = main_relation()?;
+    let relation = relation_to_lock()?;
     // SAFETY: as above.
     Ok(unsafe {
         pg_sys::ConditionalLockDatabaseObject(
