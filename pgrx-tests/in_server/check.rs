@@ -22,7 +22,7 @@ mod tests {
     }
 
     /// Each case is an invariant, the problem that check() reports, and the damage that causes it.
-    const CASES: [(i32, &str, &str); 29] = [
+    const CASES: [(i32, &str, &str); 30] = [
         (
             1,
             "an active job has no schedule",
