@@ -1,4 +1,4 @@
-//! Every write is there, once and whole, if and only if a client was not told otherwise.
+//! Acknowledged writes are there once, failed ones are not, and a write whose answer was lost is whole or absent.
 
 use super::{Rule, Run, Violation, group};
 use crate::soak::history::{Answer, Call, Mark, Operation, State, Version, priority};
@@ -29,7 +29,7 @@ impl Operation {
 }
 
 impl State {
-    /// All effects, an effect that happened twice twice.
+    /// The effects that happened. An effect that happened twice is listed twice.
     fn effects(&self) -> impl Iterator<Item = Effect> {
         let one_shots = self.executions.iter().filter(|x| x.of_tick.is_none());
         let marks = self.versions.iter().map(|v| v.mark);
