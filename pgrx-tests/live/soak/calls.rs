@@ -48,6 +48,8 @@ impl Generator {
     pub fn look(&mut self, session: &mut Client) {
         let views = "select relname::text from pg_class where relnamespace = 'kronos'::regnamespace and relkind = 'v' order by 1";
         self.known.clear();
+        let seed = self.random.random_range(-1.0..1.0);
+        session.execute("select setseed($1)", &[&seed]).unwrap();
         for view in session.query(views, &[]).unwrap() {
             let view: &str = view.get(0);
             let rows = format!(

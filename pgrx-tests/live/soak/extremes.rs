@@ -315,8 +315,7 @@ impl House {
             .batch_execute(
                 "select kronos.enqueue('hook', workspace => w.workspace) from kronos.workspaces w, generate_series(1, 5)
                  where w.workspace in (select e.workspace from kronos.endpoints e where e.endpoint = 'hook' and e.deleted_at is null);
-                 select kronos.claim_any_executions('crashed', 1000);
-",
+                 select kronos.claim_any_executions('crashed', 1000)",
             )
             .unwrap();
         end_leases(owner);

@@ -48,7 +48,7 @@ fn every_call_with_random_arguments_succeeds_or_fails_with_a_documented_error() 
         generator: Generator::new(&functions(&mut owner), generator(seed(), 0)),
         faults: BTreeSet::new(),
         ended: BTreeMap::new(),
-        slowest: Duration::ZERO,
+        slowest: Default::default(),
     };
     let mut sessions = ROLES.map(|(role, ..)| server.session_as(role));
     for session in &mut sessions {
@@ -123,7 +123,7 @@ struct Fuzz {
     faults: BTreeSet<String>,
     /// How many calls of a function have succeeded and failed, by role and function.
     ended: BTreeMap<(&'static str, String), [u32; 2]>,
-    slowest: Duration,
+    slowest: (Duration, String),
 }
 
 impl Fuzz {
@@ -183,7 +183,9 @@ impl Fuzz {
         let call = self.generator.any_call(*extremes.unwrap());
         let start = Instant::now();
         let result = session.batch_execute(&call.statement);
-        self.slowest = self.slowest.max(start.elapsed());
+        if start.elapsed() > self.slowest.0 {
+            self.slowest = (start.elapsed(), call.statement.clone());
+        }
         let counts = self.ended.entry((role, call.function.clone()));
         counts.or_default()[usize::from(result.is_err())] += 1;
         if let Err(error) = &result {
@@ -213,12 +215,16 @@ impl Fuzz {
         }
         println!("slowest call: {:?}", self.slowest);
         assert!(self.faults.is_empty(), "{:#?}", self.faults);
-        assert!(self.slowest < HANG, "a call hangs");
+        assert!(self.slowest.0 < HANG, "a call hangs");
         let mut successes: BTreeMap<&str, u32> = BTreeMap::new();
         for ((_, function), [succeeded, _]) in &self.ended {
             *successes.entry(function).or_default() += succeeded;
         }
         successes.retain(|_, succeeded| *succeeded == 0);
-        assert!(successes.is_empty(), "never succeeded: {successes:?}");
+        // A short run may miss some.
+        assert!(
+            successes.len() <= size(5, 0),
+            "never succeeded: {successes:?}"
+        );
     }
 }

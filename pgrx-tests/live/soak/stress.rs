@@ -280,7 +280,7 @@ impl Stress<'_> {
             .collect();
         println!("never succeeded: {never:?}");
         let deadlocks = deadlocks(&self.server.log());
-        println!("deadlocks: {}", deadlocks.len());
+        println!("waits that ended in a deadlock: {}", deadlocks.len());
         assert!(holds > 0);
         let places = self.places.lock().unwrap();
         for (pid, other) in deadlocks {
