@@ -95,11 +95,14 @@ fn tidy(owner: &mut Client) {
         .unwrap();
 }
 
-/// Gives the roles their grants back, and the workspace an endpoint that takes any input, a job and executions.
+/// Gives Kronos its owner back, the roles their grants, and the workspace an endpoint that takes any input, a job and
+/// executions.
 fn restock(owner: &mut Client) {
     owner
         .batch_execute(
-            "delete from kronos_internal.workspace_grants;
+            "select kronos.set_owner('postgres') from pg_tables where tablename = 'schedules' and tableowner <> 'postgres';
+             delete from kronos_internal.workspace_grants;
+             select kronos.create_workspace(w, if_not_exists => true) from unnest('{acme,other}'::text[]) w;
              set kronos.workspace = 'acme';
              select kronos.create_endpoint('hook', 'HTTP', if_not_exists => true);
              select kronos.update_endpoint('hook', payload_spec => '');
