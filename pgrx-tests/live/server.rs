@@ -90,11 +90,26 @@ impl Server {
         self.pg_ctl_start();
     }
 
-    /// Restarts the server as a standby without a primary.
-    pub fn restart_as_standby(&self) {
-        self.pg_ctl(&["-m", "fast", "-w", "stop"]);
-        as_postgres("touch", [text(self.dir.join("data/standby.signal"))]);
-        self.pg_ctl_start();
+    /// Starts a streaming standby of this server.
+    pub fn start_standby(&self, settings: &[&str]) -> Server {
+        let standby = Server {
+            dir: new_dir(),
+            environment: vec![],
+        };
+        let data = text(standby.dir.join("data"));
+        let copy = ["--no-sync", "-c", "fast", "-R", "-D", &data];
+        let program = text(bin("pg_basebackup"));
+        let from = ["-h", &text(&self.dir), "-U", "postgres"];
+        as_postgres(&program, [from.as_slice(), &copy].concat());
+        standby.configure(settings);
+        standby.pg_ctl_start();
+        standby
+    }
+
+    /// Kills the postmaster. The other processes of the server exit once they notice it.
+    pub fn kill(&self) {
+        let pid_file = std::fs::read_to_string(self.dir.join("data/postmaster.pid")).unwrap();
+        as_postgres("kill", ["-9", pid_file.lines().next().unwrap()]);
     }
 
     /// Opens a session as superuser.
