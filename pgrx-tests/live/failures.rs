@@ -26,8 +26,8 @@ fn assert_all_fail(session: &mut Client, job_id: Uuid, code: &str, sqlstate: &st
     }
 }
 
-/// The state, without pg_cron's entries if cron.job is gone.
-fn jobs_and_schedules(session: &mut Client) -> String {
+/// The state, without pg_cron's entries if cron.job cannot be read.
+pub fn jobs_and_schedules(session: &mut Client) -> String {
     let rows = "select j::text from kronos_internal.jobs j union all select v::text from kronos_internal.job_versions v
                 union all select s::text from kronos_internal.schedules s order by 1";
     match session.query("select from cron.job", &[]) {

@@ -17,6 +17,7 @@ mod enqueue;
 mod factory;
 mod failing_jobs;
 mod failures;
+mod faults;
 mod fencing;
 mod firing;
 mod fleet;
