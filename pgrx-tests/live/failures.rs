@@ -70,22 +70,6 @@ fn create_and_update_fail_if_pg_cron_refuses_superusers() {
 
 // Invariant 3.
 #[test]
-fn every_call_fails_if_the_owner_has_no_permission_on_pg_cron() {
-    let (_server, mut session, job_id) = server_with_job();
-    session
-        .batch_execute(
-            "create role weak login bypassrls;
-             grant usage on schema kronos, kronos_internal to weak;
-             grant all on all tables in schema kronos, kronos_internal to weak;
-             grant pg_read_all_settings to weak;
-             alter table kronos_internal.schedules owner to weak",
-        )
-        .unwrap();
-    assert_all_fail(&mut session, job_id, "PG_CRON_FAILED", "42501");
-}
-
-// Invariant 3.
-#[test]
 fn every_call_fails_with_the_error_of_pg_cron() {
     let (_server, mut session, job_id) = server_with_job();
     session
