@@ -96,7 +96,9 @@ pub fn all() -> Result<Vec<Found>> {
 /// Returns the wanted entries that pg_cron would not fire as wanted: they are missing, altered or inactive.
 pub fn find_broken<'a>(wanted: &[(Entry, &'a str)]) -> Result<Vec<(Entry, &'a str)>> {
     let names: Vec<String> = wanted.iter().map(|(entry, _)| entry.name()).collect();
-    let found = sql::rows(FIND, &[names.into()], read)?;
+    let found = step("cron.job", &names.join(", "), || {
+        sql::rows(FIND, &[names.clone().into()], read)
+    })?;
     let is_missing = |(entry, cron): &&(Entry, &'a str)| {
         !found
             .iter()

@@ -20,6 +20,7 @@ mod factory;
 mod failing_jobs;
 mod failures;
 mod faked_clock;
+mod faults;
 mod fencing;
 mod firing;
 mod fleet;

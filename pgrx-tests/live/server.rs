@@ -101,17 +101,34 @@ impl Server {
 
     /// Restarts the server with the programs of another installation of PostgreSQL.
     pub fn restart_with_programs(&self, dir: &Path) {
-        self.pg_ctl(&["-m", "fast", "-w", "stop"]);
+        self.stop();
         let (data, log) = (text(self.dir.join("data")), text(self.dir.join("log")));
         let args = ["-D", &data, "-s", "-l", &log, "-w", "-t", "60", "start"];
         as_postgres(&text(dir.join("pg_ctl")), args);
     }
 
-    /// Restarts the server as a standby without a primary.
-    pub fn restart_as_standby(&self) {
-        self.stop();
-        as_postgres("touch", [text(self.dir.join("data/standby.signal"))]);
-        self.pg_ctl_start();
+    /// Starts a streaming standby of this server.
+    pub fn start_standby(&self, settings: &[&str]) -> Server {
+        let standby = Server {
+            dir: new_dir(),
+            environment: vec![],
+        };
+        let data = text(standby.dir.join("data"));
+        let copy = ["--no-sync", "-c", "fast", "-R", "-D", &data];
+        let program = text(bin("pg_basebackup"));
+        let from = ["-h", &text(&self.dir), "-U", "postgres"];
+        as_postgres(&program, [from.as_slice(), &copy].concat());
+        standby.configure(settings);
+        standby.pg_ctl_start();
+        standby
+    }
+
+    /// Kills the postmaster, and returns its process id. The other processes of the server exit once they notice it.
+    pub fn kill(&self) -> i32 {
+        let pid_file = std::fs::read_to_string(self.dir.join("data/postmaster.pid")).unwrap();
+        let postmaster = pid_file.lines().next().unwrap().parse().unwrap();
+        assert!(kill(postmaster));
+        postmaster
     }
 
     /// Opens a session as superuser.
@@ -141,10 +158,7 @@ impl Server {
 
     /// Kills the postmaster, and starts the server again when all its processes have ended.
     pub fn kill_postmaster_and_start_again(&self) {
-        let pid_file = self.dir.join("data/postmaster.pid");
-        let lines = std::fs::read_to_string(pid_file).unwrap();
-        let postmaster: i32 = lines.lines().next().unwrap().parse().unwrap();
-        assert!(kill(postmaster));
+        let postmaster = self.kill();
         // PostgreSQL does not start while the process exists, not even as a zombie.
         let exists = || Path::new(&format!("/proc/{postmaster}")).exists();
         wait_for("the server's processes to end", || {
