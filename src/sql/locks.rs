@@ -7,6 +7,7 @@ use super::statement::{get, row};
 use crate::error::{KronosError, Result};
 use pgrx::pg_sys;
 use std::cell::Cell;
+use std::ffi::CStr;
 
 thread_local! {
     static RELATION: Cell<Option<pg_sys::Oid>> = const { Cell::new(None) };
@@ -35,11 +36,16 @@ pub fn main_relation() -> Result<pg_sys::Oid> {
     Ok(relation)
 }
 
-/// The relation of a lock. Fails on a standby with SQLSTATE 25006, like any write.
+/// The relation of a lock.
 fn relation_to_lock() -> Result<pg_sys::Oid> {
-    // SAFETY: raises an error during recovery, and does nothing otherwise.
-    unsafe { pg_sys::PreventCommandDuringRecovery(c"LOCK".as_ptr()) };
+    refuse_on_standby(c"LOCK");
     main_relation()
+}
+
+/// Raises the error of a write on a standby, SQLSTATE 25006, for what PostgreSQL itself does not refuse there.
+pub fn refuse_on_standby(command: &CStr) {
+    // SAFETY: raises an error during recovery, and does nothing otherwise.
+    unsafe { pg_sys::PreventCommandDuringRecovery(command.as_ptr()) };
 }
 
 /// Takes the lock on a thing, and waits for it if necessary.

@@ -13,7 +13,7 @@ mod time;
 mod version;
 
 pub use jsonb::Jsonb;
-pub use locks::{lock_named_thing, main_relation, try_lock_named_thing};
+pub use locks::{lock_named_thing, main_relation, refuse_on_standby, try_lock_named_thing};
 pub use notify::notify;
 pub use planning::{by_index, install_hook};
 pub use settings::{setting, with_lock_timeout, with_safe_search_path};

@@ -67,31 +67,33 @@ of_workspaces as (
               limit (select 100 + 20000 / count(*) from workspaces)) f
         where f.finished_at > now() - interval '1 hour') recent
 )
-select m.name, jsonb_build_object('workspace', q.name, 'endpoint_type', q.endpoint_type) || m.labels as labels,
-       m.value::float8 as value, m.help
-from of_queues q
-cross join lateral (
-    values ('kronos_executions', '{"state": "due"}'::jsonb, q.due,
-            'Unfinished executions: due, delayed or running. Due and delayed ones are counted up to a limit of at least 1000 per queue.'),
-           ('kronos_executions', '{"state": "delayed"}', q.delayed,
-            'Unfinished executions: due, delayed or running. Due and delayed ones are counted up to a limit of at least 1000 per queue.'),
-           ('kronos_executions', '{"state": "running"}', q.running,
-            'Unfinished executions: due, delayed or running. Due and delayed ones are counted up to a limit of at least 1000 per queue.'),
-           ('kronos_queue_lag_seconds', '{}', q.lag, 'How long the oldest waiting execution has been due.'),
-           ('kronos_leases_expired', '{}', q.expired, 'Running executions whose lease has expired: their workers died or stopped sending heartbeats.')
-    ) m (name, labels, value, help)
-union all
-select m.name, jsonb_build_object('workspace', w.name) || m.labels, m.value::float8, m.help
-from of_workspaces w
-cross join lateral (
-    values ('kronos_jobs', '{"status": "ACTIVE"}'::jsonb, w.active, 'Live cron jobs.'),
-           ('kronos_jobs', '{"status": "PAUSED"}', w.paused, 'Live cron jobs.'),
-           ('kronos_ticks_owed', '{}', w.owed, 'Ticks that a later wake-up writes, because another transaction was changing their job.'),
-           ('kronos_ticks_failing', '{}', w.failing, 'Ticks whose execution could not be written: see kronos.failing_jobs.'),
-           ('kronos_recent_executions', '{"status": "SUCCEEDED"}', w.succeeded,
-            'Executions that finished within the last hour, among the newest of the workspace (at least 100).'),
-           ('kronos_recent_executions', '{"status": "FAILED"}', w.failed,
-            'Executions that finished within the last hour, among the newest of the workspace (at least 100).'),
-           ('kronos_recent_executions', '{"status": "CANCELLED"}', w.cancelled,
-            'Executions that finished within the last hour, among the newest of the workspace (at least 100).')
-    ) m (name, labels, value, help)
+select m.name, m.labels, m.value::float8 as value, h.help
+from (
+    select v.name, jsonb_build_object('workspace', q.name, 'endpoint_type', q.endpoint_type) || v.labels as labels, v.value
+    from of_queues q
+    cross join lateral (
+        values ('kronos_executions', '{"state": "due"}'::jsonb, q.due),
+               ('kronos_executions', '{"state": "delayed"}', q.delayed),
+               ('kronos_executions', '{"state": "running"}', q.running),
+               ('kronos_queue_lag_seconds', '{}', q.lag),
+               ('kronos_leases_expired', '{}', q.expired)) v (name, labels, value)
+    union all
+    select v.name, jsonb_build_object('workspace', w.name) || v.labels, v.value
+    from of_workspaces w
+    cross join lateral (
+        values ('kronos_jobs', '{"status": "ACTIVE"}'::jsonb, w.active),
+               ('kronos_jobs', '{"status": "PAUSED"}', w.paused),
+               ('kronos_ticks_owed', '{}', w.owed),
+               ('kronos_ticks_failing', '{}', w.failing),
+               ('kronos_recent_executions', '{"status": "SUCCEEDED"}', w.succeeded),
+               ('kronos_recent_executions', '{"status": "FAILED"}', w.failed),
+               ('kronos_recent_executions', '{"status": "CANCELLED"}', w.cancelled)) v (name, labels, value)) m
+join (
+    values ('kronos_executions', 'Unfinished executions: due, delayed or running. Due and delayed ones are counted up to a limit of at least 1000 per queue.'),
+           ('kronos_queue_lag_seconds', 'How long the oldest waiting execution has been due.'),
+           ('kronos_leases_expired', 'Running executions whose lease has expired: their workers died or stopped sending heartbeats.'),
+           ('kronos_jobs', 'Live cron jobs.'),
+           ('kronos_ticks_owed', 'Ticks that a later wake-up writes, because another transaction was changing their job.'),
+           ('kronos_ticks_failing', 'Ticks whose execution could not be written: see kronos.failing_jobs.'),
+           ('kronos_recent_executions', 'Executions that finished within the last hour, among the newest of the workspace (at least 100).')
+    ) h (name, help) using (name)

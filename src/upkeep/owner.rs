@@ -27,6 +27,8 @@ select schedule_id, entry_cron from kronos_internal.schedules where entry_cron i
 /// in; any error of pg_cron.
 pub fn set_owner(role: &str) -> Result<()> {
     require_superuser("set_owner")?;
+    // pgrx would raise an internal error.
+    sql::refuse_on_standby(c"ALTER TABLE");
     let can_log_in = sql::row(FIND_ROLE, &[role.into()], |row| {
         sql::get(row, "rolcanlogin")
     })?;
