@@ -204,7 +204,7 @@ for no key update skip locked";
 /// `INVALID_TIMEZONE` if this server does not know cron.timezone.
 pub fn find_faults() -> Result<Vec<Fault>> {
     let (zone, now) = (pg_cron_zone()?, sql::now());
-    let schedules = sql::rows(FIND, &[], |row| {
+    let schedules = sql::rows_planned_anew(FIND, &[], |row| {
         let schedule = FaultySchedule {
             schedule_id: sql::get(row, "schedule_id")?,
             workspace: sql::get(row, "workspace")?,

@@ -18,7 +18,8 @@ pub use notify::notify;
 pub use planning::{by_index, install_hook};
 pub use settings::{setting, with_lock_timeout, with_safe_search_path};
 pub use statement::{
-    Composite, Row, composite, composites, exists, first, get, get_opt, row, rows, run,
+    Composite, Row, composite, composites, exists, first, get, get_opt, row, rows,
+    rows_planned_anew, run,
 };
 pub use subtransaction::{Failure, convert_errors, dry_run, in_subtransaction};
 pub use time::{

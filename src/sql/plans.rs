@@ -22,22 +22,30 @@ pub fn kept_plan(sql: &'static str, args: &[DatumWithOid]) -> pg_sys::SPIPlanPtr
     if let Some(plan) = PLANS.with_borrow(|plans| plans.get(&key).copied()) {
         return plan;
     }
+    let plan = prepare(sql, args);
+    // SAFETY: SPI_keepplan moves the plan to a memory context that lives as long as the backend.
+    if unsafe { pg_sys::SPI_keepplan(plan) } != 0 {
+        pgrx::error!("Kronos could not keep a plan of its own SQL: {sql}");
+    }
+    PLANS.with_borrow_mut(|plans| plans.insert(key, plan));
+    plan
+}
+
+/// A generic plan of a statement, which lives until the caller's connection to SPI ends.
+pub fn prepare(sql: &'static str, args: &[DatumWithOid]) -> pg_sys::SPIPlanPtr {
     let text = CString::new(sql).expect("statements have no NUL");
     let mut types: Vec<pg_sys::Oid> = args.iter().map(DatumWithOid::oid).collect();
-    // SAFETY: the session is connected to SPI, text and types outlive the calls, and SPI_keepplan moves the plan to a
-    // memory context that lives as long as the backend.
+    // SAFETY: the session is connected to SPI, and text and types outlive the call.
     let plan = unsafe {
-        let plan = pg_sys::SPI_prepare_cursor(
+        pg_sys::SPI_prepare_cursor(
             text.as_ptr(),
             types.len() as c_int,
             types.as_mut_ptr(),
             pg_sys::CURSOR_OPT_GENERIC_PLAN as c_int,
-        );
-        if plan.is_null() || pg_sys::SPI_keepplan(plan) != 0 {
-            pgrx::error!("Kronos could not prepare its own SQL: {sql}");
-        }
-        plan
+        )
     };
-    PLANS.with_borrow_mut(|plans| plans.insert(key, plan));
+    if plan.is_null() {
+        pgrx::error!("Kronos could not prepare its own SQL: {sql}");
+    }
     plan
 }

@@ -3,7 +3,7 @@
 //! In READ COMMITTED every statement sees the rows committed before it began. The lock protocols rely on this.
 
 use super::planning::without_jit;
-use super::plans::kept_plan;
+use super::plans::{kept_plan, prepare};
 use crate::error::{KronosError, Result};
 use pgrx::datum::DatumWithOid;
 use pgrx::heap_tuple::PgHeapTuple;
@@ -18,14 +18,18 @@ pub type Row<'a> = SpiHeapTupleData<'a>;
 /// A composite value that a function returns.
 pub type Composite = PgHeapTuple<'static, AllocatedByRust>;
 
-/// Runs a statement by its prepared plan, and calls `read` for each row of its result.
+/// Plans a statement; see [`super::plans`].
+type Planner = fn(&'static str, &[DatumWithOid]) -> pg_sys::SPIPlanPtr;
+
+/// Runs a statement, and calls `read` for each row of its result.
 fn execute(
+    planner: Planner,
     sql: &'static str,
     args: &[DatumWithOid],
     mut read: impl FnMut(&Row) -> Result<()>,
 ) -> Result<u64> {
     Spi::connect_mut(|_| {
-        let plan = kept_plan(sql, args);
+        let plan = planner(sql, args);
         let mut values: Vec<pg_sys::Datum> = args
             .iter()
             .map(|arg| {
@@ -67,10 +71,29 @@ fn execute(
 pub fn rows<T>(
     sql: &'static str,
     args: &[DatumWithOid],
+    read: impl FnMut(&Row) -> Result<T>,
+) -> Result<Vec<T>> {
+    collect(kept_plan, sql, args, read)
+}
+
+/// Like [`rows`], with a plan for this call alone: for rare statements that read whole tables. A plan that was made while
+/// the tables were empty would join them row by row.
+pub fn rows_planned_anew<T>(
+    sql: &'static str,
+    args: &[DatumWithOid],
+    read: impl FnMut(&Row) -> Result<T>,
+) -> Result<Vec<T>> {
+    collect(prepare, sql, args, read)
+}
+
+fn collect<T>(
+    planner: Planner,
+    sql: &'static str,
+    args: &[DatumWithOid],
     mut read: impl FnMut(&Row) -> Result<T>,
 ) -> Result<Vec<T>> {
     let mut found = vec![];
-    execute(sql, args, |row| {
+    execute(planner, sql, args, |row| {
         found.push(read(row)?);
         Ok(())
     })?;
@@ -88,12 +111,12 @@ pub fn row<T>(
 
 /// Runs a statement and returns whether its result has a row.
 pub fn exists(sql: &'static str, args: &[DatumWithOid]) -> Result<bool> {
-    Ok(execute(sql, args, |_| Ok(()))? > 0)
+    Ok(execute(kept_plan, sql, args, |_| Ok(()))? > 0)
 }
 
 /// Runs a statement and returns how many rows it changed.
 pub fn run(sql: &'static str, args: &[DatumWithOid]) -> Result<u64> {
-    execute(sql, args, |_| Ok(()))
+    execute(kept_plan, sql, args, |_| Ok(()))
 }
 
 /// A column that is never null.

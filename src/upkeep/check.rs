@@ -37,7 +37,7 @@ const CHECK: &str = include_str!("check.sql");
 
 /// Finds every violation; none when all is well. Reads live rows, and the ledger of the last day.
 pub fn check() -> Result<Vec<Violation>> {
-    let mut violations = sql::rows(CHECK, &[], |row| {
+    let mut violations = sql::rows_planned_anew(CHECK, &[], |row| {
         Ok(Violation {
             invariant: sql::get(row, "invariant")?,
             problem: sql::get(row, "problem")?,

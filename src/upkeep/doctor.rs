@@ -54,9 +54,8 @@ pub fn doctor() -> Result<Vec<Finding>> {
         settings::max_entries().into(),
         HOT_TABLES.map(str::to_owned).to_vec().into(),
     ];
-    findings.extend(sql::by_index(|| {
-        sql::rows(include_str!("doctor.sql"), &args, read)
-    })?);
+    let doctor = include_str!("doctor.sql");
+    findings.extend(sql::rows_planned_anew(doctor, &args, read)?);
     let violations = check()?.len();
     if violations > 0 {
         findings.push(Finding::error(

@@ -34,7 +34,8 @@ pub fn metrics(scope: &Scope) -> Result<Vec<Metric>> {
     let mut metrics = sql::by_index(|| sql::rows(of_workspaces, &[ids.into()], read))?;
     if is_everything {
         let of_instance = include_str!("metrics_of_instance.sql");
-        metrics.extend(sql::rows(of_instance, &[settings::enabled().into()], read)?);
+        let args = [settings::enabled().into()];
+        metrics.extend(sql::rows_planned_anew(of_instance, &args, read)?);
     }
     Ok(metrics)
 }
