@@ -1,8 +1,9 @@
 //! Wrong clocks, and time zones whose rules have changed.
 
 use crate::domain::*;
-use crate::server::Server;
+use crate::server::{Server, wait_for};
 use postgres::Client;
+use std::thread;
 use uuid::Uuid;
 
 /// Starts a server with an hourly job, whose last tick was twenty minutes ago.
@@ -143,6 +144,36 @@ fn job_created_under_a_fast_clock_is_reported_by_check_and_corrected_by_the_next
     tick(&mut session);
     let of_job = "select extract(epoch from next_tick_at - now())::bigint / 60 from kronos.jobs";
     assert!((39..=40).contains(&count(&mut session, of_job)));
+    assert_sound(&mut session);
+}
+
+// A wake-up handles the ticks up to its start, however long it takes. Later instants are no sign of a fast clock.
+#[test]
+fn long_wake_up_sets_back_no_job_or_schedule_created_meanwhile() {
+    let (server, mut session, _) = server_with_job();
+    make_yearly_due(&mut session);
+    block_execution_inserts(&mut session);
+    let mut waker = server.session();
+    let pid = backend_pid(&mut waker);
+    thread::scope(|scope| {
+        scope.spawn(|| tick(&mut waker));
+        wait_for("the wake-up to last for more than a second", || {
+            let long = "select count(*) from pg_stat_activity
+                        where pid = $1 and wait_event_type = 'Lock' and clock_timestamp() - query_start > interval '2 seconds'";
+            session.query_one(long, &[&pid]).unwrap().get::<_, i64>(0) == 1
+        });
+        create(&mut session, "5 5 5 5 *");
+        session
+            .batch_execute("create table began as select active_since, ticked_until
+                                from kronos_internal.jobs join kronos_internal.schedules using (schedule_id)
+                                where jobs.cron = '5 5 5 5 *';
+                            select pg_advisory_unlock(77)")
+            .unwrap();
+    });
+    let unchanged = "select count(*)
+                     from began natural join (select active_since, ticked_until
+                                              from kronos_internal.jobs join kronos_internal.schedules using (schedule_id)) j";
+    assert_eq!(count(&mut session, unchanged), 1);
     assert_sound(&mut session);
 }
 

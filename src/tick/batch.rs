@@ -25,7 +25,7 @@ pub fn run_batch(call: &mut Call) -> Result<bool> {
 }
 
 fn handle_batch(call: &mut Call) -> Result<bool> {
-    set_back_jobs(call.until, MAX_ROWS)?;
+    set_back_jobs(MAX_ROWS)?;
     let due = lock_due(call.until, call.schedule_limit, &mut call.unreadable)?;
     if due.is_empty() {
         return Ok(false);

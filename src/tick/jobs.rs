@@ -120,11 +120,12 @@ pub fn lock_jobs_by_id<T>(
 
 const SET_BACK_JOBS: &str = include_str!("set_back_jobs.sql");
 
-/// Corrects jobs that became active while the clock was ahead of an instant, `limit` at most.
-pub fn set_back_jobs(instant: DateTime<Utc>, limit: usize) -> Result<()> {
+/// Corrects jobs that became active while the clock was ahead, `limit` at most.
+pub fn set_back_jobs(limit: usize) -> Result<()> {
+    let now = sql::now();
     let args = [
-        sql::to_pg(instant).into(),
-        sql::to_pg(instant + sql::CLOCK_TOLERANCE).into(),
+        sql::to_pg(now).into(),
+        sql::to_pg(now + sql::CLOCK_TOLERANCE).into(),
         (limit as i64).into(),
     ];
     sql::run(SET_BACK_JOBS, &args).map(|_| ())

@@ -29,9 +29,11 @@ pub fn lock_due(
     limit: usize,
     unreadable: &mut Vec<ScheduleId>,
 ) -> Result<Vec<Due>> {
+    // Another wake-up may have handled a schedule after `until`.
+    let clock = sql::now() + sql::CLOCK_TOLERANCE;
     let args = [
         sql::to_pg(until).into(),
-        sql::to_pg(until + sql::CLOCK_TOLERANCE).into(),
+        sql::to_pg(clock).into(),
         unreadable.clone().into(),
         (limit as i64).into(),
     ];
@@ -47,7 +49,7 @@ pub fn lock_due(
             Ok(sql::get_opt::<TimestampWithTimeZone>(row, column)?.map(sql::from_pg))
         };
         let ticked_until = time("ticked_until")?.unwrap_or(until);
-        let was_fast = ticked_until > until + sql::CLOCK_TOLERANCE;
+        let was_fast = ticked_until > clock;
         let pass_until = time("pass_until")?.filter(|pass_until| *pass_until <= until);
         Ok(Some(Due {
             schedule_id,
