@@ -15,7 +15,7 @@ name: 1 to 200 characters, unique. if_not_exists: returns an existing workspace 
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_EXISTS (23505), CONCURRENT_CHANGE (40001).';
 
 comment on function kronos.delete_workspace is
-'Deletes a workspace with its grants, and returns how many live jobs and unfinished executions it had. Needs the capability admin for all workspaces. The name is free at once; upkeep deletes the history within the next minutes.
+'Deletes a workspace with its grants, and returns how many live jobs and unfinished executions it had. Needs the capability admin for all workspaces. The name is free at once; upkeep deletes the history, at most 20000 executions a minute.
 cancel: cancels the live jobs and deletes the unfinished executions, instead of raising WORKSPACE_IN_USE. Later reports of workers about them are refused. An execution that another transaction is enqueuing meanwhile is deleted, too.
 Errors: NULL_ARGUMENT (22004), PERMISSION_DENIED (42501), WORKSPACE_NOT_FOUND (P0002), WORKSPACE_IN_USE (55006), CONCURRENT_CHANGE (40001), PG_CRON_FAILED (pg_cron''s own SQLSTATE).';
 
@@ -330,7 +330,7 @@ max: the most leases to expire, 1 to 1000000.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023).';
 
 comment on function kronos.prune is
-'Deletes finished executions (with attempts and logs), ledger rows, retired jobs, deleted endpoints and idempotency keys that are older than their workspace''s retention (set_retention), and Kronos''s rows of cron.job_run_details that are older than a week. Returns how many of each it deleted; call it again while one of the numbers equals max. Upkeep calls it every minute.
+'Deletes finished executions (with attempts and logs), ledger rows, retired jobs, deleted endpoints and idempotency keys that are older than their workspace''s retention (set_retention), and Kronos''s rows of cron.job_run_details that are older than a week. Returns how many of each it deleted; call it again while one of the numbers is at least max. Upkeep calls it every minute.
 max: the most rows of each to delete, 1 to 1000000.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023).';
 

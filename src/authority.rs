@@ -262,7 +262,8 @@ where g.workspace_id is null and g.capability = any ($2) and pg_has_role($1::oid
 const FIND_GRANTED: &str = "
 select distinct g.workspace_id
 from kronos_internal.workspace_grants g
-where g.workspace_id is not null and g.capability = any ($2) and pg_has_role($1::oid, g.role::oid, 'USAGE')";
+join kronos_internal.workspaces w using (workspace_id)
+where w.deleted_at is null and g.capability = any ($2) and pg_has_role($1::oid, g.role::oid, 'USAGE')";
 
 const CREATE_DEFAULT: &str =
     "insert into kronos_internal.workspaces (name) values ($1) on conflict (name) do nothing";
@@ -385,17 +386,32 @@ fn owner() -> Result<pg_sys::Oid> {
 /// transaction or subtransaction ends.
 ///
 /// `work` must not commit: after an error in a later transaction, the session would keep the role.
+///
+/// A plain role may have put triggers on its tables. For another user, it runs as PostgreSQL runs the code of a table's
+/// owner in ANALYZE: what the code sets is undone, and it can neither create temporary objects nor defer anything to a
+/// time when the session has its own rights again.
 fn act_as<T>(role: pg_sys::Oid, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let mut user = pg_sys::InvalidOid;
     let mut context = 0;
-    // SAFETY: the protocol of fmgr_security_definer (fmgr.c): the role is set for one call, and then restored.
-    unsafe {
+    // SAFETY: the protocol of fmgr_security_definer (fmgr.c) and do_analyze_rel (analyze.c): the role is set for one call,
+    // and then restored; settings are saved at a nest level of their own.
+    let level = unsafe {
         pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
-        let restricted = context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32;
+        let mut restricted = context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32;
+        let is_stranger = user != role && !pg_sys::superuser_arg(role);
+        if is_stranger {
+            restricted |= pg_sys::SECURITY_RESTRICTED_OPERATION as i32;
+        }
         pg_sys::SetUserIdAndSecContext(role, restricted);
-    }
+        is_stranger.then(|| pg_sys::NewGUCNestLevel())
+    };
     let result = work();
     // SAFETY: as above.
-    unsafe { pg_sys::SetUserIdAndSecContext(user, context) };
+    unsafe {
+        if let Some(level) = level {
+            pg_sys::AtEOXact_GUC(false, level);
+        }
+        pg_sys::SetUserIdAndSecContext(user, context);
+    }
     result
 }

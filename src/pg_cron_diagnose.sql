@@ -17,12 +17,14 @@ processes as materialized (
 ),
 -- The last run of each of Kronos's entries.
 runs as materialized (
-    select distinct on (r.jobid) r.jobid, r.status, r.return_message, coalesce(r.end_time, r.start_time) as at
-    from (select d.jobid, d.runid, d.status, d.return_message, d.start_time, d.end_time, d.command
+    select distinct on (r.jobid) r.jobid, r.status, coalesce(r.return_message, '') as return_message,
+           coalesce(r.end_time, r.start_time) as at
+    from (select d.jobid, d.runid, d.status, d.return_message, d.start_time, d.end_time
           from cron.job_run_details d
           order by d.runid desc
           limit 500) r
-    where r.command = any ($1)
+    join cron.job e using (jobid)
+    where e.command = any ($1) and e.username = current_user and e.database = current_database()
     order by r.jobid, r.runid desc
 )
 select 'ERROR' as severity, 'pg_cron cannot run the entries of Kronos: ' || trim(r.return_message, E' \n') as finding,

@@ -187,6 +187,40 @@ fn deletion_waits_for_a_job_that_is_being_created() {
     assert_sound(&mut watching);
 }
 
+// Invariant 9: what a transaction of the workspace holds, prune() leaves for later.
+#[test]
+fn open_transaction_of_a_deleted_workspace_stops_no_prune() {
+    let (server, mut session) = server_with_full_workspace();
+    let mut holding = server.session();
+    holding
+        .batch_execute(
+            "begin; select kronos.update_payload_spec('spec', 'true', workspace => 'acme')",
+        )
+        .unwrap();
+    try_delete(&mut session, "'acme', cancel => true").unwrap();
+    // A grant that was authorised before the deletion.
+    session
+        .batch_execute(
+            "insert into kronos_internal.workspace_grants (role, workspace_id, capability, granted_by)
+             select 'app'::regrole, workspace_id, 'viewer', 'postgres'::regrole
+             from kronos_internal.workspaces where deleted_at is not null;
+             update kronos_internal.workspaces set deleted_at = now() - interval '25 hours' where deleted_at is not null;
+             set lock_timeout = '5s'",
+        )
+        .unwrap();
+    let seen = "select count(*) from kronos.execution_details";
+    assert_eq!(count(&mut server.session_as("app"), seen), 0);
+    for _ in 0..5 {
+        session.batch_execute("select kronos.prune()").unwrap();
+    }
+    assert_eq!(tombstones(&mut session), 1);
+    holding.batch_execute("commit").unwrap();
+    wait_for("the workspace to be pruned", || {
+        session.batch_execute("select kronos.prune()").unwrap();
+        tombstones(&mut session) == 0
+    });
+}
+
 #[test]
 fn execution_that_is_enqueued_during_the_deletion_is_deleted_too() {
     let server = Server::start();

@@ -81,7 +81,7 @@ const FAULTS: [(&str, &str, &str); 19] = [
         "create role other; alter table kronos_internal.history owner to other",
     ),
     (
-        "executions are due, and no worker has claimed any of this type for more than five minutes",
+        "executions have been due for more than five minutes, and no worker runs any of this type",
         "WARNING",
         "insert into kronos_internal.live_executions
              (workspace_id, endpoint_id, run_at, priority, origin, status, endpoint_type, input, metadata)
@@ -108,7 +108,7 @@ const FAULTS: [(&str, &str, &str); 19] = [
         "pg_cron cannot run the entries of Kronos: permission denied",
         "ERROR",
         "insert into cron.job_run_details (jobid, command, status, return_message, start_time)
-         select 1, command, 'failed', 'permission denied', now() from cron.job where jobname = 'kronos upkeep'",
+         select jobid, command, 'failed', 'permission denied', now() from cron.job where jobname = 'kronos upkeep'",
     ),
 ];
 

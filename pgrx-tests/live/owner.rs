@@ -59,6 +59,53 @@ fn everything_works_under_a_plain_role_and_under_the_next_one() {
     assert_eq!(count(&mut session, "select count(*) from cron.job"), 0);
 }
 
+// Triggers of the owner run while a superuser calls Kronos.
+#[test]
+fn owner_gains_nothing_from_a_superuser_who_calls_kronos() {
+    let (server, mut session, _) = server_with_job();
+    session
+        .batch_execute(
+            "create role keeper login;
+             create schema trap authorization keeper;
+             select kronos.set_owner('keeper')",
+        )
+        .unwrap();
+    let traps = [
+        // The session keeps a setting.
+        "begin perform set_config('search_path', 'trap', false); return null; end",
+        // The session keeps a temporary table.
+        "begin create temporary table customers (n integer); return null; end",
+    ];
+    let mut keeper = server.session_as("keeper");
+    for (nth, trap) in traps.iter().enumerate() {
+        let trap = format!(
+            "create function trap.spring_{nth}() returns trigger language plpgsql as $$ {trap} $$;
+             create trigger spring after insert on kronos_internal.jobs for each row execute function trap.spring_{nth}()"
+        );
+        keeper.batch_execute(&trap).unwrap();
+        let _ = try_create(&mut session, "5 5 5 5 *");
+        keeper
+            .batch_execute("drop trigger spring on kronos_internal.jobs")
+            .unwrap();
+    }
+    // At COMMIT, PostgreSQL before 18 would run a deferred trigger as the superuser.
+    keeper
+        .batch_execute(
+            "create function trap.own() returns trigger language plpgsql as
+               $$ begin execute 'alter role keeper superuser'; return null; end $$;
+             create constraint trigger own after insert on kronos_internal.jobs deferrable initially deferred
+             for each row execute function trap.own()",
+        )
+        .unwrap();
+    assert!(try_create(&mut session, "5 5 5 5 *").is_err());
+    let gained = "select count(*) from pg_roles where rolname = 'keeper' and rolsuper";
+    assert_eq!(count(&mut session, gained), 0);
+    let temporary = "select count(*) from pg_class where relname = 'customers'";
+    assert_eq!(count(&mut session, temporary), 0);
+    let path: String = session.query_one("show search_path", &[]).unwrap().get(0);
+    assert_eq!(path, "\"$user\", public");
+}
+
 #[test]
 fn only_a_superuser_sets_the_owner_to_a_role_that_can_log_in() {
     let (server, mut session, _) = server_with_job();

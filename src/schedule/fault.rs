@@ -187,7 +187,7 @@ fn covers(entry: &str, ticks: &str) -> bool {
 }
 
 const FIND: &str = "
-select s.schedule_id, w.name as workspace, s.cron, s.timezone, s.next_tick_at, s.ticked_until, s.slot, s.entry_cron,
+select s.schedule_id, coalesce(w.name, '') as workspace, s.cron, s.timezone, s.next_tick_at, s.ticked_until, s.slot, s.entry_cron,
        exists (select from kronos_internal.jobs j where j.schedule_id = s.schedule_id and j.status = 'ACTIVE') as is_used
 from kronos_internal.schedules s join kronos_internal.workspaces w using (workspace_id)
 order by s.schedule_id";

@@ -8,7 +8,6 @@ use crate::id::{JobId, ScheduleId, WorkspaceId};
 use crate::{job, schedule, sql};
 use pgrx::PgSqlErrorCode;
 use serde_json::json;
-use std::collections::BTreeSet;
 
 /// The live rows that a workspace had.
 pub struct Live {
@@ -24,8 +23,11 @@ const LOCK: &str = "select workspace_id from kronos_internal.workspaces where na
 const LOCK_ENDPOINTS: &str =
     "select from kronos_internal.endpoints where workspace_id = $1 order by endpoint_id for update";
 
+const LOCK_SCHEDULES: &str = "
+select schedule_id from kronos_internal.schedules where workspace_id = $1 order by schedule_id for update";
+
 const LOCK_JOBS: &str = "
-select job_id, schedule_id
+select job_id
 from kronos_internal.jobs
 where workspace_id = $1 and status <> 'RETIRED'
 order by job_id
@@ -70,27 +72,28 @@ pub fn delete_workspace(name: &str, cancel: bool) -> Result<Live> {
         sql::row(LOCK, &[name.into()], |row| sql::get(row, "workspace_id"))?
             .ok_or_else(|| workspace_not_found(name))?;
     let id = [workspace_id.into()];
+    // In the lock order of the schedules. A job that another session was creating meanwhile has committed with its lock
+    // on an endpoint, so the second reading has it.
+    sql::rows(LOCK_JOBS, &id, |_| Ok(()))?;
+    let schedule_ids: Vec<ScheduleId> =
+        sql::rows(LOCK_SCHEDULES, &id, |row| sql::get(row, "schedule_id"))?;
     sql::run(LOCK_ENDPOINTS, &id)?;
-    let jobs = sql::rows(LOCK_JOBS, &id, |row| {
-        let schedule_id: Option<ScheduleId> = sql::get_opt(row, "schedule_id")?;
-        Ok((sql::get::<JobId>(row, "job_id")?, schedule_id))
-    })?;
+    let job_ids: Vec<JobId> = sql::rows(LOCK_JOBS, &id, |row| sql::get(row, "job_id"))?;
     let executions = if cancel {
         DELETE_EXECUTIONS
     } else {
         COUNT_EXECUTIONS
     };
     let live = Live {
-        jobs: jobs.len() as i64,
+        jobs: job_ids.len() as i64,
         executions: sql::row(executions, &id, |row| sql::get(row, "executions"))?
             .unwrap_or_default(),
     };
     if !cancel && live.jobs + live.executions > 0 {
         return Err(in_use(name, &live));
     }
-    let (job_ids, schedule_ids): (Vec<JobId>, Vec<Option<ScheduleId>>) = jobs.into_iter().unzip();
     job::retire(job_ids, "CANCELLED")?;
-    for schedule_id in schedule_ids.into_iter().flatten().collect::<BTreeSet<_>>() {
+    for schedule_id in schedule_ids {
         schedule::release(schedule_id)?;
     }
     // A transaction with an old snapshot does not see a job that was created since.

@@ -111,9 +111,9 @@ select 'ERROR', format('the default of %s works against Kronos', d.name),
            else 'calls without a workspace argument fail: create the workspace, or change the default'
        end
 from defaults d
-where d.name = 'default_transaction_read_only' and d.value = 'on'
+where d.name = 'default_transaction_read_only' and lower(d.value) in ('on', 'true', 'yes', '1')
    or d.name = 'session_replication_role' and d.value = 'replica'
-   or d.name = 'row_security' and d.value = 'off'
+   or d.name = 'row_security' and lower(d.value) in ('off', 'false', 'no', '0')
    or d.name = 'kronos.workspace' and d.value <> 'default'
       and not exists (select from kronos_internal.workspaces w where w.name = d.value)
 
@@ -131,7 +131,7 @@ from pg_catalog.pg_extension x join pg_catalog.pg_available_extensions a on a.na
 where x.extname = 'kronos' and a.default_version <> x.extversion
 
 union all
-select 'WARNING', 'executions are due, and no worker has claimed any of this type for more than five minutes',
+select 'WARNING', 'executions have been due for more than five minutes, and no worker runs any of this type',
        jsonb_build_object('workspace', w.name, 'endpoint_type', q.endpoint_type, 'due_since', oldest.run_at),
        'start workers that claim this endpoint type'
 from (select distinct e.workspace_id, e.endpoint_type from kronos_internal.endpoints e) q

@@ -31,7 +31,7 @@ pub fn metrics(scope: &Scope) -> Result<Vec<Metric>> {
     let ids = scope.ids();
     let is_everything = ids.is_none();
     let of_workspaces = include_str!("metrics_of_workspaces.sql");
-    let mut metrics = sql::by_index(|| sql::rows(of_workspaces, &[ids.into()], read))?;
+    let mut metrics = sql::rows_planned_anew(of_workspaces, &[ids.into()], read)?;
     if is_everything {
         let of_instance = include_str!("metrics_of_instance.sql");
         let args = [settings::enabled().into()];

@@ -14,19 +14,20 @@ running as materialized (
     select x.workspace_id, x.endpoint_type, count(*) as running,
            count(*) filter (where x.lease_expires_at < now()) as expired
     from kronos_internal.live_executions x
-    where x.status = 'RUNNING'
+    where x.status = 'RUNNING' and x.workspace_id in (select w.workspace_id from workspaces w)
     group by x.workspace_id, x.endpoint_type
 ),
 jobs as materialized (
     select j.workspace_id, count(*) filter (where j.status = 'ACTIVE') as active,
            count(*) filter (where j.status = 'PAUSED') as paused
     from kronos_internal.jobs j
-    where j.status <> 'RETIRED'
+    where j.status <> 'RETIRED' and j.workspace_id in (select w.workspace_id from workspaces w)
     group by j.workspace_id
 ),
 owed as materialized (
     select o.workspace_id, count(*) filter (where o.error is null) as owed, count(o.error) as failing
     from kronos_internal.owed o
+    where o.workspace_id in (select w.workspace_id from workspaces w)
     group by o.workspace_id
 ),
 of_queues as (

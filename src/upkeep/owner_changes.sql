@@ -11,6 +11,6 @@ where d.refclassid = 'pg_extension'::regclass
 union all
 select format(privilege, $1)
 from (values ('grant usage on schema kronos, kronos_internal, cron to %I'),
-             ('grant select, update on cron.job to %I'),
+             ('grant select, update (active) on cron.job to %I'),
              ('grant select, delete on cron.job_run_details to %I'),
              ('grant pg_monitor to %I')) p (privilege)
