@@ -1,7 +1,7 @@
 -- The metrics of workspaces. $1 is the workspaces of the caller; null means all.
--- Waiting executions are counted exactly up to 1000 per queue, and up to 50000 more shared by all queues: counting a
--- million rows takes 0.2 s. Finished executions are sampled in the same way.
-with workspaces as materialized (
+-- Waiting executions are counted up to a limit, which the queues that have some share: counting a million rows takes
+-- 0.2 s. Finished executions are sampled in the same way.
+with recursive workspaces as materialized (
     select w.workspace_id, w.name
     from kronos_internal.workspaces w
     where w.deleted_at is null and ($1::uuid[] is null or w.workspace_id = any ($1))
@@ -9,6 +9,44 @@ with workspaces as materialized (
 queues as materialized (
     select distinct w.workspace_id, w.name, e.endpoint_type
     from workspaces w join kronos_internal.endpoints e using (workspace_id)
+),
+-- The queues with waiting executions, each found by one index lookup.
+walk (workspace_id, endpoint_type) as (
+    (select x.workspace_id, x.endpoint_type
+     from kronos_internal.live_executions x
+     where x.status <> 'RUNNING'
+     order by x.workspace_id, x.endpoint_type
+     limit 1)
+    union all
+    select next.workspace_id, next.endpoint_type
+    from walk w
+    cross join lateral (
+        select x.workspace_id, x.endpoint_type
+        from kronos_internal.live_executions x
+        where (x.workspace_id, x.endpoint_type) > (w.workspace_id, w.endpoint_type) and x.status <> 'RUNNING'
+        order by x.workspace_id, x.endpoint_type
+        limit 1) next
+),
+waiting as materialized (
+    select w.workspace_id, w.endpoint_type, counted.due, counted.delayed, oldest.run_at
+    from walk w
+    join workspaces using (workspace_id)
+    cross join lateral (
+        select count(*) filter (where x.run_at <= now()) as due, count(*) filter (where x.run_at > now()) as delayed
+        from (select l.run_at
+              from kronos_internal.live_executions l
+              where l.workspace_id = w.workspace_id and l.endpoint_type = w.endpoint_type and l.status <> 'RUNNING'
+              limit (select greatest(50000 / count(*), 100) from walk)) x) counted
+    cross join lateral (
+        select min(first.run_at) as run_at
+        from generate_series(0, 9) p (priority)
+        cross join lateral (
+            select l.run_at
+            from kronos_internal.live_executions l
+            where l.workspace_id = w.workspace_id and l.endpoint_type = w.endpoint_type
+              and l.priority = p.priority and l.status <> 'RUNNING'
+            order by l.run_at
+            limit 1) first) oldest
 ),
 running as materialized (
     select x.workspace_id, x.endpoint_type, count(*) as running,
@@ -31,26 +69,12 @@ owed as materialized (
     group by o.workspace_id
 ),
 of_queues as (
-    select q.name, q.endpoint_type, waiting.due, waiting.delayed, coalesce(r.running, 0) as running,
-           coalesce(r.expired, 0) as expired, greatest(extract(epoch from now() - oldest.run_at), 0) as lag
+    select q.name, q.endpoint_type, coalesce(w.due, 0) as due, coalesce(w.delayed, 0) as delayed,
+           coalesce(r.running, 0) as running, coalesce(r.expired, 0) as expired,
+           greatest(extract(epoch from now() - w.run_at), 0) as lag
     from queues q
+    left join waiting w using (workspace_id, endpoint_type)
     left join running r using (workspace_id, endpoint_type)
-    cross join lateral (
-        select count(*) filter (where x.run_at <= now()) as due, count(*) filter (where x.run_at > now()) as delayed
-        from (select l.run_at
-              from kronos_internal.live_executions l
-              where l.workspace_id = q.workspace_id and l.endpoint_type = q.endpoint_type and l.status <> 'RUNNING'
-              limit (select 1000 + 50000 / count(*) from queues)) x) waiting
-    cross join lateral (
-        select min(first.run_at) as run_at
-        from generate_series(0, 9) p (priority)
-        cross join lateral (
-            select l.run_at
-            from kronos_internal.live_executions l
-            where l.workspace_id = q.workspace_id and l.endpoint_type = q.endpoint_type
-              and l.priority = p.priority and l.status <> 'RUNNING'
-            order by l.run_at
-            limit 1) first) oldest
 ),
 of_workspaces as (
     select w.name, coalesce(j.active, 0) as active, coalesce(j.paused, 0) as paused, coalesce(o.owed, 0) as owed,
@@ -65,7 +89,7 @@ of_workspaces as (
               from kronos_internal.history h
               where h.workspace_id = w.workspace_id
               order by h.execution_id desc
-              limit (select 100 + 20000 / count(*) from workspaces)) f
+              limit (select greatest(20000 / count(*), 10) from workspaces)) f
         where f.finished_at > now() - interval '1 hour') recent
 )
 select m.name, m.labels, m.value::float8 as value, h.help
@@ -90,11 +114,11 @@ from (
                ('kronos_recent_executions', '{"status": "FAILED"}', w.failed),
                ('kronos_recent_executions', '{"status": "CANCELLED"}', w.cancelled)) v (name, labels, value)) m
 join (
-    values ('kronos_executions', 'Unfinished executions: due, delayed or running. Due and delayed ones are counted up to a limit of at least 1000 per queue.'),
+    values ('kronos_executions', 'Unfinished executions: due, delayed or running. Due and delayed ones are counted up to a limit of at least 100 per queue.'),
            ('kronos_queue_lag_seconds', 'How long the oldest waiting execution has been due.'),
            ('kronos_leases_expired', 'Running executions whose lease has expired: their workers died or stopped sending heartbeats.'),
            ('kronos_jobs', 'Live cron jobs.'),
            ('kronos_ticks_owed', 'Ticks that a later wake-up writes, because another transaction was changing their job.'),
            ('kronos_ticks_failing', 'Ticks whose execution could not be written: see kronos.failing_jobs.'),
-           ('kronos_recent_executions', 'Executions that finished within the last hour, among the newest of the workspace (at least 100).')
+           ('kronos_recent_executions', 'Executions that finished within the last hour, among the newest of the workspace (at least 10).')
     ) h (name, help) using (name)
