@@ -471,7 +471,20 @@ fn matrix_names_every_function() {
 
 #[test]
 fn every_role_gets_from_every_function_what_its_grants_allow() {
-    let house = house();
+    assert_matrix(&house());
+}
+
+#[test]
+fn every_role_gets_the_same_if_kronos_belongs_to_a_plain_role() {
+    let mut house = house();
+    house
+        .session
+        .batch_execute("create role keeper login; select kronos.set_owner('keeper')")
+        .unwrap();
+    assert_matrix(&house);
+}
+
+fn assert_matrix(house: &House) {
     for (role, capability, place) in ROLES {
         let mut session = house.server.session_as(role);
         for (name, need, call) in MATRIX {
