@@ -178,7 +178,7 @@ fn is_reader(function: &Function) -> bool {
 }
 
 /// Functions that store no value, and after which the test could not go on.
-const DESTRUCTIVE: [&str; 2] = ["delete_workspace", "set_owner"];
+const DESTRUCTIVE: [&str; 3] = ["delete_workspace", "revoke_workspace", "set_owner"];
 
 /// Creates what the calls need: jobs, endpoints, a payload spec, executions that wait and executions that run.
 fn restock(owner: &mut Client) {
