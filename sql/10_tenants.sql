@@ -84,6 +84,7 @@ create table kronos_internal.endpoints (
     retry_jitter float8 not null,
     attempt_timeout kronos_internal.duration,
     payload_spec_id uuid,
+    run_as regrole,
     created_at timestamptz not null default clock_timestamp(),
     updated_at timestamptz not null default clock_timestamp(),
     deleted_at timestamptz,
@@ -95,6 +96,7 @@ create table kronos_internal.endpoints (
         references kronos_internal.payload_specs (workspace_id, payload_spec_id),
     constraint endpoints_name_length check (length(name) between 1 and 200),
     constraint endpoints_type_length check (length(endpoint_type) between 1 and 100),
+    constraint endpoints_only_sql_has_role check ((endpoint_type = 'SQL') = (run_as is not null)),
     constraint endpoints_spec_is_object check (jsonb_typeof(spec) = 'object'),
     constraint endpoints_spec_size check (octet_length(spec::text) <= 65536),
     constraint endpoints_max_attempts_range check (max_attempts between 1 and 1000),
@@ -108,10 +110,13 @@ create table kronos_internal.endpoints (
 create unique index endpoints_name_unique_in_workspace
     on kronos_internal.endpoints (workspace_id, name) where deleted_at is null;
 create index endpoints_by_type on kronos_internal.endpoints (workspace_id, endpoint_type);
+create index endpoints_of_sql on kronos_internal.endpoints (workspace_id) where run_as is not null;
 create index endpoints_by_payload_spec on kronos_internal.endpoints (payload_spec_id) where payload_spec_id is not null;
 comment on table kronos_internal.endpoints is 'Where executions run: a type, its spec, and how failures are retried.';
 comment on column kronos_internal.endpoints.attempt_timeout is
     'The longest that one attempt may take. Heartbeats do not extend its lease past this.';
+comment on column kronos_internal.endpoints.run_as is
+    'The role as which the server runs the statement of an SQL endpoint: the one that last wrote it.';
 comment on column kronos_internal.endpoints.deleted_at is
     'A deleted endpoint stays for its history and its unfinished executions until prune() removes it.';
 comment on column kronos_internal.endpoints.is_live is

@@ -29,8 +29,8 @@ comment on view kronos.payload_specs is 'The JSON Schemas that inputs must satis
 create view kronos.endpoints with (security_invoker) as
 select w.name as workspace, e.name as endpoint, e.endpoint_type,
        case when e.workspace_id = any (array(select kronos.my_workspaces('admin'))) then e.spec end as spec, e.max_attempts, e.backoff, e.initial_delay_ms,
-       e.max_delay_ms, e.retry_jitter, e.attempt_timeout, p.name as payload_spec, e.created_at, e.updated_at,
-       e.deleted_at, e.endpoint_id
+       e.max_delay_ms, e.retry_jitter, e.attempt_timeout, p.name as payload_spec, pg_catalog.pg_get_userbyid(e.run_as::oid) as run_as, e.created_at,
+       e.updated_at, e.deleted_at, e.endpoint_id
 from kronos_internal.endpoints e
 join kronos_internal.workspaces w using (workspace_id)
 left join kronos_internal.payload_specs p using (payload_spec_id);
@@ -44,6 +44,8 @@ comment on column kronos.endpoints.initial_delay_ms is 'The pause after the firs
 comment on column kronos.endpoints.max_delay_ms is 'The longest pause.';
 comment on column kronos.endpoints.retry_jitter is 'The share of a pause that chance may take off, 0 to 1.';
 comment on column kronos.endpoints.attempt_timeout is 'How long an attempt may run; null for no limit.';
+comment on column kronos.endpoints.run_as is
+    'The role as which the server runs the statement of an endpoint of type SQL: the one that last wrote it. Null for other types.';
 comment on column kronos.endpoints.deleted_at is 'When the endpoint was deleted; null for a live endpoint.';
 
 create view kronos.job_details with (security_invoker) as

@@ -66,19 +66,31 @@ impl Capability {
 pub struct Authorised {
     pub workspace_id: WorkspaceId,
     pub name: String,
+    /// The effective user of the call.
+    pub user: pg_sys::Oid,
     /// Whether the caller is an admin of the workspace, and so may see the specs of endpoints.
     pub is_admin: bool,
     _proof: (),
 }
 
 impl Authorised {
-    fn new(workspace_id: WorkspaceId, name: String, is_admin: bool) -> Authorised {
-        Authorised {
-            workspace_id,
-            name,
-            is_admin,
-            _proof: (),
+    /// Fails unless the caller has the privileges of the role as which an SQL endpoint runs its statement.
+    ///
+    /// # Errors
+    /// `PERMISSION_DENIED`.
+    pub fn require_role(&self, role: pg_sys::Oid, endpoint: &str) -> Result<()> {
+        // SAFETY: the function only reads.
+        if unsafe { pg_sys::has_privs_of_role(self.user, role) } {
+            return Ok(());
         }
+        Err(KronosError::new(
+            &error::PERMISSION_DENIED,
+            format!(
+                "permission denied: the call needs the privileges of the role as which SQL endpoint {endpoint:?} runs"
+            ),
+            json!({ "capability": "run_as", "workspace": self.name, "endpoint": endpoint }),
+        )
+        .with_hint("Its run_as is the role that last wrote its statement."))
     }
 }
 
@@ -201,6 +213,20 @@ pub fn authorise_scope<T>(
     })
 }
 
+/// Runs work of Kronos's own background processes as the owner, in all workspaces, with a safe search_path and a snapshot.
+/// Only they may call it: it authorises nobody.
+///
+/// # Errors
+/// `LIBRARY_MISMATCH`; the errors of `work`.
+pub fn as_server<T>(work: impl FnOnce(&Scope) -> Result<T>) -> Result<T> {
+    sql::with_snapshot(|| {
+        sql::with_safe_search_path(|| {
+            sql::require_version()?;
+            act_as(owner()?, || work(&Scope { ids: None }))
+        })
+    })
+}
+
 /// Whether the effective user has a capability in all workspaces.
 ///
 /// # Errors
@@ -300,7 +326,7 @@ impl Caller {
         match found? {
             Some((workspace_id, true, is_admin)) => {
                 LAST.set(Some((workspace_id, name.clone())));
-                Ok(Authorised::new(workspace_id, name, is_admin))
+                Ok(self.authorised(workspace_id, name, is_admin))
             }
             Some((_, false, _)) => Err(permission_denied(capability, Some(&name))),
             None => Err(workspace_not_found(&name)),
@@ -331,7 +357,17 @@ impl Caller {
         let name = workspace.map_or_else(settings::workspace, str::to_owned);
         let last = LAST.with_borrow(|last| last.clone());
         last.filter(|(_, last)| *last == name)
-            .map(|(workspace_id, name)| Authorised::new(workspace_id, name, true))
+            .map(|(workspace_id, name)| self.authorised(workspace_id, name, true))
+    }
+
+    fn authorised(&self, workspace_id: WorkspaceId, name: String, is_admin: bool) -> Authorised {
+        Authorised {
+            workspace_id,
+            name,
+            user: self.user,
+            is_admin,
+            _proof: (),
+        }
     }
 
     fn has_everywhere(&self, capability: Capability) -> Result<bool> {

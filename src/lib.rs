@@ -24,6 +24,7 @@ mod policy;
 mod schedule;
 mod settings;
 mod sql;
+mod sql_worker;
 mod status;
 mod tick;
 mod upkeep;
@@ -77,6 +78,7 @@ extension_sql_file!(
 pub extern "C-unwind" fn _PG_init() {
     settings::define();
     sql::install_hook();
+    sql::processes::install_commit_callback();
     upkeep::install_hook();
     // If the server has RUST_BACKTRACE set, pgrx appends a backtrace to DETAIL, and DETAIL is no longer JSON. SAFETY: a
     // backend has one thread.

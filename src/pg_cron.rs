@@ -253,3 +253,15 @@ fn step<T>(step: &'static str, subject: &str, work: impl FnOnce() -> Result<T>) 
         })
     })
 }
+
+/// How many of max_worker_processes are left beside pg_cron's own processes and that of logical replication.
+pub fn free_workers() -> i32 {
+    let number = |name| sql::setting(name).and_then(|text| text.parse::<i32>().ok());
+    let is_on = |name| sql::setting(name).is_some_and(|text| text == "on");
+    let of_pg_cron = if is_on(c"cron.use_background_workers") {
+        1 + number(c"cron.max_running_jobs").unwrap_or(5)
+    } else {
+        1
+    };
+    number(c"max_worker_processes").unwrap_or(8) - 1 - of_pg_cron
+}

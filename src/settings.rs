@@ -5,6 +5,7 @@ use std::ffi::{CStr, CString, c_char, c_void};
 
 static ENABLED: GucSetting<bool> = GucSetting::<bool>::new(true);
 static MAX_ENTRIES: GucSetting<i32> = GucSetting::<i32>::new(32);
+static MAX_SQL_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(2);
 static NOTIFY_WORKERS: GucSetting<bool> = GucSetting::<bool>::new(true);
 static WORKSPACE: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"default"));
@@ -25,6 +26,16 @@ pub fn define() {
         c"Upkeep's entry wakes the other schedules every minute.",
         &MAX_ENTRIES,
         0,
+        1000,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"kronos.max_sql_workers",
+        c"How many executions of SQL endpoints the server runs at once.",
+        c"Each takes one of max_worker_processes, and so does the dispatcher that starts them.",
+        &MAX_SQL_WORKERS,
+        1,
         1000,
         GucContext::Sighup,
         GucFlags::default(),
@@ -82,6 +93,11 @@ pub fn enabled() -> bool {
 /// How many schedules of minutes may have a pg_cron entry of their own.
 pub fn max_entries() -> i32 {
     MAX_ENTRIES.get()
+}
+
+/// How many executions of SQL endpoints the server runs at once.
+pub fn max_sql_workers() -> i32 {
+    MAX_SQL_WORKERS.get()
 }
 
 /// Whether NOTIFY tells workers that executions are due.

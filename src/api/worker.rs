@@ -5,6 +5,7 @@ use crate::args::{self, range, require};
 use crate::authority::{
     Capability, authorise, authorise_instance, authorise_recalled, authorise_scope,
 };
+use crate::error::invalid_argument;
 use crate::execution::{self, AttemptKey, Ending, Line, Wanted};
 use crate::id::ExecutionId;
 use crate::sql::{Composite, Jsonb};
@@ -39,11 +40,17 @@ fn check_request(
 ) -> Result<Wanted<'_>> {
     let max = require("max", max)?;
     range("max", max.into(), 1..=MAX_CLAIM)?;
+    let endpoint_types = sort_types(endpoint_types);
+    if endpoint_types.iter().flatten().any(|one| one == "SQL") {
+        let rule = "must not contain SQL: the server itself runs these executions";
+        return Err(invalid_argument("endpoint_types", rule).into());
+    }
     Ok(Wanted {
         worker_id: check_worker_id(worker_id)?,
         max: max as usize,
         lease: execution::lease(&require("lease", lease)?)?,
-        endpoint_types: sort_types(endpoint_types),
+        endpoint_types,
+        run_as: None,
     })
 }
 

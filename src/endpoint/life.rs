@@ -3,13 +3,14 @@
 use super::lookup::{self, endpoint_exists};
 use super::payload_spec;
 use super::retry_policy::RetryPolicy;
+use super::sql_spec;
 use crate::args;
 use crate::authority::Authorised;
 use crate::error::{self, KronosError, Result, endpoint_not_found, invalid_argument};
 use crate::id::EndpointId;
 use crate::sql::{self, Jsonb};
-use pgrx::PgSqlErrorCode;
 use pgrx::datum::Interval;
+use pgrx::{PgSqlErrorCode, pg_sys};
 use serde_json::json;
 
 /// An endpoint to create.
@@ -31,6 +32,14 @@ pub fn create(workspace: &Authorised, new: NewEndpoint, if_not_exists: bool) -> 
     args::length("name", new.name, 200)?;
     args::length("endpoint_type", new.endpoint_type, 100)?;
     check_spec(new.spec)?;
+    let (spec, run_as) = if new.endpoint_type == sql_spec::SQL {
+        (
+            sql_spec::complete(new.spec)?,
+            Some(sql_spec::run_as(workspace)?),
+        )
+    } else {
+        (new.spec, None)
+    };
     let attempt_timeout = new
         .attempt_timeout
         .map(|timeout| read_timeout(&timeout, 1, "must be more than 0 and at most 30 days"))
@@ -44,7 +53,7 @@ pub fn create(workspace: &Authorised, new: NewEndpoint, if_not_exists: bool) -> 
         workspace.workspace_id.into(),
         new.name.into(),
         new.endpoint_type.into(),
-        new.spec.into(),
+        spec.into(),
         policy.max_attempts.into(),
         policy.backoff.into(),
         policy.initial_delay_ms.into(),
@@ -52,6 +61,7 @@ pub fn create(workspace: &Authorised, new: NewEndpoint, if_not_exists: bool) -> 
         policy.jitter.into(),
         attempt_timeout.into(),
         payload_spec_id.into(),
+        run_as.into(),
     ];
     let inserted = translate_constraints(workspace, new.name, new.payload_spec, || {
         sql::row(include_str!("insert_endpoint.sql"), &args, |row| {
@@ -118,15 +128,26 @@ pub struct Changes<'a> {
     pub payload_spec: Option<&'a str>,
 }
 
-/// Updates an endpoint and returns its id. Unfinished executions use the endpoint as it is when a worker claims them.
+/// Updates an endpoint and returns its id. Unfinished executions use the endpoint as it is when a worker claims them. Who
+/// writes the statement of an SQL endpoint becomes its run_as.
 ///
 /// # Errors
-/// `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`, `ENDPOINT_NOT_FOUND`, `ENDPOINT_EXISTS`, `PAYLOAD_SPEC_NOT_FOUND`.
+/// `PERMISSION_DENIED` for an SQL endpoint whose role the caller does not have; `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`, `ENDPOINT_NOT_FOUND`, `ENDPOINT_EXISTS`, `PAYLOAD_SPEC_NOT_FOUND`.
 pub fn update(workspace: &Authorised, name: &str, changes: Changes) -> Result<EndpointId> {
     if let Some(name) = changes.name {
         args::length("new_name", name, 200)?;
     }
     changes.spec.map(check_spec).transpose()?;
+    let (spec, run_as) = match lock_run_as(workspace, name)? {
+        Some(_) => match changes.spec {
+            Some(spec) => (
+                Some(sql_spec::complete(spec)?),
+                Some(sql_spec::run_as(workspace)?),
+            ),
+            None => (None, None),
+        },
+        None => (changes.spec, None),
+    };
     let attempt_timeout = changes
         .attempt_timeout
         .map(|timeout| read_timeout(&timeout, 0, "must be at most 30 days; 0 clears it"))
@@ -140,7 +161,7 @@ pub fn update(workspace: &Authorised, name: &str, changes: Changes) -> Result<En
         workspace.workspace_id.into(),
         name.into(),
         changes.name.into(),
-        changes.spec.into(),
+        spec.into(),
         policy.as_ref().map(|policy| policy.max_attempts).into(),
         policy.as_ref().map(|policy| policy.backoff.clone()).into(),
         policy.as_ref().map(|policy| policy.initial_delay_ms).into(),
@@ -149,6 +170,7 @@ pub fn update(workspace: &Authorised, name: &str, changes: Changes) -> Result<En
         attempt_timeout.into(),
         changes.payload_spec.is_some().into(),
         payload_spec_id.into(),
+        run_as.into(),
     ];
     let new_name = changes.name.unwrap_or(name);
     translate_constraints(workspace, new_name, changes.payload_spec, || {
@@ -162,8 +184,9 @@ pub fn update(workspace: &Authorised, name: &str, changes: Changes) -> Result<En
 /// Deletes an endpoint and returns its id. Its row stays for the history and for existing executions, which still run.
 ///
 /// # Errors
-/// `ENDPOINT_NOT_FOUND`; `ENDPOINT_IN_USE` while a live job uses it.
+/// `ENDPOINT_NOT_FOUND`; `PERMISSION_DENIED` as for [`update`]; `ENDPOINT_IN_USE` while a live job uses it.
 pub fn delete(workspace: &Authorised, name: &str) -> Result<EndpointId> {
+    lock_run_as(workspace, name)?;
     let args = [workspace.workspace_id.into(), name.into()];
     let (workspace_name, endpoint) = (workspace.name.clone(), name.to_owned());
     sql::convert_errors(
@@ -190,4 +213,23 @@ pub fn delete(workspace: &Authorised, name: &str) -> Result<EndpointId> {
         },
     )?
     .ok_or_else(|| endpoint_not_found(&workspace.name, name))
+}
+
+const LOCK_RUN_AS: &str = "
+select run_as::oid as run_as
+from kronos_internal.endpoints
+where workspace_id = $1 and name = $2 and deleted_at is null and run_as is not null
+for no key update";
+
+/// Locks an SQL endpoint, so that its role stays as it is, and returns that role; None for an endpoint of another type.
+///
+/// # Errors
+/// `PERMISSION_DENIED` unless the caller has the privileges of the role.
+fn lock_run_as(workspace: &Authorised, name: &str) -> Result<Option<pg_sys::Oid>> {
+    let args = [workspace.workspace_id.into(), name.into()];
+    let run_as = sql::row(LOCK_RUN_AS, &args, |row| sql::get(row, "run_as"))?;
+    if let Some(role) = run_as {
+        workspace.require_role(role, name)?;
+    }
+    Ok(run_as)
 }

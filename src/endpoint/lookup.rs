@@ -6,13 +6,15 @@ use crate::authority::Authorised;
 use crate::error::{self, KronosError, Result, endpoint_not_found, value_too_large};
 use crate::id::EndpointId;
 use crate::sql::{self, Jsonb, Row};
-use pgrx::Uuid;
+use pgrx::{Uuid, pg_sys};
 
 /// An endpoint, with the columns that other modules need.
 pub struct Endpoint {
     pub endpoint_id: EndpointId,
     pub name: String,
     pub endpoint_type: String,
+    /// The role of an SQL endpoint.
+    run_as: Option<pg_sys::Oid>,
     payload_spec: Option<PayloadSpec>,
 }
 
@@ -26,6 +28,22 @@ impl Endpoint {
     /// Whether inputs must satisfy a payload spec.
     pub fn has_payload_spec(&self) -> bool {
         self.payload_spec.is_some()
+    }
+
+    /// Whether the server itself runs its executions.
+    pub fn is_sql(&self) -> bool {
+        self.run_as.is_some()
+    }
+
+    /// Fails unless the caller may have executions of the endpoint run. One of type SQL needs the privileges of its role.
+    ///
+    /// # Errors
+    /// `PERMISSION_DENIED`.
+    pub fn require_use(&self, workspace: &Authorised) -> Result<()> {
+        match self.run_as {
+            Some(role) => workspace.require_role(role, &self.name),
+            None => Ok(()),
+        }
     }
 
     /// Fails unless an input is small enough and satisfies the endpoint's payload spec. Without a payload spec, the
@@ -51,6 +69,7 @@ fn read(row: &Row) -> Result<Endpoint> {
         endpoint_id: sql::get(row, "endpoint_id")?,
         name: sql::get(row, "name")?,
         endpoint_type: sql::get(row, "endpoint_type")?,
+        run_as: sql::get_opt(row, "run_as")?,
         payload_spec: match payload_spec {
             Some(name) => Some(PayloadSpec {
                 name,

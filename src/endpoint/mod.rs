@@ -10,6 +10,7 @@ mod retry_policy;
 pub mod schema;
 pub mod schema_bounds;
 mod schema_places;
+mod sql_spec;
 pub mod validator;
 mod violations;
 

@@ -46,11 +46,7 @@ pub fn cancel(workspace: &Authorised, execution_id: ExecutionId, request_stop: b
             let mut startable = Startable::default();
             sql::by_index(|| {
                 sql::row(include_str!("cancel.sql"), &[execution_id.into()], |row| {
-                    startable.add(
-                        sql::get(row, "workspace_id")?,
-                        sql::get_opt(row, "startable_at")?,
-                    );
-                    Ok(())
+                    startable.add(row)
                 })
             })?;
             startable.notify();

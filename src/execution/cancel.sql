@@ -17,4 +17,5 @@ returning h.workspace_id,
                     and exists (select
                                 from kronos_internal.live_executions o
                                 where o.job_id = h.job_id and o.in_order and o.execution_id <> h.execution_id)
-               then h.finished_at end as startable_at
+               then h.finished_at end as startable_at,
+          h.endpoint_type = 'SQL' as is_sql

@@ -8,6 +8,7 @@ use crate::id::{ExecutionId, WorkspaceId};
 use crate::sql::{self, Composite};
 use chrono::{DateTime, Utc};
 use pgrx::datum::{DatumWithOid, Interval, TimestampWithTimeZone};
+use pgrx::pg_sys;
 use std::collections::HashMap;
 
 /// A worker's request.
@@ -16,8 +17,10 @@ pub struct Wanted<'a> {
     pub max: usize,
     /// How long the worker holds the executions without a heartbeat.
     pub lease: Interval,
-    /// Sorted and distinct; None for any type.
+    /// Sorted and distinct; None for any type but SQL.
     pub endpoint_types: Option<Vec<String>>,
+    /// Only executions of SQL endpoints that run as this role.
+    pub run_as: Option<pg_sys::Oid>,
 }
 
 /// The most bytes of inputs and specs that one claim returns. A claim returns at least one execution if one may start,
@@ -93,16 +96,20 @@ impl<'a> Claim<'a> {
         let types = &self.wanted.endpoint_types;
         let whole = reading == Reading::Whole;
         let mut front = Front::find(workspace_id, types, self.now, whole)?;
-        let args = [
+        let mut args = vec![
             workspace_id.into(),
             front.endpoint_types.clone().into(),
             (max as i64).into(),
             sql::to_pg(self.now).into(),
             front.run_ats().into(),
         ];
-        let statement = match front.endpoint_types.len() {
-            1 => include_str!("choose_of_type.sql"),
-            _ => include_str!("choose.sql"),
+        let statement = match (self.wanted.run_as, front.endpoint_types.len()) {
+            (Some(role), _) => {
+                args.push(role.into());
+                include_str!("choose_as_role.sql")
+            }
+            (None, 1) => include_str!("choose_of_type.sql"),
+            (None, _) => include_str!("choose.sql"),
         };
         let mut found = 0;
         let began_at = sql::now();

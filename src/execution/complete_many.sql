@@ -25,4 +25,5 @@ returning row(h.execution_id, h.attempt, true, h.status, h.run_at, null, h.stop_
                     and exists (select
                                 from kronos_internal.live_executions o
                                 where o.job_id = h.job_id and o.in_order and o.execution_id <> h.execution_id)
-               then h.finished_at end as startable_at
+               then h.finished_at end as startable_at,
+          h.endpoint_type = 'SQL' as is_sql

@@ -68,5 +68,6 @@ select row(d.execution_id, d.attempt, true, d.next_status, d.next_run_at, null, 
                  and exists (select
                              from kronos_internal.live_executions o
                              where o.job_id = d.job_id and o.in_order and o.execution_id <> d.execution_id)
-            then $6 end as startable_at
+            then $6 end as startable_at,
+       d.endpoint_type = 'SQL' as is_sql
 from decided d

@@ -58,10 +58,7 @@ pub fn end(ended: &[Ended]) -> Result<Vec<Report>> {
     let mut startable = Startable::default();
     let reports = sql::by_index(|| {
         sql::rows(include_str!("end_attempts.sql"), &args, |row| {
-            startable.add(
-                sql::get(row, "workspace_id")?,
-                sql::get_opt(row, "startable_at")?,
-            );
+            startable.add(row)?;
             Report::read(row)
         })
     })?;

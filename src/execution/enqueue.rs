@@ -52,6 +52,7 @@ pub fn enqueue(workspace: &Authorised, new: &OneShot) -> Result<Composite> {
         return Ok(written);
     }
     let endpoint = endpoint::find(workspace, new.endpoint)?;
+    endpoint.require_use(workspace)?;
     endpoint.check_input(new.input)?;
     if let Some(key) = new.idempotency_key {
         let workspace_id = workspace.workspace_id;
@@ -73,7 +74,11 @@ pub fn enqueue(workspace: &Authorised, new: &OneShot) -> Result<Composite> {
             return find_repeated(workspace_id, key, made_id, &request);
         }
     }
-    insert(execution_id, &workspace.name, new, true)?.ok_or_else(error::concurrent_change)
+    let written = insert(execution_id, &workspace.name, new, true)?;
+    if endpoint.is_sql() {
+        super::wake_sql_workers(new.run_at.map_or_else(sql::now, sql::from_pg));
+    }
+    written.ok_or_else(error::concurrent_change)
 }
 
 const ENQUEUE: &str = include_str!("enqueue.sql");

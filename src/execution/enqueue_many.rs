@@ -9,6 +9,7 @@ use crate::idempotency::Expiry;
 use crate::sql::{self, Composite, Jsonb};
 use crate::{endpoint, idempotency};
 use pgrx::datum::TimestampWithTimeZone;
+use pgrx::pg_sys;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
@@ -146,10 +147,13 @@ struct Found {
     endpoint_id: EndpointId,
     endpoint_type: String,
     has_payload_spec: bool,
+    /// The role of an SQL endpoint.
+    run_as: Option<pg_sys::Oid>,
 }
 
 const FIND_ENDPOINTS: &str = "
-select name, endpoint_id, endpoint_type, payload_spec_id is not null as has_payload_spec
+select name, endpoint_id, endpoint_type, payload_spec_id is not null as has_payload_spec,
+       run_as::oid as run_as
 from kronos_internal.endpoints
 where workspace_id = $1 and name = any ($2) and deleted_at is null";
 
@@ -164,21 +168,22 @@ fn find_endpoints(workspace: &Authorised, listed: &[Listed]) -> Result<HashMap<S
             endpoint_id: sql::get(row, "endpoint_id")?,
             endpoint_type: sql::get(row, "endpoint_type")?,
             has_payload_spec: sql::get(row, "has_payload_spec")?,
+            run_as: sql::get_opt(row, "run_as")?,
         };
         Ok((sql::get(row, "name")?, endpoint))
     })?
     .into_iter()
     .collect();
-    match listed
-        .iter()
-        .position(|one| !found.contains_key(&one.endpoint))
-    {
-        None => Ok(found),
-        Some(place) => Err(at(
-            place,
-            error::endpoint_not_found(&workspace.name, &listed[place].endpoint),
-        )),
+    for (place, one) in listed.iter().enumerate() {
+        let usable = match found.get(&one.endpoint) {
+            None => Err(error::endpoint_not_found(&workspace.name, &one.endpoint)),
+            Some(endpoint) => endpoint
+                .run_as
+                .map_or(Ok(()), |role| workspace.require_role(role, &one.endpoint)),
+        };
+        usable.map_err(|error| at(place, error))?;
     }
+    Ok(found)
 }
 
 /// Input and metadata of one execution of a list.
@@ -300,6 +305,9 @@ fn insert(
     for (execution_id, row) in written {
         let place = places[&execution_id];
         let run_at = listed[place].run_at.map_or(now, sql::from_pg);
+        if endpoints[&listed[place].endpoint].run_as.is_some() {
+            super::wake_sql_workers(run_at);
+        }
         earliest =
             Some(earliest.map_or(run_at, |earliest: chrono::DateTime<_>| earliest.min(run_at)));
         enqueued[place] = Some(row);

@@ -1,4 +1,4 @@
--- The types of a workspace's endpoints, each found by one index lookup.
+-- The types of a workspace's endpoints, each found by one index lookup, without SQL: only the server itself runs that.
 -- $1 workspace_id
 with recursive types (endpoint_type) as (
     (select e.endpoint_type
@@ -15,4 +15,4 @@ with recursive types (endpoint_type) as (
     from types t
     where t.endpoint_type is not null
 )
-select t.endpoint_type from types t where t.endpoint_type is not null
+select t.endpoint_type from types t where t.endpoint_type <> 'SQL'

@@ -60,10 +60,7 @@ pub fn complete(
 }
 
 fn read_completed(row: &Row, startable: &mut Startable) -> Result<Report> {
-    startable.add(
-        sql::get(row, "workspace_id")?,
-        sql::get_opt(row, "startable_at")?,
-    );
+    startable.add(row)?;
     Report::read(row)
 }
 
@@ -115,6 +112,25 @@ pub fn lock_held(scope: &Scope, worker_id: &str, key: AttemptKey) -> Result<()> 
     } else {
         Err(not_held(scope, key, worker_id))
     }
+}
+
+const LOCK_ATTEMPT: &str = "
+select from kronos_internal.live_executions
+where execution_id = $1 and attempt = $2 and worker_id = $3
+for no key update";
+
+/// Locks an execution that one of the server's own workers holds, and returns whether it still does. Its lease may have
+/// expired: the server itself knows whether the worker lives.
+///
+/// # Errors
+/// Fails only if SQL does.
+pub fn lock_attempt(worker_id: &str, key: AttemptKey) -> Result<bool> {
+    let args = [
+        key.execution_id.into(),
+        key.attempt.into(),
+        worker_id.into(),
+    ];
+    sql::by_index(|| sql::exists(LOCK_ATTEMPT, &args))
 }
 
 /// Fails an attempt, and returns the report about its execution.

@@ -28,12 +28,20 @@ pub fn append_log(scope: &Scope, worker_id: &str, key: AttemptKey, line: Line) -
         args::json_size("data", data, MAX_SPEC_BYTES)?;
     }
     lock_held(scope, worker_id, key)?;
+    write_line(key, line.level, line.message, line.data)
+}
+
+/// Appends a checked line to the log of an execution that the transaction has locked, and returns its number.
+///
+/// # Errors
+/// Fails only if SQL does.
+pub fn write_line(key: AttemptKey, level: &str, message: &str, data: Option<Jsonb>) -> Result<i32> {
     let args = [
         key.execution_id.into(),
         key.attempt.into(),
-        line.level.into(),
-        line.message.into(),
-        line.data.into(),
+        level.into(),
+        message.into(),
+        data.into(),
     ];
     let number = sql::by_index(|| {
         sql::row(include_str!("append_log.sql"), &args, |row| {

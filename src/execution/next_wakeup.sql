@@ -1,6 +1,6 @@
 -- The earliest of three times: now, if an execution may start now; the next run_at of a waiting execution; the next end
 -- of a lease. The first two take one index lookup for each queue (workspace, endpoint type, priority).
--- $1 first and $2 last workspace_id, $3 endpoint_types (null: any), $4 now
+-- $1 first and $2 last workspace_id, $3 endpoint_types (null: any but SQL), $4 now
 with recursive queues (workspace_id, endpoint_type, priority) as (
     (select x.workspace_id, x.endpoint_type, x.priority
      from kronos_internal.live_executions x
@@ -38,10 +38,10 @@ select least(
                                 from kronos_internal.live_executions o
                                 where o.job_id = x.job_id and (o.status = 'RUNNING' or o.tick_at < x.tick_at)))
           limit 1)) n (run_at)
-     where $3::text[] is null or q.endpoint_type = any ($3)),
+     where case when $3::text[] is null then q.endpoint_type <> 'SQL' else q.endpoint_type = any ($3) end),
     (select x.lease_expires_at
      from kronos_internal.live_executions x
      where x.status = 'RUNNING' and x.workspace_id between $1 and $2
-       and ($3::text[] is null or x.endpoint_type = any ($3))
+       and case when $3::text[] is null then x.endpoint_type <> 'SQL' else x.endpoint_type = any ($3) end
      order by x.lease_expires_at
      limit 1)) as wakeup_at

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::id::WorkspaceId;
+use crate::sql::Row;
 use crate::{settings, sql};
 use chrono::{DateTime, Duration, Utc};
 use pgrx::datum::TimestampWithTimeZone;
@@ -9,6 +10,9 @@ use std::collections::HashMap;
 
 /// The longest that an idle worker sleeps without a notification.
 const LONGEST_SLEEP: Duration = Duration::minutes(1);
+
+/// How long before an SQL execution is due the SQL workers learn of it.
+const WAKE_AHEAD: Duration = Duration::minutes(2);
 
 /// Tells the workers of a workspace, when the transaction commits, that an execution is due at `run_at`: at once or
 /// within the minute that an idle worker may sleep. Later ones are found by its next poll.
@@ -18,17 +22,35 @@ pub fn notify_workers(workspace_id: WorkspaceId, run_at: DateTime<Utc>) {
     }
 }
 
+/// Wakes the SQL workers, when the transaction commits, for an SQL execution that is due at `run_at`. For one that is due
+/// later upkeep does it.
+pub fn wake_sql_workers(run_at: DateTime<Utc>) {
+    if run_at <= sql::now() + WAKE_AHEAD {
+        sql::processes::wake_at_commit();
+    }
+}
+
 /// The executions that a statement lets start, by workspace: when the first of them is due.
 #[derive(Default)]
 pub struct Startable(HashMap<WorkspaceId, DateTime<Utc>>);
 
 impl Startable {
-    /// Notes an execution of a workspace; None is none.
-    pub fn add(&mut self, workspace_id: WorkspaceId, run_at: Option<TimestampWithTimeZone>) {
+    /// Notes what a row says: the workspace_id, startable_at (null: nothing can start) and is_sql (whether an SQL execution
+    /// can).
+    ///
+    /// # Errors
+    /// Fails only if SQL does.
+    pub fn add(&mut self, row: &Row) -> Result<()> {
+        let workspace_id: WorkspaceId = sql::get(row, "workspace_id")?;
+        let run_at: Option<TimestampWithTimeZone> = sql::get_opt(row, "startable_at")?;
         if let Some(run_at) = run_at.map(sql::from_pg) {
+            if sql::get(row, "is_sql")? {
+                wake_sql_workers(run_at);
+            }
             let earliest = self.0.entry(workspace_id).or_insert(run_at);
             *earliest = run_at.min(*earliest);
         }
+        Ok(())
     }
 
     /// Notifies the workers of each workspace once.

@@ -8,7 +8,7 @@ use crate::authority::Authorised;
 use crate::error::{Result, invalid_argument};
 use crate::id::ExecutionId;
 use crate::schedule::parse_timing;
-use crate::{sql, tick};
+use crate::{endpoint, sql, tick};
 use pgrx::datum::TimestampWithTimeZone;
 use std::collections::HashMap;
 
@@ -51,6 +51,7 @@ pub fn backfill(
             .with("tick_before", sql::iso(before)));
     }
     let job = lock_live(workspace, job)?;
+    endpoint::find_by_id(job.definition.endpoint_id)?.require_use(workspace)?;
     let (timing, _) = parse_timing(&job.definition.cron, &job.definition.timezone)?;
     let window = job.definition.window.range();
     let start = start.max(window.start).max(sql::from_pg(job.ledger_from));

@@ -42,6 +42,7 @@ pub const SCOPE: &str = "create_cron_job";
 /// the job that the first request created is retired.
 pub fn create(workspace: &Authorised, new: NewJob) -> Result<Composite> {
     let endpoint = endpoint::find(workspace, new.endpoint)?;
+    endpoint.require_use(workspace)?;
     args::metadata(new.metadata)?;
     let terms = new.request.check()?;
     if new.if_not_exists

@@ -208,16 +208,18 @@ pub fn find_endpoints(
 /// The endpoint of a listed job.
 ///
 /// # Errors
-/// `ENDPOINT_NOT_FOUND`.
+/// `ENDPOINT_NOT_FOUND`; `PERMISSION_DENIED` for an SQL endpoint whose role the caller does not have.
 pub fn endpoint_of<'a>(
     workspace: &Authorised,
     endpoints: &'a HashMap<String, Endpoint>,
     job: &Listed,
 ) -> Result<&'a Endpoint> {
     let name = job.endpoint();
-    endpoints
+    let endpoint = endpoints
         .get(name)
-        .ok_or_else(|| endpoint_not_found(&workspace.name, name))
+        .ok_or_else(|| endpoint_not_found(&workspace.name, name))?;
+    endpoint.require_use(workspace)?;
+    Ok(endpoint)
 }
 
 /// Adds the place and the name of the job to an error about an element of the array.

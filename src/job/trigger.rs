@@ -7,7 +7,7 @@ use crate::error::{Result, concurrent_change};
 use crate::id::ExecutionId;
 use crate::idempotency::Expiry;
 use crate::sql::{self, Composite};
-use crate::{execution, idempotency};
+use crate::{endpoint, execution, idempotency};
 
 /// Writes an execution of a live cron job, active or paused. The execution belongs to no tick. A repeated request with
 /// the same idempotency key returns the execution of the first one.
@@ -16,13 +16,17 @@ use crate::{execution, idempotency};
 /// sees.
 ///
 /// # Errors
-/// `JOB_NOT_FOUND`, `JOB_RETIRED`, `INVALID_ARGUMENT`.
+/// `JOB_NOT_FOUND`, `JOB_RETIRED`, `INVALID_ARGUMENT`; `PERMISSION_DENIED` for an SQL endpoint whose role the caller does
+/// not have.
 pub fn trigger(
     workspace: &Authorised,
     job_ref: JobRef,
     idempotency_key: Option<&str>,
 ) -> Result<Composite> {
-    let job_id = lock_live_against_deletion(workspace, job_ref)?.job_id;
+    let job = lock_live_against_deletion(workspace, job_ref)?;
+    let endpoint = endpoint::find_by_id(job.definition.endpoint_id)?;
+    endpoint.require_use(workspace)?;
+    let job_id = job.job_id;
     let execution_id = ExecutionId::generate();
     if let Some(key) = idempotency_key {
         let scope = format!("trigger_cron_job {job_id}");
@@ -43,6 +47,9 @@ pub fn trigger(
     match sql::by_index(|| sql::composite(include_str!("insert_triggered.sql"), &args))? {
         Some(triggered) => {
             execution::notify_workers(workspace.workspace_id, sql::now());
+            if endpoint.is_sql() {
+                execution::wake_sql_workers(sql::now());
+            }
             Ok(triggered)
         }
         // The job was retired after it was locked. Reading it again gives the error that says when and why.

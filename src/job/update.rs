@@ -76,6 +76,7 @@ pub fn update(workspace: &Authorised, job: JobRef, changes: Changes) -> Result<J
         Some(name) => endpoint::find(workspace, name)?,
         None => endpoint::find_by_id(old.endpoint_id)?,
     };
+    endpoint.require_use(workspace)?;
     match changes.input {
         Some(input) => endpoint.check_input(input)?,
         None if endpoint.has_payload_spec() => endpoint.check_input(input_of(job.job_id)?)?,

@@ -1,6 +1,8 @@
 //! jsonb that passes through Kronos untouched. pgrx's own type parses each value into serde_json and serialises it
 //! again, which fails for JSON nested deeper than 127 levels and changes some values.
 
+use super::processes::c_string;
+use super::subtransaction::convert_errors;
 use crate::error::{self, Result};
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::datum::Datum;
@@ -30,6 +32,30 @@ impl Jsonb {
             pg_sys::pfree(text.cast());
             owned
         }
+    }
+
+    /// Reads JSON text.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` if PostgreSQL cannot store the text as jsonb.
+    pub fn from_text(argument: &str, text: &str) -> Result<Jsonb> {
+        let owned = c_string(text);
+        convert_errors(
+            || {
+                // SAFETY: jsonb_in reads a NUL-terminated string, and returns a detoasted jsonb.
+                let datum = unsafe {
+                    pgrx::direct_function_call_as_datum(
+                        pg_sys::jsonb_in,
+                        &[Some(owned.as_ptr().into())],
+                    )
+                };
+                Ok(Jsonb(datum.expect("jsonb_in returns no null")))
+            },
+            |report| {
+                let problem = format!("could not be read: {}", report.message());
+                Some(error::invalid_argument(argument, &problem))
+            },
+        )
     }
 
     /// The number of elements of a JSON array; None if the value is not an array.

@@ -71,3 +71,22 @@ pub fn try_lock_named_thing(thing: u32) -> Result<bool> {
         )
     })
 }
+
+/// Like [`try_lock_named_thing`], but holds the lock until the session ends.
+pub fn try_lock_for_session(thing: u32) -> Result<bool> {
+    let relation = relation_to_lock()?;
+    let mode = pg_sys::ExclusiveLock as i32;
+    // SAFETY: the tag is that of LockDatabaseObject.
+    unsafe {
+        let tag = pg_sys::LOCKTAG {
+            locktag_field1: pg_sys::MyDatabaseId.into(),
+            locktag_field2: relation.into(),
+            locktag_field3: thing,
+            locktag_field4: 0,
+            locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
+            locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+        };
+        let result = pg_sys::LockAcquire(&tag, mode, true, true);
+        Ok(result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL)
+    }
+}

@@ -4,19 +4,25 @@
 mod jsonb;
 mod locks;
 mod notify;
+mod parse;
 mod planning;
 mod plans;
+pub mod processes;
 mod settings;
 mod statement;
 mod subtransaction;
 mod time;
+mod transaction;
 mod version;
 
 pub use jsonb::Jsonb;
-pub use locks::{lock_named_thing, main_relation, refuse_on_standby, try_lock_named_thing};
+pub use locks::{
+    lock_named_thing, main_relation, refuse_on_standby, try_lock_for_session, try_lock_named_thing,
+};
 pub use notify::notify;
+pub use parse::commands;
 pub use planning::{by_index, install_hook};
-pub use settings::{setting, with_lock_timeout, with_safe_search_path};
+pub use settings::{Scope as SettingScope, set, setting, with_lock_timeout, with_safe_search_path};
 pub use statement::{
     Composite, Row, composite, composites, exists, first, get, get_opt, row, rows,
     rows_planned_anew, run,
@@ -24,6 +30,10 @@ pub use statement::{
 pub use subtransaction::{Failure, convert_errors, dry_run, in_subtransaction};
 pub use time::{
     CLOCK_TOLERANCE, FIRST_TIMESTAMP, from_pg, is_finite, iso, now, now_pg, snapshot_limit, to_pg,
+};
+pub use transaction::{
+    in_short_transaction, in_transaction, or_roll_back, set_settings, set_transaction,
+    with_snapshot, without_read_only,
 };
 pub use version::require_version;
 

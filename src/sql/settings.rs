@@ -1,5 +1,6 @@
 //! Settings of PostgreSQL.
 
+use super::processes::c_string;
 use super::statement::run;
 use crate::error::Result;
 use pgrx::pg_sys;
@@ -11,6 +12,38 @@ pub fn setting(name: &CStr) -> Option<String> {
     unsafe {
         let value = pg_sys::GetConfigOption(name.as_ptr(), true, false);
         (!value.is_null()).then(|| CStr::from_ptr(value).to_string_lossy().into_owned())
+    }
+}
+
+/// How long a setting lasts.
+#[derive(Clone, Copy)]
+pub enum Scope {
+    Transaction,
+    Session,
+}
+
+/// Sets a setting with the rights of the effective user, as SET LOCAL or SET does.
+pub fn set(name: &str, value: &str, scope: Scope) {
+    let (name, value) = (c_string(name), c_string(value));
+    // SAFETY: both are NUL-terminated, and PostgreSQL copies the value.
+    unsafe {
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.as_ptr(),
+            if pg_sys::superuser() {
+                pg_sys::GucContext::PGC_SUSET
+            } else {
+                pg_sys::GucContext::PGC_USERSET
+            },
+            pg_sys::GucSource::PGC_S_SESSION,
+            match scope {
+                Scope::Transaction => pg_sys::GucAction::GUC_ACTION_LOCAL,
+                Scope::Session => pg_sys::GucAction::GUC_ACTION_SET,
+            },
+            true,
+            0,
+            false,
+        );
     }
 }
 

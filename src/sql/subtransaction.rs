@@ -29,6 +29,21 @@ impl Failure {
         CaughtError::PostgresError(*self.report).rethrow()
     }
 
+    /// The error as psql shows it, with its SQLSTATE, detail and hint.
+    pub fn describe(&self) -> String {
+        let mut text = format!("{} (SQLSTATE {})", self.report.message(), self.sqlstate());
+        let parts = [
+            ("DETAIL", self.report.detail()),
+            ("HINT", self.report.hint()),
+        ];
+        for (name, part) in parts {
+            if let Some(part) = part {
+                text += &format!("\n{name}: {part}");
+            }
+        }
+        text
+    }
+
     /// Whether the statement was interrupted: it was cancelled, or the server is shutting down.
     pub fn is_interruption(&self) -> bool {
         self.sqlstate().starts_with("57")

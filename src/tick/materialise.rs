@@ -2,8 +2,9 @@
 
 use crate::calendar::Tick;
 use crate::error::{Result, concurrent_change, violates};
+use crate::execution::Startable;
 use crate::id::{ExecutionId, JobId, WorkspaceId};
-use crate::{execution, sql};
+use crate::sql;
 use pgrx::PgSqlErrorCode;
 use pgrx::datum::TimestampWithTimeZone;
 use std::collections::HashMap;
@@ -79,17 +80,15 @@ fn write_ticks<'a>(
     ];
     let mut written = Written::default();
     // The caller's snapshot can be too old to show a ledger row that another session has committed.
-    let workspaces = sql::convert_errors(
+    let mut startable = Startable::default();
+    sql::convert_errors(
         || {
             sql::rows(WRITE_TICKS, &args, |row| {
                 written += Written {
                     executions: sql::get(row, "executions")?,
                     skipped: sql::get(row, "skipped")?,
                 };
-                Ok((
-                    sql::get::<WorkspaceId>(row, "workspace_id")?,
-                    sql::get_opt::<TimestampWithTimeZone>(row, "first_run_at")?,
-                ))
+                startable.add(row)
             })
         },
         |report| {
@@ -97,11 +96,7 @@ fn write_ticks<'a>(
             violates(report, code, "ticks_one_per_job_and_tick").then(concurrent_change)
         },
     )?;
-    for (workspace_id, first_run_at) in workspaces {
-        if let Some(run_at) = first_run_at {
-            execution::notify_workers(workspace_id, sql::from_pg(run_at));
-        }
-    }
+    startable.notify();
     Ok(written)
 }
 

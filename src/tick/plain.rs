@@ -51,10 +51,7 @@ fn write(ranges: &[JobRange], ticks: &[Tick], limit: usize) -> Result<Plain> {
         plain
             .others
             .extend(others.into_iter().flatten().map(|job_id| (place, job_id)));
-        startable.add(
-            sql::get(row, "workspace_id")?,
-            sql::get_opt(row, "first_run_at")?,
-        );
+        startable.add(row)?;
         Ok(())
     })?;
     startable.notify();

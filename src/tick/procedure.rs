@@ -48,8 +48,7 @@ impl Procedure {
     /// Runs `work`, which may call [`Procedure::batch`] and [`Procedure::pause`]. Fails on a standby with SQLSTATE
     /// 25006, like any write.
     pub fn run(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
-        // SAFETY: raises an error during recovery, and does nothing otherwise.
-        unsafe { pg_sys::PreventCommandDuringRecovery(c"CALL".as_ptr()) };
+        sql::refuse_on_standby(c"CALL");
         if self.is_atomic {
             return work();
         }
@@ -76,13 +75,13 @@ impl Procedure {
         if self.is_atomic {
             return run_as_owner(work);
         }
-        set_transaction();
+        sql::set_transaction();
         let mut memory = PgMemoryContexts::new("kronos batch");
         // SAFETY: nothing that the batch allocates is used after it.
         let result = unsafe {
             memory.switch_to(|_| {
                 run_as_owner(|| {
-                    set_settings()?;
+                    sql::set_settings()?;
                     work()
                 })
             })
@@ -111,25 +110,6 @@ fn run_as_owner<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 fn commit() {
     // SAFETY: the procedure is connected to SPI as nonatomic, and no subtransaction is open.
     unsafe { pg_sys::SPI_commit() };
-}
-
-/// Makes the transaction READ COMMITTED and READ WRITE, whatever the defaults of the role and the database are.
-fn set_transaction() {
-    // SAFETY: SPI_commit has begun a transaction that has no snapshot yet; SET TRANSACTION sets the same variables.
-    unsafe {
-        pg_sys::XactIsoLevel = pg_sys::XACT_READ_COMMITTED as c_int;
-        pg_sys::XactReadOnly = false;
-    }
-}
-
-/// The settings of one transaction. transaction_timeout came with PostgreSQL 17.
-const SET_SETTINGS: &str = "
-select set_config(s.name, s.value, true)
-from (values ('lock_timeout', '0'), ('transaction_timeout', '0')) s (name, value)
-where current_setting(s.name, true) is not null";
-
-fn set_settings() -> Result<()> {
-    sql::run(SET_SETTINGS, &[]).map(|_| ())
 }
 
 /// How many times one call retries the ticks of jobs that other sessions have locked, and how long it sleeps in

@@ -41,7 +41,8 @@ written as (
     where l.is_plain
 )
 select l.nth - 1 as place, l.workspace_id, count(*) as jobs, count(*) filter (where l.is_plain) as executions,
-       min(l.run_at) filter (where l.is_plain) as first_run_at,
+       min(l.run_at) filter (where l.is_plain) as startable_at,
+       bool_or(l.is_plain and l.endpoint_type = 'SQL') as is_sql,
        array_agg(l.job_id) filter (where not l.is_plain) as others,
        (select m.job_id from locked m order by m.nth desc, m.job_id desc limit 1) as last_job_id
 from locked l

@@ -80,6 +80,7 @@ written as (
 )
 select d.workspace_id, count(*) filter (where d.skipped is null) as executions,
        count(*) filter (where d.skipped is not null) as skipped,
-       min(d.run_at) filter (where d.skipped is null) as first_run_at
+       min(d.run_at) filter (where d.skipped is null) as startable_at,
+       bool_or(d.skipped is null and d.endpoint_type = 'SQL') as is_sql
 from decided d
 group by d.workspace_id

@@ -4,7 +4,7 @@ use super::prune::{self, Pruned};
 use super::reconcile::reconcile;
 use crate::error::Result;
 use crate::tick::{self, Procedure};
-use crate::{execution, schedule, settings, sql};
+use crate::{execution, schedule, settings, sql, sql_worker};
 use chrono::{DateTime, Duration, Utc};
 use pgrx::datum::TimestampWithTimeZone;
 
@@ -42,6 +42,7 @@ pub fn upkeep(procedure: &Procedure) -> Result<()> {
     }
     let started_at = sql::now();
     let last_run = procedure.batch(begin_run)?;
+    procedure.batch(sql_worker::wake_if_due)?;
     let is_steady = last_run.is_none_or(|last| (started_at - last).abs() <= CLOCK_TOLERANCE);
     let step = |name, work: &mut dyn FnMut(&mut Step) -> Result<i64>| {
         run_step(procedure, started_at, name, work)

@@ -1,0 +1,153 @@
+//! What the dispatcher reads and writes in each of its looks.
+
+use super::bookkeeping::{LEASE, SQL};
+use crate::authority::as_server;
+use crate::error::Result;
+use crate::execution::{self, Ended};
+use crate::sql::{self, processes};
+use crate::status::Outcome;
+use chrono::{DateTime, Duration, Utc};
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::pg_sys;
+use std::collections::HashSet;
+
+/// How long before an execution is due the dispatcher starts, so that upkeep, every minute, never starts it too late.
+pub const AHEAD: Duration = Duration::minutes(2);
+
+/// What the dispatcher sees.
+pub struct Look {
+    /// The roles of the executions that may start now, by fair turns of their workspaces.
+    pub due: Vec<Due>,
+    /// The workers that run an execution.
+    pub busy: HashSet<String>,
+    /// When the next execution is due; None if none is within [`AHEAD`].
+    pub next_at: Option<DateTime<Utc>>,
+}
+
+/// An execution that may start now.
+pub struct Due {
+    pub role: pg_sys::Oid,
+    /// Why no worker can run as the role.
+    pub problem: Option<String>,
+}
+
+/// Ends the attempts of workers that have died, extends the leases of the others, and looks at what is due. `workers` are
+/// the ids of the workers that live.
+///
+/// # Errors
+/// Fails only if SQL does.
+pub fn look(workers: &[&str], max: usize) -> Result<Look> {
+    as_server(|_| {
+        sql::set("lock_timeout", "2s", sql::SettingScope::Transaction);
+        end_lost(workers)?;
+        let now = sql::now();
+        let busy = sql::rows(
+            include_str!("extend_leases.sql"),
+            &[
+                workers.to_vec().into(),
+                LEASE.into(),
+                sql::to_pg(now).into(),
+            ],
+            |row| sql::get(row, "worker_id"),
+        )?;
+        let due = sql::by_index(|| {
+            sql::rows(
+                include_str!("find_due.sql"),
+                &[sql::to_pg(now).into(), (max as i64).into()],
+                |row| {
+                    Ok(Due {
+                        role: sql::get(row, "role")?,
+                        problem: sql::get_opt(row, "problem")?,
+                    })
+                },
+            )
+        })?;
+        let next_at = execution::next_wakeup(None, Some(vec![SQL.to_owned()]))?
+            .map(sql::from_pg)
+            .filter(|at| *at <= now + AHEAD);
+        Ok(Look {
+            due,
+            busy: busy.into_iter().collect(),
+            next_at,
+        })
+    })
+}
+
+const LOCK_LOST: &str = "
+select x.execution_id, 'SQL worker ' || x.worker_id || ' ended' as error
+from kronos_internal.live_executions x
+where x.status = 'RUNNING' and x.endpoint_type = 'SQL' and x.worker_id <> all ($1::text[])
+for no key update skip locked";
+
+/// Ends the attempts of SQL workers that do not live any more.
+fn end_lost(workers: &[&str]) -> Result<()> {
+    let lost = sql::rows(LOCK_LOST, &[workers.to_vec().into()], |row| {
+        Ok(Ended {
+            execution_id: sql::get(row, "execution_id")?,
+            outcome: Outcome::Lost,
+            error: sql::get_opt(row, "error")?,
+            is_retryable: true,
+            retry_at: None,
+        })
+    })?;
+    if lost.is_empty() {
+        return Ok(());
+    }
+    execution::end(&lost).map(|_| ())
+}
+
+const LOCK_STOPPED: &str = "
+select x.worker_id
+from kronos_internal.live_executions x
+where x.status = 'RUNNING' and x.endpoint_type = 'SQL' and x.stop_requested_at is not null
+for no key update skip locked";
+
+/// Calls `stop` with each worker whose execution was asked to stop. The executions are locked meanwhile, so that no worker
+/// goes on to its next execution before it is stopped.
+///
+/// # Errors
+/// Fails only if SQL does.
+pub fn stop_requested(stop: impl Fn(&str)) -> Result<()> {
+    as_server(|_| {
+        let workers: Vec<String> = sql::rows(LOCK_STOPPED, &[], |row| sql::get(row, "worker_id"))?;
+        for worker_id in workers {
+            stop(&worker_id);
+        }
+        Ok(())
+    })
+}
+
+const EXISTS: &str = "select from pg_catalog.pg_extension where extname = 'kronos'";
+
+/// Whether the database has Kronos.
+///
+/// # Errors
+/// Fails only if SQL does.
+pub fn is_installed() -> Result<bool> {
+    sql::with_snapshot(|| sql::with_safe_search_path(|| sql::exists(EXISTS, &[])))
+}
+
+/// The number of the lock that the dispatcher of a database holds. The numbers of schedules' slots are smaller, those of
+/// crontab sets larger.
+const DISPATCHER_LOCK: u32 = 1 << 30;
+
+/// Whether this process is the only dispatcher of the database, from now on until it ends.
+///
+/// # Errors
+/// Fails only if SQL does.
+pub fn become_dispatcher() -> Result<bool> {
+    sql::with_snapshot(|| sql::with_safe_search_path(|| sql::try_lock_for_session(DISPATCHER_LOCK)))
+}
+
+/// Wakes the SQL workers at the end of the transaction if an SQL execution is due soon, or runs. Upkeep calls it, in case
+/// a wake-up was lost.
+///
+/// # Errors
+/// Fails only if SQL does.
+pub fn wake_if_due() -> Result<()> {
+    let until: TimestampWithTimeZone = sql::to_pg(sql::now() + AHEAD);
+    if sql::by_index(|| sql::exists(include_str!("is_due.sql"), &[until.into()]))? {
+        processes::wake_at_commit();
+    }
+    Ok(())
+}
