@@ -23,11 +23,9 @@ impl Place<'_> {
     }
 }
 
-const FIND_ROLE: &str = "select oid from pg_catalog.pg_roles where rolname = $1";
-
 fn find_role(name: &str) -> Result<pg_sys::Oid> {
-    let found = sql::row(FIND_ROLE, &[name.into()], |row| sql::get(row, "oid"))?;
-    found.ok_or_else(|| invalid_argument("role", "must name a role").with("value", name))
+    sql::find_role(name)?
+        .ok_or_else(|| invalid_argument("role", "must name a role").with("value", name))
 }
 
 const GRANT: &str = "

@@ -6,7 +6,7 @@
 use crate::error::{self, KronosError, Result};
 use crate::id::ScheduleId;
 use crate::sql;
-use pgrx::Uuid;
+use pgrx::{Uuid, pg_sys};
 use serde_json::json;
 use std::cell::Cell;
 
@@ -264,4 +264,68 @@ pub fn free_workers() -> i32 {
         1
     };
     number(c"max_worker_processes").unwrap_or(8) - 1 - of_pg_cron
+}
+
+/// An entry that is not Kronos's.
+pub struct Foreign {
+    pub jobid: i64,
+    pub name: Option<String>,
+    pub schedule: String,
+    pub command: String,
+    /// The name of the role as which it runs.
+    pub role: String,
+    pub is_active: bool,
+    pub is_of_this_database: bool,
+}
+
+impl Foreign {
+    /// The role as which it runs.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` if the role does not exist.
+    pub fn role(&self) -> Result<pg_sys::Oid> {
+        sql::find_role(&self.role)?.ok_or_else(|| {
+            error::invalid_argument(
+                "filter",
+                &format!(
+                    "finds an entry of role {:?}, which does not exist",
+                    self.role
+                ),
+            )
+        })
+    }
+}
+
+/// The entries that are not Kronos's and that the effective user sees, whose names match a LIKE pattern. Callers have not
+/// become the owner: pg_cron shows a role its own entries only.
+///
+/// # Errors
+/// Errors of PostgreSQL: the caller may lack the privilege to read cron.job.
+pub fn foreign_entries(filter: &str) -> Result<Vec<Foreign>> {
+    sql::rows(
+        include_str!("pg_cron_foreign.sql"),
+        &[filter.into()],
+        |row| {
+            Ok(Foreign {
+                jobid: sql::get(row, "jobid")?,
+                name: sql::get_opt(row, "name")?,
+                schedule: sql::get(row, "schedule")?,
+                command: sql::get(row, "command")?,
+                role: sql::get(row, "role")?,
+                is_active: sql::get(row, "active")?,
+                is_of_this_database: sql::get(row, "is_of_this_database")?,
+            })
+        },
+    )
+}
+
+/// Removes an entry that is not Kronos's, with the rights of the effective user.
+///
+/// # Errors
+/// `PG_CRON_FAILED` with pg_cron's SQLSTATE.
+pub fn remove_foreign(entry: &Foreign) -> Result<()> {
+    step("cron.unschedule", &entry.role, || {
+        sql::run("select cron.unschedule($1)", &[entry.jobid.into()])
+    })
+    .map(|_| ())
 }

@@ -31,6 +31,7 @@ fn create_endpoint(
         retry_policy: require("retry_policy", retry_policy)?,
         attempt_timeout,
         payload_spec,
+        run_as: None,
     };
     let if_not_exists = require("if_not_exists", if_not_exists)?;
     Ok(authorise_or_create(

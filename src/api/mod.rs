@@ -13,6 +13,7 @@ pub mod grant;
 mod job;
 mod payload_spec;
 pub mod schedule;
+mod statement;
 mod upkeep;
 mod worker;
 mod workspace;

@@ -22,6 +22,8 @@ pub struct NewEndpoint<'a> {
     pub attempt_timeout: Option<Interval>,
     /// The name of a payload spec.
     pub payload_spec: Option<&'a str>,
+    /// The role of an SQL endpoint, whose privileges the caller has; None for the caller.
+    pub run_as: Option<pg_sys::Oid>,
 }
 
 /// Creates an endpoint and returns its id. With `if_not_exists`, an existing endpoint of that name is left unchanged.
@@ -35,7 +37,7 @@ pub fn create(workspace: &Authorised, new: NewEndpoint, if_not_exists: bool) -> 
     let (spec, run_as) = if new.endpoint_type == sql_spec::SQL {
         (
             sql_spec::complete(new.spec)?,
-            Some(sql_spec::run_as(workspace)?),
+            Some(sql_spec::check_role(new.run_as.unwrap_or(workspace.user))?),
         )
     } else {
         (new.spec, None)
@@ -142,7 +144,7 @@ pub fn update(workspace: &Authorised, name: &str, changes: Changes) -> Result<En
         Some(_) => match changes.spec {
             Some(spec) => (
                 Some(sql_spec::complete(spec)?),
-                Some(sql_spec::run_as(workspace)?),
+                Some(sql_spec::check_role(workspace.user)?),
             ),
             None => (None, None),
         },

@@ -21,3 +21,4 @@ pub use payload_spec::{
     create as create_payload_spec, delete as delete_payload_spec, find as find_payload_spec,
     update as update_payload_spec,
 };
+pub use sql_spec::SQL;

@@ -1,6 +1,5 @@
 //! The spec of an endpoint of type SQL: the statement that the server runs, how, and with which settings.
 
-use crate::authority::Authorised;
 use crate::error::{KronosError, Result, invalid_argument};
 use crate::sql::{self, Jsonb};
 use pgrx::pg_sys;
@@ -95,16 +94,16 @@ fn check_setting(name: &str, value: &Value) -> Result<String> {
     }
 }
 
-/// The role as which an endpoint's statement will run: the caller who writes it.
+/// Checks the role as which an endpoint's statement will run, and returns it.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` before PostgreSQL 17 for a role without LOGIN: the server starts no process as such a role.
-pub fn run_as(workspace: &Authorised) -> Result<pg_sys::Oid> {
+pub fn check_role(role: pg_sys::Oid) -> Result<pg_sys::Oid> {
     const MAY_RUN: &str = "
         select from pg_catalog.pg_roles r
         where r.oid = $1 and (r.rolcanlogin or current_setting('server_version_num')::integer >= 170000)";
-    if sql::exists(MAY_RUN, &[workspace.user.into()])? {
-        return Ok(workspace.user);
+    if sql::exists(MAY_RUN, &[role.into()])? {
+        return Ok(role);
     }
     Err(invalid_argument(
         "spec",

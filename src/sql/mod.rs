@@ -22,7 +22,9 @@ pub use locks::{
 pub use notify::notify;
 pub use parse::commands;
 pub use planning::{by_index, install_hook};
-pub use settings::{Scope as SettingScope, set, setting, with_lock_timeout, with_safe_search_path};
+pub use settings::{
+    Scope as SettingScope, find_role, set, setting, with_lock_timeout, with_safe_search_path,
+};
 pub use statement::{
     Composite, Row, composite, composites, exists, first, get, get_opt, row, rows,
     rows_planned_anew, run,

@@ -1,7 +1,7 @@
-//! Settings of PostgreSQL.
+//! Settings and roles of PostgreSQL.
 
 use super::processes::c_string;
-use super::statement::run;
+use super::statement::{get, row, run};
 use crate::error::Result;
 use pgrx::pg_sys;
 use std::ffi::CStr;
@@ -85,4 +85,10 @@ pub fn with_safe_search_path<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
         pg_sys::AtEOXact_GUC(true, level);
         result
     }
+}
+
+/// The role with a name.
+pub fn find_role(name: &str) -> Result<Option<pg_sys::Oid>> {
+    const FIND_ROLE: &str = "select oid from pg_catalog.pg_roles where rolname = $1";
+    row(FIND_ROLE, &[name.into()], |row| get(row, "oid"))
 }

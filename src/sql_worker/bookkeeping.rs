@@ -2,6 +2,7 @@
 
 use super::messages::Message;
 use crate::authority::as_server;
+use crate::endpoint::SQL;
 use crate::error::{KronosError, Result};
 use crate::execution::{self, AttemptKey, Ended, Wanted};
 use crate::sql::{self, Composite, Jsonb, Row};
@@ -11,9 +12,6 @@ use pgrx::datum::{Interval, TimestampWithTimeZone};
 use pgrx::pg_sys;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-
-/// The endpoint type that only the server runs.
-pub const SQL: &str = "SQL";
 
 /// How long a claim lasts. The dispatcher extends it.
 pub const LEASE: &str = "1 minute";

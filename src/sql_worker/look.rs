@@ -1,7 +1,8 @@
 //! What the dispatcher reads and writes in each of its looks.
 
-use super::bookkeeping::{LEASE, SQL};
+use super::bookkeeping::LEASE;
 use crate::authority::as_server;
+use crate::endpoint::SQL;
 use crate::error::Result;
 use crate::execution::{self, Ended};
 use crate::sql::{self, processes};
