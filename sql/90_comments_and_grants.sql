@@ -58,8 +58,8 @@ Errors: INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND (P0002).';
 comment on function kronos.create_endpoint is
 'Creates an endpoint, the place where executions run, and returns it.
 name: 1 to 200 characters, unique in the workspace.
-endpoint_type: 1 to 100 characters (HTTP, KAFKA, REDIS_STREAM, SQL, or any other). Workers claim by type, and the type tells them how to read the spec. It cannot be changed.
-spec: a JSON object of at most 65536 bytes.
+endpoint_type: 1 to 100 characters. Workers claim by type, and the type tells them how to read the spec (HTTP, KAFKA, REDIS_STREAM, or any other). Executions of type SQL run in the server itself. It cannot be changed.
+spec: a JSON object of at most 65536 bytes. For type SQL: statement (text; it is parsed, but its tables need not exist yet), mode (transaction: the statement, in which $1 is the input as jsonb, commits together with the completion of its execution; autocommit: each statement runs at top level, as VACUUM must, at least once; left out, it follows from the statement), settings (an object: search_path, statement_timeout and the like). The statement runs as the caller: its role becomes the endpoint''s run_as.
 retry_policy: an object with max_attempts (1 to 1000; default 5), backoff (fixed, linear, exponential; default exponential), initial_delay_ms (default 1000) and max_delay_ms (default 3600000), both 0 to 30 days, and jitter (0 to 1; default 0.1), the largest share of a delay that is randomly subtracted. See retry_delay.
 attempt_timeout: the longest that an attempt may take, at most 30 days; heartbeats do not extend its lease past this. NULL means no limit.
 payload_spec: the name of the payload spec that inputs must satisfy.
@@ -68,9 +68,9 @@ workspace: NULL means the setting kronos.workspace.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023; DETAIL names the field of a retry_policy), VALUE_TOO_LARGE (54000), WORKSPACE_NOT_FOUND, PAYLOAD_SPEC_NOT_FOUND (P0002), ENDPOINT_EXISTS (23505), CONCURRENT_CHANGE (40001).';
 
 comment on function kronos.update_endpoint is
-'Updates an endpoint, and returns it. Unfinished executions use the endpoint as it is when a worker claims them.
+'Updates an endpoint, and returns it. Unfinished executions use the endpoint as it is when a worker claims them. Who writes the spec of an SQL endpoint becomes its run_as; the caller needs the privileges of the role that it had.
 name: the endpoint. spec, retry_policy (replaced as a whole: an omitted field gets its default), attempt_timeout, payload_spec: as in create_endpoint; NULL keeps the old value, the interval 0 clears attempt_timeout, the empty string clears payload_spec. new_name: the new name.
-Errors: as create_endpoint, and ENDPOINT_NOT_FOUND (P0002).';
+Errors: as create_endpoint; ENDPOINT_NOT_FOUND (P0002); PERMISSION_DENIED (42501) without the privileges of an SQL endpoint''s run_as.';
 
 comment on function kronos.delete_endpoint is
 'Deletes an endpoint, unless a live job uses it, and returns it. Unfinished executions of the endpoint still run.
@@ -164,6 +164,28 @@ comment on function kronos.trigger_cron_job is
 job_id, or job_name: the job. idempotency_key: 1 to 200 characters, unique for the job; a repeated request with the same key returns the execution of the first one, and created is false.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND, JOB_NOT_FOUND (P0002), JOB_RETIRED (55000), CONCURRENT_CHANGE (40001).';
 
+comment on function kronos.schedule is
+'Runs a SQL statement in the server on a schedule, by one call as in pg_cron: creates a cron job and an SQL endpoint of the same name. If a job of that name runs a statement already, changes it. Returns the job.
+name: 1 to 200 characters. cron: as in create_cron_job. statement, mode, settings: as in the spec of an SQL endpoint (see create_endpoint); the statement runs as the caller. timezone: an IANA name; default UTC.
+retry_policy, attempt_timeout: as in create_endpoint. overlap_policy, catchup_policy, catchup_window, jitter, priority: as in create_cron_job, but overlap_policy is queue_one by default, as in pg_cron. For a job that exists, NULL keeps the old value.
+workspace: NULL means the setting kronos.workspace. The caller needs the capability admin.
+Errors: as create_endpoint, create_cron_job and update_cron_job; JOB_EXISTS (23505) if a job of that name runs no statement.';
+
+comment on function kronos.unschedule is
+'Retires the job of a name, as cancel_cron_job does, and deletes the SQL endpoint of the same name unless another job uses it. Returns the job. Existing executions still run.
+Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND, JOB_NOT_FOUND (P0002), PERMISSION_DENIED (42501).';
+
+comment on function kronos.run is
+'Runs a live cron job now, as trigger_cron_job does. Returns the execution.
+name: the job. workspace: NULL means the setting kronos.workspace.
+Errors: as trigger_cron_job.';
+
+comment on function kronos.import_pg_cron is
+'Moves entries of pg_cron itself into jobs that run the same statements: each with an SQL endpoint of its name, which runs as the entry''s role, in the time zone of pg_cron. The entries are removed in the same transaction. Returns one row per entry: action is MOVE, LEAVE (it runs in another database, or @reboot; reason says which) or, in a dry run, FAIL (reason says why). An entry that is not active becomes a paused job.
+filter: a LIKE pattern for the names of entries; an entry without a name matches by its number. Entries of Kronos are left out. dry_run: returns what the call would do, and does nothing.
+The entries are read and removed with the caller''s privileges, and the caller needs those of each entry''s role.
+Errors: those of schedule for the first entry that is wrong, with its pg_cron_jobid in DETAIL: then nothing is moved. PG_CRON_FAILED.';
+
 comment on function kronos.backfill_cron_job is
 'Runs a live cron job for past ticks of its schedule that lie in its window and are not in the ledger, even if the job is paused and whatever its overlap_policy. Returns one row per tick: action is CREATE, or EXISTS for a tick that is in the ledger already, run or skipped. Ticks whose ledger rows have been pruned are left out.
 job_id, or job_name: the job. tick_from, tick_before: the ticks with tick_from <= tick < tick_before; tick_before is not in the future. One call handles at most 10000 ticks.
@@ -222,7 +244,7 @@ Errors: as enqueue, with the place in the array (from 0) in DETAIL.';
 
 comment on function kronos.claim_executions is
 'Claims executions of a workspace that may start now, by priority, then run_at; no two workers get the same one. Returns everything that a worker needs to run them. Commit before starting the work. Each attempt begins now, and the worker holds its execution until lease_expires_at. Heartbeats extend the lease, but not past deadline_at (the endpoint''s attempt_timeout).
-worker_id: 1 to 200 characters, unique to the process. max: the most executions to claim, 1 to 10000; one claim returns at most 16 MB of inputs and specs, but at least one execution. lease: 1 second to 1 day. endpoint_types: only executions of these types; NULL means all.
+worker_id: 1 to 200 characters, unique to the process. max: the most executions to claim, 1 to 10000; one claim returns at most 16 MB of inputs and specs, but at least one execution. lease: 1 second to 1 day. endpoint_types: only executions of these types; NULL means all but SQL, which the server runs itself.
 workspace: NULL means the setting kronos.workspace.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND (P0002).';
 

@@ -5,6 +5,11 @@ with settings as materialized (
            coalesce(current_setting('cron.enable_superuser_jobs', true) = 'on', true) as allows_superusers,
            coalesce(current_setting('cron.log_run', true) = 'on', true) as logs_runs,
            current_setting('max_worker_processes')::integer as max_workers,
+           current_setting('kronos.max_sql_workers')::integer as max_sql_workers,
+           -- Logical replication, pg_cron with its runs, the dispatcher of SQL executions, and its workers.
+           3 + current_setting('kronos.max_sql_workers')::integer
+           + case when current_setting('cron.use_background_workers', true) = 'on'
+                  then current_setting('cron.max_running_jobs')::integer else 0 end as needed,
            current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer as max_connections
 ),
 processes as materialized (
@@ -74,6 +79,13 @@ select 'ERROR', 'pg_cron runs no entry of a superuser, and a superuser owns Kron
        'set cron.enable_superuser_jobs = on and restart the server, or give Kronos to a plain role with kronos.set_owner()'
 from settings s
 where not s.allows_superusers and (select r.rolsuper from pg_catalog.pg_roles r where r.rolname = current_user)
+
+union all
+select 'WARNING', 'max_worker_processes is too small for kronos.max_sql_workers beside pg_cron',
+       jsonb_build_object('max_worker_processes', s.max_workers, 'kronos.max_sql_workers', s.max_sql_workers, 'needed', s.needed),
+       format('raise max_worker_processes to at least %s, or lower kronos.max_sql_workers, and restart the server', s.needed)
+from settings s
+where s.max_workers < s.needed and exists (select from kronos_internal.endpoints e where e.run_as is not null)
 
 union all
 select 'WARNING', 'pg_cron keeps no record of its runs, so nobody sees why one fails', '{}',

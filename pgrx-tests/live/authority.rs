@@ -26,7 +26,7 @@ use Need::*;
 
 /// Every function of schema kronos: what it needs, and a call. `$W` is the argument workspace, `$X` and `$N` are an
 /// execution that worker `w` holds and its attempt, `$Q` is a waiting execution.
-const MATRIX: [(&str, Need, &str); 64] = [
+const MATRIX: [(&str, Need, &str); 68] = [
     ("start", Everywhere("admin"), "kronos.start()"),
     (
         "create_workspace",
@@ -145,6 +145,26 @@ const MATRIX: [(&str, Need, &str); 64] = [
         "trigger_cron_job",
         Workspace("producer"),
         "kronos.trigger_cron_job(job_name => 'report', workspace => $W)",
+    ),
+    (
+        "schedule",
+        Workspace("admin"),
+        "kronos.schedule('sweep', '0 3 * * *', 'select 1', workspace => $W)",
+    ),
+    (
+        "unschedule",
+        Workspace("admin"),
+        "kronos.unschedule('report', workspace => $W)",
+    ),
+    (
+        "run",
+        Workspace("producer"),
+        "kronos.run('report', workspace => $W)",
+    ),
+    (
+        "import_pg_cron",
+        Workspace("admin"),
+        "kronos.import_pg_cron(workspace => $W)",
     ),
     (
         "backfill_cron_job",
@@ -382,7 +402,7 @@ fn house() -> House {
             .unwrap();
     }
     session
-        .batch_execute("reset kronos.workspace; grant usage on schema kronos to public")
+        .batch_execute("reset kronos.workspace; grant usage on schema kronos, cron to public")
         .unwrap();
     for (role, capability, place) in ROLES {
         session

@@ -72,7 +72,7 @@ fn guide_examples_work_as_printed() {
     let delivered = "select count(distinct origin) from kronos.execution_details
                      where origin in ('TICK', 'TRIGGER') and status = 'SUCCEEDED' and output = '{\"sent\": true}'";
     assert_eq!(count(&mut session, delivered), 2);
-    let one_shots = "select count(*) from kronos.execution_details where origin = 'ENQUEUE' and status in ('QUEUED', 'PENDING')";
+    let one_shots = "select count(*) from kronos.execution_details where origin = 'ENQUEUE' and endpoint_type <> 'SQL' and status in ('QUEUED', 'PENDING')";
     assert_eq!(count(&mut session, one_shots), 5);
     let backfilled = "select count(*) from kronos.execution_details where origin = 'BACKFILL'";
     assert_eq!(count(&mut session, backfilled), 2);
@@ -122,7 +122,7 @@ fn effects_of_a_worker_commit_with_its_report_or_not_at_all() {
     worker
         .batch_execute(
             "select kronos.start();
-             select kronos.create_endpoint('sql', 'SQL');
+             select kronos.create_endpoint('sql', 'LEDGER');
              select kronos.enqueue_many('[{\"endpoint\": \"sql\"}, {\"endpoint\": \"sql\"}, {\"endpoint\": \"sql\"}]');
              create table effects (execution_id uuid);",
         )

@@ -42,7 +42,7 @@ const READS: [&str; 27] = [
 ];
 
 /// Calls that write. `$l` is the list of executions that worker `w` holds.
-const WRITES: [&str; 43] = [
+const WRITES: [&str; 47] = [
     "start()",
     "create_workspace('other')",
     "delete_workspace('acme', cancel => true)",
@@ -64,6 +64,10 @@ const WRITES: [&str; 43] = [
     "resume_cron_job(job_name => 'paused')",
     "cancel_cron_job(job_name => 'job')",
     "trigger_cron_job(job_name => 'job')",
+    "schedule('sweep', '0 3 * * *', 'select 1')",
+    "unschedule('job')",
+    "run('job')",
+    "import_pg_cron()",
     "backfill_cron_job(job_name => 'job', tick_from => now() - interval '3 years')",
     "apply_crontab('[{\"endpoint\": \"hook\", \"cron\": \"0 9 * * *\", \"name\": \"x\"}]')",
     "enqueue('hook')",

@@ -116,6 +116,20 @@ SELECT kronos.cancel_cron_job(job_name => 'reminder');
 -- ## trigger_cron_job
 SELECT execution_id, status, created FROM kronos.trigger_cron_job(job_name => 'weekly digest');
 
+-- ## schedule
+SELECT job_name, status, cron, timezone
+FROM kronos.schedule('sweep', '*/10 * * * *', 'DELETE FROM sessions WHERE expires_at < now()', timezone => 'Europe/Berlin');
+
+-- ## run
+SELECT status FROM kronos.run('sweep');
+
+-- ## unschedule
+SELECT job_name, status FROM kronos.unschedule('sweep');
+
+-- ## import_pg_cron
+SELECT cron.schedule('analyze', '0 3 * * *', 'ANALYZE');
+SELECT job_name, cron, action FROM kronos.import_pg_cron('ana%', dry_run => true);
+
 -- ## backfill_cron_job
 SELECT tick_at, action FROM kronos.backfill_cron_job(job_name => 'monthly invoice',
     tick_from => '2025-11-01T00:00:00Z', tick_before => '2026-01-01T00:00:00Z');

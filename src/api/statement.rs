@@ -7,7 +7,7 @@ use crate::job::{self, JobRef, Scheduled};
 use crate::named::Named;
 use crate::pg_cron;
 use crate::policy::{CatchupPolicy, OverlapPolicy};
-use crate::sql::Jsonb;
+use crate::sql::{self, Jsonb};
 use pgrx::datum::Interval;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
@@ -102,6 +102,10 @@ fn import_pg_cron(
 > {
     let filter = require("filter", filter)?;
     let dry_run = require("dry_run", dry_run)?;
+    if !dry_run {
+        sql::refuse_on_standby(c"SELECT");
+    }
+    authorise_or_create(workspace, Capability::Admin, |_| Ok(()))?;
     let entries = pg_cron::foreign_entries(filter)?;
     let imported = authorise_or_create(workspace, Capability::Admin, |workspace| {
         job::import(workspace, entries, dry_run)

@@ -72,21 +72,35 @@ pub fn try_lock_named_thing(thing: u32) -> Result<bool> {
     })
 }
 
-/// Like [`try_lock_named_thing`], but holds the lock until the session ends.
+/// Like [`try_lock_named_thing`], but holds the lock until the session ends or [`unlock_for_session`] is called.
 pub fn try_lock_for_session(thing: u32) -> Result<bool> {
+    let (tag, mode) = session_lock(thing)?;
+    // SAFETY: the tag is valid.
+    let result = unsafe { pg_sys::LockAcquire(&tag, mode, true, true) };
+    Ok(result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL)
+}
+
+/// Releases a lock of the session.
+pub fn unlock_for_session(thing: u32) -> Result<()> {
+    let (tag, mode) = session_lock(thing)?;
+    // SAFETY: as above.
+    unsafe { pg_sys::LockRelease(&tag, mode, true) };
+    Ok(())
+}
+
+/// The tag of LockDatabaseObject, with the lock method of advisory locks: a transaction that aborts keeps these locks, and
+/// the end of the session releases them.
+fn session_lock(thing: u32) -> Result<(pg_sys::LOCKTAG, pg_sys::LOCKMODE)> {
     let relation = relation_to_lock()?;
-    let mode = pg_sys::ExclusiveLock as i32;
-    // SAFETY: the tag is that of LockDatabaseObject.
-    unsafe {
-        let tag = pg_sys::LOCKTAG {
-            locktag_field1: pg_sys::MyDatabaseId.into(),
-            locktag_field2: relation.into(),
-            locktag_field3: thing,
-            locktag_field4: 0,
-            locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
-            locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
-        };
-        let result = pg_sys::LockAcquire(&tag, mode, true, true);
-        Ok(result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL)
-    }
+    // SAFETY: the id of the database is set at the start of the process.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    let tag = pg_sys::LOCKTAG {
+        locktag_field1: database.into(),
+        locktag_field2: relation.into(),
+        locktag_field3: thing,
+        locktag_field4: 0,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
+        locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
+    };
+    Ok((tag, pg_sys::ExclusiveLock as i32))
 }

@@ -18,6 +18,7 @@ mod version;
 pub use jsonb::Jsonb;
 pub use locks::{
     lock_named_thing, main_relation, refuse_on_standby, try_lock_for_session, try_lock_named_thing,
+    unlock_for_session,
 };
 pub use notify::notify;
 pub use parse::commands;

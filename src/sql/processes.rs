@@ -3,6 +3,7 @@
 //! Kronos has no shared memory of its own, so that only pg_cron need be preloaded. A process is found by its type in the
 //! server's list of background workers.
 
+use super::locks;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::cell::Cell;
@@ -16,7 +17,13 @@ pub const WORKER: &CStr = c"kronos sql worker";
 thread_local! {
     /// Whether the transaction has written an SQL execution that may start soon.
     static WAKES_AT_COMMIT: Cell<bool> = const { Cell::new(false) };
+    /// Whether another session is starting the dispatcher.
+    static IS_STARTED_BY_OTHERS: Cell<bool> = const { Cell::new(false) };
 }
+
+/// The number of the lock of the session that starts the dispatcher; see [`super::locks`]. The numbers of schedules' slots
+/// are smaller, those of crontab sets larger.
+const START_LOCK: u32 = (1 << 30) + 1;
 
 /// Wakes the SQL workers when the transaction commits, and starts the dispatcher if it does not run.
 pub fn wake_at_commit() {
@@ -35,28 +42,37 @@ unsafe extern "C-unwind" fn on_transaction_event(
     _arg: *mut c_void,
 ) {
     match event {
+        // Of the sessions that commit at the same time, one starts the dispatcher.
+        pg_sys::XactEvent::XACT_EVENT_PRE_COMMIT => {
+            if WAKES_AT_COMMIT.get() && !has_dispatcher() {
+                let is_ours = locks::try_lock_named_thing(START_LOCK).unwrap_or(true);
+                IS_STARTED_BY_OTHERS.set(!is_ours);
+            }
+        }
         pg_sys::XactEvent::XACT_EVENT_COMMIT => {
+            let is_started_by_others = IS_STARTED_BY_OTHERS.take();
             if WAKES_AT_COMMIT.take() {
-                wake();
+                wake(is_started_by_others);
             }
         }
         pg_sys::XactEvent::XACT_EVENT_ABORT | pg_sys::XactEvent::XACT_EVENT_PREPARE => {
             WAKES_AT_COMMIT.set(false);
+            IS_STARTED_BY_OTHERS.set(false);
         }
         _ => {}
     }
 }
 
-/// Wakes the processes of this database. It runs right after a commit, so it must not fail.
-fn wake() {
-    let mut has_dispatcher = false;
-    for_each_process(|kind, process| {
-        has_dispatcher |= kind == DISPATCHER;
+/// Wakes the processes of this database, and starts the dispatcher if there is none. It runs right after a commit, so it
+/// must not fail.
+fn wake(is_started_by_others: bool) {
+    let has_dispatcher = has_dispatcher();
+    for_each_process(|_, process| {
         // SAFETY: a latch lives as long as the server; setting that of a process that has just ended wakes its
         // successor once in vain.
         unsafe { pg_sys::SetLatch(&raw mut (*process).procLatch) };
     });
-    if !has_dispatcher {
+    if !has_dispatcher && !is_started_by_others {
         // SAFETY: the functions only read.
         let (database, is_standby) =
             unsafe { (pg_sys::MyDatabaseId, pg_sys::RecoveryInProgress()) };
@@ -74,7 +90,31 @@ fn wake() {
     }
 }
 
-/// Calls `visit` for each of Kronos's processes in this database, with its type.
+fn has_dispatcher() -> bool {
+    let mut found = false;
+    for_each_process(|kind, _| found |= kind == DISPATCHER);
+    found
+}
+
+/// A role that does not exist, by which a process shows that it ends.
+const LEAVING: u32 = u32::MAX;
+
+/// Shows other sessions that this process ends, so that they start another one. Until it has ended, it can
+/// [`stay`].
+pub fn leave() {
+    // SAFETY: the process writes its own entry; PostgreSQL reads the role only to count sessions and to check who may
+    // signal it.
+    unsafe { (*pg_sys::MyProc).roleId = LEAVING.into() };
+}
+
+/// Takes back [`leave`].
+pub fn stay() {
+    // SAFETY: as above. The process has no role of its own.
+    unsafe { (*pg_sys::MyProc).roleId = pg_sys::InvalidOid };
+}
+
+/// Calls `visit` for each of Kronos's processes in this database that does not end, with its type. A process that has just
+/// been started has no database yet.
 fn for_each_process(mut visit: impl FnMut(&CStr, *mut pg_sys::PGPROC)) {
     // SAFETY: the array of processes is allocated for the life of the server. Its fields are read without a lock, like
     // those of a snapshot: a process may end meanwhile.
@@ -83,7 +123,9 @@ fn for_each_process(mut visit: impl FnMut(&CStr, *mut pg_sys::PGPROC)) {
         for place in 0..(*processes).allProcCount as usize {
             let process = (*processes).allProcs.add(place);
             let pid = (*process).pid;
-            if pid != 0 && (*process).databaseId == pg_sys::MyDatabaseId {
+            let database = (*process).databaseId;
+            let is_here = database == pg_sys::MyDatabaseId || database == pg_sys::InvalidOid;
+            if pid != 0 && is_here && (*process).roleId != LEAVING.into() {
                 let kind = pg_sys::GetBackgroundWorkerTypeByPid(pid);
                 if !kind.is_null() {
                     let kind = CStr::from_ptr(kind);

@@ -45,8 +45,10 @@ pub extern "C-unwind" fn kronos_sql_dispatcher(database: pg_sys::Datum) {
     let database = pg_sys::Oid::from(database.value() as u32);
     processes::connect(database, None);
     let is_only = sql::in_transaction(|| Ok(look::is_installed()? && look::become_dispatcher()?));
-    if matches!(is_only, Ok(true)) {
-        Dispatcher::new(database).run();
+    match is_only {
+        Ok(true) => Dispatcher::new(database).run(),
+        Ok(false) => {}
+        Err(failure) => warn("begin", &failure),
     }
     processes::exit()
 }
@@ -99,24 +101,37 @@ impl Dispatcher {
                     next.map_or(at_most, |at| (at - now).min(at_most))
                 }
                 Err(failure) => {
-                    log!(
-                        "kronos: the SQL dispatcher could not look: {}",
-                        failure.report.message()
-                    );
+                    warn("look", &failure);
                     if !matches!(sql::in_transaction(look::is_installed), Ok(true)) {
                         break;
                     }
                     Duration::seconds(1)
                 }
             };
-            if Utc::now() - active_at > IDLE {
+            if Utc::now() - active_at > IDLE && self.may_end() {
                 break;
             }
             processes::wait(wait.num_milliseconds().max(1));
         }
+        processes::leave();
         for worker in &self.workers {
             worker.handle.terminate();
         }
+    }
+
+    /// Resigns, and looks once more: a commit may have woken this process in place of starting another. Returns false if it
+    /// is the dispatcher again.
+    fn may_end(&mut self) -> bool {
+        processes::leave();
+        let is_idle = sql::in_transaction(look::resign).is_ok()
+            && !self
+                .look()
+                .is_ok_and(|look| !look.due.is_empty() || look.next_at.is_some());
+        if is_idle || !matches!(sql::in_transaction(look::become_dispatcher), Ok(true)) {
+            return true;
+        }
+        processes::stay();
+        false
     }
 
     /// Forgets the workers that have ended.
@@ -155,10 +170,7 @@ impl Dispatcher {
             }
         };
         if let Err(failure) = sql::in_transaction(|| look::stop_requested(stop)) {
-            log!(
-                "kronos: the SQL dispatcher could not stop a statement: {}",
-                failure.report.message()
-            );
+            warn("stop a statement", &failure);
         }
     }
 
@@ -267,11 +279,14 @@ impl Worker {
 fn fail(due: &Due, problem: &str) {
     let failed = sql::in_transaction(|| bookkeeping::refuse("sql dispatcher", due.role, problem));
     if let Err(failure) = failed {
-        log!(
-            "kronos: the SQL dispatcher could not fail an execution: {}",
-            failure.report.message()
-        );
+        warn("fail an execution", &failure);
     }
+}
+
+/// Writes to the server's log what the dispatcher could not do. It tries again at its next look.
+fn warn(what: &str, failure: &Failure) {
+    let problem = failure.report.message();
+    log!("kronos: the dispatcher of SQL executions could not {what}: {problem}");
 }
 
 /// How many workers may run at once: the setting, but never so many that pg_cron finds no slot for its own.

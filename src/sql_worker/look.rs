@@ -140,6 +140,14 @@ pub fn become_dispatcher() -> Result<bool> {
     sql::with_snapshot(|| sql::with_safe_search_path(|| sql::try_lock_for_session(DISPATCHER_LOCK)))
 }
 
+/// Lets another process become the dispatcher.
+///
+/// # Errors
+/// Fails only if SQL does.
+pub fn resign() -> Result<()> {
+    sql::with_snapshot(|| sql::with_safe_search_path(|| sql::unlock_for_session(DISPATCHER_LOCK)))
+}
+
 /// Wakes the SQL workers at the end of the transaction if an SQL execution is due soon, or runs. Upkeep calls it, in case
 /// a wake-up was lost.
 ///
