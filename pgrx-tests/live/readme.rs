@@ -106,7 +106,7 @@ fn operations_examples_work_as_printed() {
     session.batch_execute("set role app").unwrap();
     assert_eq!(
         count(&mut session, "select count(*) from kronos.jobs"),
-        1,
+        3,
         "a role with a grant reads the views"
     );
     session.batch_execute("reset role").unwrap();
