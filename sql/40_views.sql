@@ -212,14 +212,14 @@ comment on column kronos.queues.delayed is 'Executions not yet tried whose run_a
 comment on column kronos.queues.retrying is 'Executions that wait for run_at after a failed attempt.';
 comment on column kronos.queues.lag is 'How long the oldest waiting execution has been due.';
 
-create view kronos.failing_jobs with (security_invoker) as
+create view kronos.failing_ticks with (security_invoker) as
 select w.name as workspace, j.name as job_name, j.job_id, o.tick_at, o.since, o.tries, o.sqlstate, o.error, o.next_try_at
 from kronos_internal.owed o
 join kronos_internal.workspaces w using (workspace_id)
 left join kronos_internal.jobs j on j.job_id = o.job_id
 where o.error is not null;
-comment on view kronos.failing_jobs is 'Ticks whose execution could not be written, with the error and the next retry.';
-comment on column kronos.failing_jobs.since is 'When the tick was first found to be owed.';
+comment on view kronos.failing_ticks is 'Ticks whose execution could not be written, with the error and the next retry.';
+comment on column kronos.failing_ticks.since is 'When the tick was first found to be owed.';
 
 create view kronos.upkeep_runs with (security_invoker) as
 select u.started_at, u.step, u.count, u.duration, u.error

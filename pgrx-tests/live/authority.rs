@@ -567,7 +567,7 @@ const VIEWS: [(&str, &str); 14] = [
     ),
     ("execution_logs", "substr(message, 11)"),
     ("queues", "workspace"),
-    ("failing_jobs", "workspace"),
+    ("failing_ticks", "workspace"),
 ];
 
 #[test]
