@@ -359,7 +359,7 @@ Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023).';
 
 comment on function kronos.expire_worker_leases is
 'Ends the leases of a worker that is known to be dead, before they expire. Each attempt fails as LOST and counts against the retry policy, as if its lease had expired. Returns one row per execution: its next status and run_at. Reports of the worker, should it live, are rejected. Needs the capability admin. Leaves out executions that another session has locked.
-worker_id: as in kronos.running_executions. max: the most leases to end, 1 to 10000. dry_run: returns the same rows, and rolls everything back.
+worker_id: as in kronos.running_executions. max: the most leases to end, 1 to 10000.
 all_workspaces: ends the worker''s leases in all workspaces; needs the capability admin for all. workspace: NULL means the setting kronos.workspace.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), PERMISSION_DENIED (42501), WORKSPACE_NOT_FOUND (P0002).';
 

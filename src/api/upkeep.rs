@@ -80,19 +80,14 @@ fn expire_leases(max: default!(Option<i64>, "1000")) -> Result<i64> {
 fn expire_worker_leases(
     worker_id: Option<&str>,
     max: default!(Option<i32>, "1000"),
-    dry_run: default!(Option<bool>, "false"),
     all_workspaces: default!(Option<bool>, "false"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.execution_report")>> {
     let worker_id = check_worker_id(worker_id)?;
     let max = page_size(max)?;
-    let dry_run = require("dry_run", dry_run)?;
     let ended_by = authority::caller();
-    let end = |workspace_id| {
-        run_or_rehearse(dry_run, || {
-            execution::expire_worker_leases(worker_id, workspace_id, max, ended_by)
-        })
-    };
+    let end =
+        |workspace_id| execution::expire_worker_leases(worker_id, workspace_id, max, ended_by);
     let ended = if require("all_workspaces", all_workspaces)? {
         authorise_instance(Capability::Admin, || end(None))?
     } else {
