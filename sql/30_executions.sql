@@ -19,6 +19,7 @@ create table kronos_internal.live_executions (
     deadline_at timestamptz,
     stop_requested_at timestamptz,
     retried_at timestamptz,
+    rescheduled_at timestamptz,
     version integer,
     priority integer not null,
     attempt integer not null default 0,
@@ -52,6 +53,8 @@ comment on column kronos_internal.live_executions.failed_attempts is
 comment on column kronos_internal.live_executions.stop_requested_at is 'When the worker was first asked to stop.';
 comment on column kronos_internal.live_executions.retried_at is
     'When retry_execution() or retry_executions() last moved the execution back from history.';
+comment on column kronos_internal.live_executions.rescheduled_at is
+    'When reschedule_execution() or postpone_execution() last changed run_at or priority. They are then no longer those of the request.';
 
 -- The table allows three changes of status: a waiting execution starts (RUNNING), a running execution waits again
 -- (QUEUED, PENDING or RETRYING), and an execution that no attempt has failed is rescheduled (PENDING, QUEUED). The function is in Rust and has no WHEN: PostgreSQL would parse the text of WHEN for each statement.
@@ -72,6 +75,7 @@ create table kronos_internal.history (
     finished_at timestamptz not null,
     stop_requested_at timestamptz,
     retried_at timestamptz,
+    rescheduled_at timestamptz,
     version integer,
     priority integer not null,
     attempt integer not null,

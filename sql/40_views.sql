@@ -125,19 +125,21 @@ create view kronos.execution_details with (security_invoker) as
 select w.name as workspace, j.name as job_name, x.execution_id, x.status, x.tick_at, x.run_at, e.name as endpoint,
        x.attempt, x.worker_id, x.started_at, x.finished_at, x.finished_at - x.started_at as duration,
        x.output, x.error, x.status_reason, x.origin, x.endpoint_type, x.priority, x.job_id, x.version,
-       x.failed_attempts, x.lease_expires_at, x.deadline_at, x.stop_requested_at, x.retried_at, x.retried_by, x.created_at,
+       x.failed_attempts, x.lease_expires_at, x.deadline_at, x.stop_requested_at, x.rescheduled_at, x.retried_at,
+       x.retried_by, x.created_at,
        coalesce(x.input, case when x.version = j.version then j.input else v.input end) as input,
        coalesce(x.metadata, case when x.version = j.version then j.metadata else v.metadata end) as metadata
 from (select l.workspace_id, l.execution_id, l.endpoint_id, l.job_id, l.version, l.tick_at, l.run_at, l.status,
              l.status_reason, l.origin, l.endpoint_type, l.priority, l.attempt, l.failed_attempts, l.worker_id,
              l.started_at, null::timestamptz as finished_at, l.lease_expires_at, l.deadline_at, l.stop_requested_at,
-             l.retried_at, l.retried_by, l.created_at, l.input, l.metadata, null::jsonb as output, null::text as error
+             l.rescheduled_at, l.retried_at, l.retried_by, l.created_at, l.input, l.metadata, null::jsonb as output,
+             null::text as error
       from kronos_internal.live_executions l
       union all
       select h.workspace_id, h.execution_id, h.endpoint_id, h.job_id, h.version, h.tick_at, h.run_at, h.status,
              h.status_reason, h.origin, h.endpoint_type, h.priority, h.attempt, h.failed_attempts, h.worker_id,
-             h.started_at, h.finished_at, null, null, h.stop_requested_at, h.retried_at, h.retried_by, h.created_at, h.input,
-             h.metadata, h.output, h.error
+             h.started_at, h.finished_at, null, null, h.stop_requested_at, h.rescheduled_at, h.retried_at,
+             h.retried_by, h.created_at, h.input, h.metadata, h.output, h.error
       from kronos_internal.history h) x
 join kronos_internal.workspaces w using (workspace_id)
 left join kronos_internal.endpoints e on e.endpoint_id = x.endpoint_id
@@ -163,6 +165,8 @@ comment on column kronos.execution_details.lease_expires_at is
 comment on column kronos.execution_details.deadline_at is
     'When the attempt times out; null if the endpoint has no attempt_timeout.';
 comment on column kronos.execution_details.stop_requested_at is 'When the worker was asked to stop.';
+comment on column kronos.execution_details.rescheduled_at is
+    'When reschedule_execution() or postpone_execution() last changed run_at or priority.';
 comment on column kronos.execution_details.retried_at is
     'When somebody last retried the execution after it had finished.';
 comment on column kronos.execution_details.retried_by is 'The role that did.';

@@ -274,3 +274,30 @@ fn leases_of_a_dead_worker_are_ended_as_lost_attempts() {
     assert_eq!(rows, [(elsewhere, "RETRYING".to_owned())]);
     assert_sound(&mut session);
 }
+
+#[test]
+fn request_with_an_idempotency_key_may_be_repeated_after_an_operators_change() {
+    let (_server, mut session) = start_server();
+    let request = "'hook', run_at => '2026-01-01Z', priority => 3, idempotency_key => 'once'";
+    for change in [
+        "select kronos.reschedule_execution($1, '2025-01-01Z', priority => 1)",
+        "select kronos.postpone_execution($1, attempt, 'w', '2100-01-01Z') from kronos.claim_executions('w')",
+        "select kronos.cancel_execution($1)",
+        "select kronos.retry_execution($1)",
+        "select kronos.complete_execution($1, attempt, 'w') from kronos.claim_executions('w')",
+    ] {
+        let id = enqueue_with(&mut session, request);
+        assert_eq!(session.execute(change, &[&id]).unwrap(), 1, "{change}");
+        assert_eq!(enqueue_with(&mut session, request), id, "{change}");
+    }
+    let request = "'hook', idempotency_key => 'twice'";
+    let id = enqueue_with(&mut session, request);
+    for change in [
+        "select kronos.cancel_execution($1)",
+        "select kronos.retry_execution($1, run_at => '2100-01-01Z')",
+    ] {
+        session.execute(change, &[&id]).unwrap();
+    }
+    assert_eq!(enqueue_with(&mut session, request), id, "a retry alone");
+    assert_eq!(executions(&mut session), 2);
+}

@@ -39,17 +39,19 @@ moved as (
 finished as (
     insert into kronos_internal.history
         (execution_id, workspace_id, endpoint_id, job_id, run_at, tick_at, created_at, started_at, finished_at,
-         stop_requested_at, retried_at, version, priority, attempt, failed_attempts, origin, status, endpoint_type,
-         status_reason, worker_id, retried_by, outcome, input, metadata, error)
+         stop_requested_at, retried_at, rescheduled_at, version, priority, attempt, failed_attempts, origin, status,
+         endpoint_type, status_reason, worker_id, retried_by, outcome, input, metadata, error)
     select d.execution_id, d.workspace_id, d.endpoint_id, d.job_id, d.run_at, d.tick_at, d.created_at, d.started_at,
-           d.ended_at, d.stop_requested_at, d.retried_at, d.version, d.priority, d.attempt, d.failures, d.origin,
-           d.next_status, d.endpoint_type, d.reason, d.worker_id, d.retried_by, d.outcome, d.input, d.metadata, d.error
+           d.ended_at, d.stop_requested_at, d.retried_at, d.rescheduled_at, d.version, d.priority, d.attempt,
+           d.failures, d.origin, d.next_status, d.endpoint_type, d.reason, d.worker_id, d.retried_by, d.outcome,
+           d.input, d.metadata, d.error
     from decided d
     where d.next_status in ('FAILED', 'CANCELLED')
 ),
 waiting as (
     update kronos_internal.live_executions x
     set status = d.next_status, run_at = d.next_run_at, failed_attempts = d.failures, status_reason = d.reason,
+        rescheduled_at = case d.next_status when 'PENDING' then $6 else x.rescheduled_at end,
         worker_id = null, started_at = null, lease_expires_at = null, deadline_at = null
     from decided d
     where d.next_status in ('RETRYING', 'QUEUED', 'PENDING') and x.execution_id = d.execution_id
