@@ -18,6 +18,8 @@ create table kronos_internal.live_executions (
     lease_expires_at timestamptz,
     deadline_at timestamptz,
     stop_requested_at timestamptz,
+    retried_at timestamptz,
+    rescheduled_at timestamptz,
     version integer,
     priority integer not null,
     attempt integer not null default 0,
@@ -28,6 +30,7 @@ create table kronos_internal.live_executions (
     endpoint_type text not null,
     status_reason text,
     worker_id text,
+    retried_by text,
     input jsonb,
     metadata jsonb
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
@@ -48,9 +51,13 @@ comment on column kronos_internal.live_executions.attempt is
 comment on column kronos_internal.live_executions.failed_attempts is
     'How many attempts count against max_attempts: attempts that failed or whose lease expired.';
 comment on column kronos_internal.live_executions.stop_requested_at is 'When the worker was first asked to stop.';
+comment on column kronos_internal.live_executions.retried_at is
+    'When retry_execution() or retry_executions() last moved the execution back from history.';
+comment on column kronos_internal.live_executions.rescheduled_at is
+    'When reschedule_execution() or postpone_execution() last changed run_at or priority. They are then no longer those of the request.';
 
--- The table allows two changes of status: a waiting execution starts (RUNNING), and a running execution waits again
--- (QUEUED or RETRYING). The function is in Rust and has no WHEN: PostgreSQL would parse the text of WHEN for each statement.
+-- The table allows three changes of status: a waiting execution starts (RUNNING), a running execution waits again
+-- (QUEUED, PENDING or RETRYING), and an execution that no attempt has failed is rescheduled (PENDING, QUEUED). The function is in Rust and has no WHEN: PostgreSQL would parse the text of WHEN for each statement.
 create function kronos_internal.refuse_transition() returns trigger
 language c as 'MODULE_PATHNAME', 'refuse_transition_wrapper';
 create trigger live_executions_transitions before update of status on kronos_internal.live_executions
@@ -67,6 +74,8 @@ create table kronos_internal.history (
     started_at timestamptz,
     finished_at timestamptz not null,
     stop_requested_at timestamptz,
+    retried_at timestamptz,
+    rescheduled_at timestamptz,
     version integer,
     priority integer not null,
     attempt integer not null,
@@ -76,6 +85,7 @@ create table kronos_internal.history (
     endpoint_type text not null,
     status_reason text,
     worker_id text,
+    retried_by text,
     outcome text,
     input jsonb,
     metadata jsonb,
@@ -84,6 +94,8 @@ create table kronos_internal.history (
     constraint history_one_per_execution primary key (workspace_id, execution_id)
 );
 create index history_by_job on kronos_internal.history (job_id, execution_id) where job_id is not null;
+-- For retry_executions(): the executions that can be retried, oldest first.
+create index history_retryable on kronos_internal.history (workspace_id, finished_at) where status <> 'SUCCEEDED';
 comment on table kronos_internal.history is
     'Finished executions, written once, with their last attempt: worker_id, started_at, finished_at, output or error.';
 comment on column kronos_internal.history.outcome is

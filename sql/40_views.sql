@@ -127,19 +127,21 @@ create view kronos.execution_details with (security_invoker) as
 select w.name as workspace, j.name as job_name, x.execution_id, x.status, x.tick_at, x.run_at, e.name as endpoint,
        x.attempt, x.worker_id, x.started_at, x.finished_at, x.finished_at - x.started_at as duration,
        x.output, x.error, x.status_reason, x.origin, x.endpoint_type, x.priority, x.job_id, x.version,
-       x.failed_attempts, x.lease_expires_at, x.deadline_at, x.stop_requested_at, x.created_at,
+       x.failed_attempts, x.lease_expires_at, x.deadline_at, x.stop_requested_at, x.rescheduled_at, x.retried_at,
+       x.retried_by, x.created_at,
        coalesce(x.input, case when x.version = j.version then j.input else v.input end) as input,
        coalesce(x.metadata, case when x.version = j.version then j.metadata else v.metadata end) as metadata
 from (select l.workspace_id, l.execution_id, l.endpoint_id, l.job_id, l.version, l.tick_at, l.run_at, l.status,
              l.status_reason, l.origin, l.endpoint_type, l.priority, l.attempt, l.failed_attempts, l.worker_id,
              l.started_at, null::timestamptz as finished_at, l.lease_expires_at, l.deadline_at, l.stop_requested_at,
-             l.created_at, l.input, l.metadata, null::jsonb as output, null::text as error
+             l.rescheduled_at, l.retried_at, l.retried_by, l.created_at, l.input, l.metadata, null::jsonb as output,
+             null::text as error
       from kronos_internal.live_executions l
       union all
       select h.workspace_id, h.execution_id, h.endpoint_id, h.job_id, h.version, h.tick_at, h.run_at, h.status,
              h.status_reason, h.origin, h.endpoint_type, h.priority, h.attempt, h.failed_attempts, h.worker_id,
-             h.started_at, h.finished_at, null, null, h.stop_requested_at, h.created_at, h.input, h.metadata,
-             h.output, h.error
+             h.started_at, h.finished_at, null, null, h.stop_requested_at, h.rescheduled_at, h.retried_at,
+             h.retried_by, h.created_at, h.input, h.metadata, h.output, h.error
       from kronos_internal.history h) x
 join kronos_internal.workspaces w using (workspace_id)
 left join kronos_internal.endpoints e on e.endpoint_id = x.endpoint_id
@@ -165,6 +167,11 @@ comment on column kronos.execution_details.lease_expires_at is
 comment on column kronos.execution_details.deadline_at is
     'When the attempt times out; null if the endpoint has no attempt_timeout.';
 comment on column kronos.execution_details.stop_requested_at is 'When the worker was asked to stop.';
+comment on column kronos.execution_details.rescheduled_at is
+    'When reschedule_execution() or postpone_execution() last changed run_at or priority.';
+comment on column kronos.execution_details.retried_at is
+    'When somebody last retried the execution after it had finished.';
+comment on column kronos.execution_details.retried_by is 'The role that did.';
 comment on column kronos.execution_details.version is 'The version of the job that the execution was created for.';
 
 create view kronos.executions with (security_invoker) as
@@ -214,14 +221,106 @@ comment on column kronos.queues.delayed is 'Executions not yet tried whose run_a
 comment on column kronos.queues.retrying is 'Executions that wait for run_at after a failed attempt.';
 comment on column kronos.queues.lag is 'How long the oldest waiting execution has been due.';
 
-create view kronos.failing_jobs with (security_invoker) as
+create view kronos.failing_ticks with (security_invoker) as
 select w.name as workspace, j.name as job_name, j.job_id, o.tick_at, o.since, o.tries, o.sqlstate, o.error, o.next_try_at
 from kronos_internal.owed o
 join kronos_internal.workspaces w using (workspace_id)
 left join kronos_internal.jobs j on j.job_id = o.job_id
 where o.error is not null;
-comment on view kronos.failing_jobs is 'Ticks whose execution could not be written, with the error and the next retry.';
-comment on column kronos.failing_jobs.since is 'When the tick was first found to be owed.';
+comment on view kronos.failing_ticks is 'Ticks whose execution could not be written, with the error and the next retry.';
+comment on column kronos.failing_ticks.since is 'When the tick was first found to be owed.';
+
+create view kronos.failing_jobs with (security_invoker) as
+select w.name as workspace, j.name as job_name, e.name as endpoint, run.failures, run.failing_since,
+       left(last.error, 200) as last_error,
+       format('SELECT kronos.retry_execution(%L, workspace => %L)', last.execution_id, w.name) as remedy, j.job_id
+from kronos_internal.jobs j
+join kronos_internal.workspaces w using (workspace_id)
+join kronos_internal.endpoints e using (endpoint_id)
+cross join lateral (
+    select n.execution_id, n.status, n.error
+    from (select h.execution_id, h.status, h.error
+          from kronos_internal.history h
+          where h.job_id = j.job_id
+          order by h.execution_id desc
+          limit 100) n
+    where n.status <> 'CANCELLED'
+    order by n.execution_id desc
+    limit 1) last
+cross join lateral (
+    select count(*) as failures, min(f.finished_at) as failing_since
+    from (select n.finished_at, bool_and(n.status = 'FAILED') over (order by n.execution_id desc) as is_in_row
+          from (select h.execution_id, h.status, h.finished_at
+                from kronos_internal.history h
+                where h.job_id = j.job_id and h.execution_id <= last.execution_id
+                order by h.execution_id desc
+                limit 100) n
+          where n.status <> 'CANCELLED') f
+    where f.is_in_row) run
+where j.status <> 'RETIRED' and last.status = 'FAILED';
+comment on view kronos.failing_jobs is
+    'Live jobs whose newest finished execution FAILED. Cancelled executions do not count.';
+comment on column kronos.failing_jobs.failures is
+    'How many executions in a row have failed, among the last 100 that finished.';
+comment on column kronos.failing_jobs.failing_since is 'When the first of them finished.';
+comment on column kronos.failing_jobs.last_error is 'The first 200 characters of the last error.';
+comment on column kronos.failing_jobs.remedy is
+    'The call that runs the last one again, once the cause is removed. After it succeeds, the job is no longer listed.';
+
+create view kronos.running_executions with (security_invoker) as
+select w.name as workspace, j.name as job_name, e.name as endpoint, x.worker_id, x.started_at, x.lease_expires_at,
+       x.deadline_at, x.stop_requested_at, x.attempt, x.execution_id
+from kronos_internal.live_executions x
+join kronos_internal.workspaces w using (workspace_id)
+join kronos_internal.endpoints e using (endpoint_id)
+left join kronos_internal.jobs j on j.job_id = x.job_id
+where x.status = 'RUNNING';
+comment on view kronos.running_executions is 'The executions that workers hold.';
+comment on column kronos.running_executions.lease_expires_at is
+    'When the worker loses the execution unless it sends a heartbeat.';
+comment on column kronos.running_executions.deadline_at is
+    'When the attempt times out; null if the endpoint has no attempt_timeout.';
+comment on column kronos.running_executions.stop_requested_at is 'When the worker was asked to stop.';
+
+create view kronos.stuck_executions with (security_invoker) as
+select w.name as workspace, j.name as job_name, e.name as endpoint, x.status, x.stuck_since,
+       case when x.status = 'RUNNING' then 'the lease of worker ' || x.worker_id || ' has expired'
+            when x.blocker_id is not null
+            then 'an earlier execution of its job is ' || x.blocker_status || ': ' || x.blocker_id
+            else 'no worker runs executions of type ' || x.endpoint_type end as reason,
+       case when x.status = 'RUNNING' then 'SELECT kronos.expire_leases()'
+            when x.blocker_run_at > now() and x.blocker_status <> 'RUNNING'
+            then format('SELECT kronos.reschedule_execution(%L, now(), workspace => %L)', x.blocker_id, w.name)
+            when x.blocker_id is not null
+            then format('SELECT kronos.cancel_execution(%L, request_stop => true, workspace => %L)', x.blocker_id, w.name)
+            else 'start workers that claim type ' || x.endpoint_type end as remedy,
+       x.execution_id
+from (select l.workspace_id, l.job_id, l.endpoint_id, l.execution_id, l.status, l.worker_id, l.endpoint_type,
+             case l.status when 'RUNNING' then l.lease_expires_at else l.run_at end as stuck_since,
+             o.execution_id as blocker_id, o.status as blocker_status, o.run_at as blocker_run_at
+      from kronos_internal.live_executions l
+      left join lateral (
+          select b.execution_id, b.status, b.run_at
+          from kronos_internal.live_executions b
+          where l.in_order and b.job_id = l.job_id and b.execution_id <> l.execution_id
+            and (b.status = 'RUNNING' or b.tick_at < l.tick_at)
+          order by b.status = 'RUNNING' desc, b.tick_at
+          limit 1) o on true
+      where l.status = 'RUNNING' and l.lease_expires_at < now()
+         or l.status <> 'RUNNING' and l.run_at < now() - interval '5 minutes'
+            and (o.execution_id is not null
+                 or not exists (select
+                                from kronos_internal.live_executions r
+                                where r.status = 'RUNNING' and r.workspace_id = l.workspace_id
+                                  and r.endpoint_type = l.endpoint_type))) x
+join kronos_internal.workspaces w using (workspace_id)
+left join kronos_internal.endpoints e on e.endpoint_id = x.endpoint_id
+left join kronos_internal.jobs j on j.job_id = x.job_id;
+comment on view kronos.stuck_executions is
+    'Executions whose lease has expired, and executions that have been due for five minutes and wait for an earlier execution of their job, or for a worker while none runs executions of their type.';
+comment on column kronos.stuck_executions.stuck_since is 'When the lease expired, or when the execution was due.';
+comment on column kronos.stuck_executions.remedy is
+    'The call that mends it, or what else to do. For an expired lease, upkeep or a claim does the same within a minute.';
 
 create view kronos.upkeep_runs with (security_invoker) as
 select u.started_at, u.step, u.count, u.duration, u.error

@@ -272,6 +272,11 @@ comment on function kronos.release_execution is
 execution_id, attempt, worker_id: as claimed.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), EXECUTION_NOT_FOUND (P0002), LEASE_LOST (55000).';
 
+comment on function kronos.postpone_execution is
+'Gives an execution back unfinished, to be run later. It becomes PENDING, with run_at set to until (or QUEUED, if until has passed), and the attempt does not count against the retry policy; or CANCELLED, if it was asked to stop. Later ticks of a job with overlap_policy queue_one or replace wait behind it. Returns the result of the report.
+execution_id, attempt, worker_id: as claimed. until: the earliest start of the next attempt, in the years 1970 to 2199.
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), EXECUTION_NOT_FOUND (P0002), LEASE_LOST (55000).';
+
 comment on function kronos.complete_executions is
 'complete_execution for many executions. Returns one row per execution: accepted is false if the worker does not hold it; the others are completed all the same.
 executions: an array of at most 10000 objects {"execution_id": ..., "attempt": ..., "output": ...}.
@@ -323,6 +328,29 @@ comment on function kronos.cancel_execution is
 request_stop: asks the worker of a running execution to stop; without it, a running execution is an error. The worker learns of the request at its next heartbeat. Unless the worker completes the execution, the execution becomes CANCELLED.
 Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND, EXECUTION_NOT_FOUND (P0002), EXECUTION_RUNNING, EXECUTION_FINISHED (55000).';
 
+comment on function kronos.cancel_executions is
+'Cancels the waiting executions that pass a filter, those with the earliest run_at first, and returns one row per execution: its status before, and action: CANCEL; REQUEST_STOP; or SKIP with the reason. It waits for no other session: an execution that another session has locked is skipped, so call it again.
+job_id or job_name, endpoint (a name), status (PENDING, QUEUED, RETRYING, RUNNING), run_from <= run_at < run_before, created_from <= created_at < created_before: only executions that match; NULL means any.
+request_stop: also asks the workers of running executions to stop, as cancel_execution does.
+max: the most executions to handle, 1 to 10000. dry_run: returns the same rows, and rolls everything back.
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND, JOB_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002).';
+
+comment on function kronos.reschedule_execution is
+'Changes when and how urgently a waiting execution starts, and returns the execution. It becomes PENDING or QUEUED, by its run_at; one that is RETRYING stays RETRYING.
+run_at: the earliest start, in the years 1970 to 2199; NULL keeps the old one. priority: 0 (starts first) to 9; NULL keeps the old one.
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND, EXECUTION_NOT_FOUND (P0002), EXECUTION_RUNNING, EXECUTION_FINISHED (55000).';
+
+comment on function kronos.retry_execution is
+'Runs an execution that FAILED or was CANCELLED again, and returns it. It keeps its id, and so the idempotency key that workers send to receivers. It gets a new round of attempts: failed_attempts starts at 0, and the number of the attempt goes on. It may run beside other executions of its job, and counts as unfinished for the job''s overlap_policy. retried_by and retried_at tell who retried it last, and when.
+run_at: the earliest start, in the years 1970 to 2199; NULL means now.
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND, EXECUTION_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002; its endpoint was deleted), EXECUTION_SUCCEEDED, EXECUTION_UNFINISHED (55000).';
+
+comment on function kronos.retry_executions is
+'Runs the executions that pass a filter again, as retry_execution does, those that finished first first. Returns one row per execution: its status before, and action: RETRY, or SKIP with the reason. It waits for no other session: an execution that another session is retrying is skipped.
+job_id or job_name, endpoint (a name), finished_from <= finished_at < finished_before, error_contains (1 to 1000 characters that the last error contains): only executions that match; NULL means any. status: FAILED or CANCELLED; NULL means both.
+run_at: the earliest start, in the years 1970 to 2199; NULL means now. max: the most executions to handle, 1 to 10000. dry_run: returns the same rows, and rolls everything back.
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND, JOB_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002).';
+
 -- Time
 
 comment on function kronos.next_ticks is
@@ -350,6 +378,12 @@ comment on function kronos.expire_leases is
 'Fails the attempt of every execution whose lease has expired, and returns how many there were. Later reports from the previous holders are rejected. Upkeep calls it every minute. A claim that finds fewer executions than it asks for does the same for the workspaces that it claims from.
 max: the most leases to expire, 1 to 1000000.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023).';
+
+comment on function kronos.expire_worker_leases is
+'Ends the leases of a worker that is known to be dead, before they expire. Each attempt fails as LOST and counts against the retry policy, as if its lease had expired. Returns one row per execution: its next status and run_at. Reports of the worker, should it live, are rejected. Needs the capability admin. Leaves out executions that another session has locked.
+worker_id: as in kronos.running_executions. max: the most leases to end, 1 to 10000.
+all_workspaces: ends the worker''s leases in all workspaces; needs the capability admin for all. workspace: NULL means the setting kronos.workspace.
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), PERMISSION_DENIED (42501), WORKSPACE_NOT_FOUND (P0002).';
 
 comment on function kronos.prune is
 'Deletes finished executions (with attempts and logs), ledger rows, retired jobs, deleted endpoints and idempotency keys that are older than their workspace''s retention (set_retention), and Kronos''s rows of cron.job_run_details that are older than a week. Returns how many of each it deleted; call it again while one of the numbers is at least max. Upkeep calls it every minute.

@@ -161,6 +161,8 @@ mod tests {
             for function in [
                 "get_execution",
                 "cancel_execution",
+                "reschedule_execution",
+                "retry_execution",
                 "list_attempts",
                 "list_logs",
             ] {

@@ -220,7 +220,7 @@ fn update_repairs_a_job_whose_ticks_cannot_be_written() {
         .unwrap();
     assert_eq!(run_due(&mut session), 0);
     let failing =
-        "select count(*) from kronos.failing_jobs where error like '%version 1 is broken%'";
+        "select count(*) from kronos.failing_ticks where error like '%version 1 is broken%'";
     assert_eq!(count(&mut session, failing), 1);
 
     assert_eq!(try_update(&mut session, job_id, None).unwrap(), 2);

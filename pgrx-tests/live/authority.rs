@@ -25,8 +25,8 @@ enum Need {
 use Need::*;
 
 /// Every function of schema kronos: what it needs, and a call. `$W` is the argument workspace, `$X` and `$N` are an
-/// execution that worker `w` holds and its attempt, `$Q` is a waiting execution.
-const MATRIX: [(&str, Need, &str); 68] = [
+/// execution that worker `w` holds and its attempt, `$Q` is a waiting execution, `$F` a failed one.
+const MATRIX: [(&str, Need, &str); 74] = [
     ("start", Everywhere("admin"), "kronos.start()"),
     (
         "create_workspace",
@@ -252,6 +252,11 @@ const MATRIX: [(&str, Need, &str); 68] = [
         "kronos.release_execution('$X', $N, 'w')",
     ),
     (
+        "postpone_execution",
+        Execution,
+        "kronos.postpone_execution('$X', $N, 'w', now())",
+    ),
+    (
         "complete_executions",
         Executions,
         "kronos.complete_executions('w', '[{\"execution_id\": \"$X\", \"attempt\": $N}]')",
@@ -295,6 +300,31 @@ const MATRIX: [(&str, Need, &str); 68] = [
         "cancel_execution",
         Workspace("producer"),
         "kronos.cancel_execution('$Q', workspace => $W)",
+    ),
+    (
+        "cancel_executions",
+        Workspace("producer"),
+        "kronos.cancel_executions(request_stop => true, workspace => $W)",
+    ),
+    (
+        "reschedule_execution",
+        Workspace("producer"),
+        "kronos.reschedule_execution('$Q', now(), workspace => $W)",
+    ),
+    (
+        "retry_execution",
+        Workspace("producer"),
+        "kronos.retry_execution('$F', workspace => $W)",
+    ),
+    (
+        "retry_executions",
+        Workspace("producer"),
+        "kronos.retry_executions(workspace => $W)",
+    ),
+    (
+        "expire_worker_leases",
+        Workspace("admin"),
+        "kronos.expire_worker_leases('w', workspace => $W)",
     ),
     ("next_ticks", Nothing, "kronos.next_ticks('@daily')"),
     (
@@ -374,6 +404,7 @@ struct House {
     session: Client,
     held: Held,
     waiting: String,
+    failed: String,
 }
 
 /// A server with two workspaces that have everything, and with all roles.
@@ -390,6 +421,9 @@ fn house() -> House {
                  select kronos.create_endpoint('hook', 'HTTP', '{{\"token\": \"secret of {workspace}\"}}');
                  select kronos.create_endpoint('spare', 'HTTP');
                  select kronos.create_cron_job('hook', '0 9 * * *', name => 'report');
+                 select kronos.trigger_cron_job(job_name => 'report');
+                 select kronos.fail_execution(execution_id, attempt, 'w', 'no', retryable => false)
+                 from kronos.claim_executions('w');
                  select kronos.create_cron_job('hook', '0 10 * * *', name => 'paused');
                  select kronos.pause_cron_job(job_name => 'paused');
                  select kronos.enqueue('hook');
@@ -426,18 +460,16 @@ fn house() -> House {
         )
         .unwrap();
     let held = (row.get(0), row.get(1));
-    let waiting = session
-        .query_one(
-            "select execution_id::text from kronos.executions where workspace = 'alpha' and status = 'PENDING'",
-            &[],
-        )
-        .unwrap()
-        .get(0);
+    let [waiting, failed] = ["PENDING", "FAILED"].map(|status| {
+        let statement = "select execution_id::text from kronos.executions where workspace = 'alpha' and status = $1";
+        session.query_one(statement, &[&status]).unwrap().get(0)
+    });
     House {
         server,
         session,
         held,
         waiting,
+        failed,
     }
 }
 
@@ -447,6 +479,7 @@ impl House {
             .replace("$X", &self.held.0.to_string())
             .replace("$N", &self.held.1.to_string())
             .replace("$Q", &self.waiting)
+            .replace("$F", &self.failed)
     }
 }
 
@@ -570,7 +603,7 @@ fn procedures_need_the_capability_admin_in_all_workspaces() {
 }
 
 /// The views of schema kronos, and how to find the workspace of a row.
-const VIEWS: [(&str, &str); 14] = [
+const VIEWS: [(&str, &str); 17] = [
     ("workspaces", "workspace"),
     ("workspace_grants", "workspace"),
     ("payload_specs", "workspace"),
@@ -587,7 +620,10 @@ const VIEWS: [(&str, &str); 14] = [
     ),
     ("execution_logs", "substr(message, 11)"),
     ("queues", "workspace"),
+    ("failing_ticks", "workspace"),
     ("failing_jobs", "workspace"),
+    ("running_executions", "workspace"),
+    ("stuck_executions", "workspace"),
 ];
 
 #[test]
@@ -599,7 +635,8 @@ fn every_view_shows_the_rows_of_the_workspaces_that_a_role_may_read() {
         .batch_execute(
             "call kronos.tick();
              insert into kronos_internal.owed (job_id, tick_at, workspace_id, tries, sqlstate, error)
-             select job_id, now() + interval '1 day', workspace_id, 1, '23514', 'no' from kronos_internal.jobs",
+             select job_id, now() + interval '1 day', workspace_id, 1, '23514', 'no' from kronos_internal.jobs;
+             update kronos_internal.live_executions set lease_expires_at = now() where status = 'RUNNING'",
         )
         .unwrap();
     let in_catalog: BTreeSet<String> = house

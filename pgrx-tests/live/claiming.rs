@@ -282,6 +282,56 @@ fn transaction_notifies_a_workspace_once_of_executions_that_may_start_within_a_m
     assert_eq!(notifications(&mut listener), [""; 0]);
 }
 
+#[test]
+fn retry_and_reschedule_notify_of_executions_that_may_start_within_a_minute() {
+    let server = Server::start();
+    let (mut session, mut listener) = (server.session(), server.session());
+    create_acme(&mut session);
+    let acme = workspace_id(&mut session, "acme");
+    session
+        .batch_execute(
+            "set kronos.workspace = 'acme'; select kronos.enqueue('hook', run_at => '2100-01-01Z')",
+        )
+        .unwrap();
+    listener.batch_execute("listen kronos_executions").unwrap();
+    let id = "select execution_id from kronos.executions";
+    let id: Uuid = session.query_one(id, &[]).unwrap().get(0);
+    let soon = "run_at => now() + interval '30 seconds'";
+    for (call, is_notified) in [
+        (
+            format!("reschedule_execution('{id}', priority => 1)"),
+            false,
+        ),
+        (format!("reschedule_execution('{id}', {soon})"), true),
+        (format!("cancel_execution('{id}')"), false),
+        (
+            format!("retry_execution('{id}', run_at => '2100-01-01Z')"),
+            false,
+        ),
+        (format!("cancel_execution('{id}')"), false),
+        (format!("retry_execution('{id}', {soon})"), true),
+        ("cancel_executions()".to_owned(), false),
+        (
+            format!("retry_executions(status => 'CANCELLED', {soon}, dry_run => true)"),
+            false,
+        ),
+        (
+            format!("retry_executions(status => 'CANCELLED', {soon})"),
+            true,
+        ),
+    ] {
+        session
+            .batch_execute(&format!("select kronos.{call}"))
+            .unwrap();
+        let expected = if is_notified {
+            vec![acme.as_str()]
+        } else {
+            vec![]
+        };
+        assert_eq!(notifications(&mut listener), expected, "{call}");
+    }
+}
+
 /// An idle worker sleeps for a minute, so it must be notified of executions that become due earlier.
 #[test]
 fn sleeping_worker_is_notified_of_executions_and_retries_due_before_it_wakes() {

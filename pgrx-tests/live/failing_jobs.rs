@@ -36,7 +36,8 @@ fn failing_job_delays_no_other_and_is_retried() {
     });
     expected.sort();
     assert_eq!(failures_in_check(&mut session), expected);
-    let listed = "select count(*) from kronos.failing_jobs where tries = 1 and next_try_at > now()";
+    let listed =
+        "select count(*) from kronos.failing_ticks where tries = 1 and next_try_at > now()";
     assert_eq!(count(&mut session, listed), 2);
     tick(&mut session);
     assert_eq!(count(&mut session, listed), 2, "no try before next_try_at");
@@ -58,7 +59,7 @@ fn failing_tick_is_retried_with_growing_pauses_and_finally_skipped() {
     for tries in 1..10_i32 {
         let statement =
             "select tries, round(extract(epoch from next_try_at - clock_timestamp()))::integer
-                         from kronos.failing_jobs";
+                         from kronos.failing_ticks";
         let row = session.query_one(statement, &[]).unwrap();
         let (tried, pause): (i32, i32) = (row.get(0), row.get(1));
         let expected = 30 << (tries - 1);

@@ -27,6 +27,7 @@ fn try_every_report(session: &mut Client, worker: &str, held: Held) -> Vec<Resul
     [
         "log_execution($1, $2, $3, 'still here')",
         "release_execution($1, $2, $3)",
+        "postpone_execution($1, $2, $3, '2100-01-01Z')",
         "fail_execution($1, $2, $3, 'no')",
         "complete_execution($1, $2, $3)",
     ]
@@ -469,10 +470,10 @@ fn statuses_change_only_along_the_documented_transitions() {
     create_acme(&mut session);
     enqueue(&mut session, 1);
     let transitions = [
-        ("PENDING", "RUNNING"),
-        ("QUEUED", "RUNNING"),
+        ("PENDING", "RUNNING QUEUED"),
+        ("QUEUED", "RUNNING PENDING"),
         ("RETRYING", "RUNNING"),
-        ("RUNNING", "RETRYING QUEUED"),
+        ("RUNNING", "RETRYING QUEUED PENDING"),
     ];
     let write = "update kronos_internal.live_executions
                  set status = $1, worker_id = case $1 when 'RUNNING' then 'w' end,

@@ -57,7 +57,15 @@ select kronos.next_wakeup(all_workspaces => true);
 select kronos.get_execution(execution_id) from c where nth < 7;
 select kronos.list_attempts(execution_id), kronos.list_logs(execution_id) from c where nth < 7;
 select kronos.list_executions(max => 5), kronos.list_executions(max => 5, status => 'SUCCEEDED');
+select kronos.reschedule_execution(execution_id, now()) from c where nth = 2;
 select kronos.cancel_execution(execution_id) from c where nth = 2;
+select kronos.retry_execution(execution_id) from c where nth = 2;
+insert into c
+    select execution_id, attempt, null, 8 from kronos.claim_executions('p', 1);
+select kronos.postpone_execution(execution_id, attempt, 'p', '2100-01-01Z') from c where nth = 8;
+select kronos.cancel_execution(execution_id) from c where nth in (2, 8);
+select kronos.retry_executions(error_contains => 'no such error');
+select kronos.expire_worker_leases('nobody');
 delete from c;
 "#,
         )

@@ -42,7 +42,7 @@ const READS: [&str; 27] = [
 ];
 
 /// Calls that write. `$l` is the list of executions that worker `w` holds.
-const WRITES: [&str; 47] = [
+const WRITES: [&str; 53] = [
     "start()",
     "create_workspace('other')",
     "delete_workspace('acme', cancel => true)",
@@ -80,12 +80,18 @@ const WRITES: [&str; 47] = [
     "complete_execution($e, 1, 'w')",
     "fail_execution($e, 1, 'w', 'no')",
     "release_execution($e, 1, 'w')",
+    "postpone_execution($e, 1, 'w', now())",
     "complete_executions('w', $l)",
     "fail_executions('w', $l)",
     "release_executions('w', $l)",
     "expire_leases()",
+    "expire_worker_leases('w')",
     "cancel_execution($e)",
     "cancel_execution($e, request_stop => true)",
+    "cancel_executions()",
+    "reschedule_execution($e, now())",
+    "retry_execution($e)",
+    "retry_executions()",
     "run_due()",
     "prune()",
     "tick()",

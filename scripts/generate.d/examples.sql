@@ -204,6 +204,12 @@ FROM kronos.fail_execution('018f0000-0000-7000-8000-000000000005', 1, 'worker-1'
 -- ## release_execution
 SELECT accepted, status FROM kronos.release_execution('018f0000-0000-7000-8000-000000000008', 1, 'worker-2');
 
+-- ## postpone_execution
+SELECT execution_id, attempt FROM kronos.claim_executions('worker-2');
+SELECT accepted, status, run_at
+FROM kronos.postpone_execution('018f0000-0000-7000-8000-000000000008', 2, 'worker-2', until => '2030-01-31T09:00:00Z');
+SELECT status FROM kronos.reschedule_execution('018f0000-0000-7000-8000-000000000008', run_at => now());
+
 -- ## complete_executions
 SELECT execution_id, accepted, status, held_by FROM kronos.complete_executions('worker-2', '[
     {"execution_id": "018f0000-0000-7000-8000-000000000003", "attempt": 1, "output": {"message_id": 18}},
@@ -216,12 +222,17 @@ SELECT execution_id, accepted, status FROM kronos.fail_executions('worker-2', '[
 -- ## release_executions
 SELECT execution_id, attempt FROM kronos.claim_executions('worker-2');
 SELECT execution_id, accepted, status FROM kronos.release_executions('worker-2', '[
-    {"execution_id": "018f0000-0000-7000-8000-000000000008", "attempt": 2}]');
+    {"execution_id": "018f0000-0000-7000-8000-000000000008", "attempt": 3}]');
 
 -- ## expire_leases
 SELECT execution_id, attempt FROM kronos.claim_executions('worker-3', lease => '1 second');
 SELECT pg_sleep(1.1);
 SELECT kronos.expire_leases();
+
+-- ## expire_worker_leases
+SELECT status FROM kronos.enqueue('mailer', '{"to": "Zoe"}');
+SELECT execution_id, attempt FROM kronos.claim_executions('worker-4', lease => '1 hour');
+SELECT execution_id, attempt, status FROM kronos.expire_worker_leases('worker-4');
 
 -- # Executions
 
@@ -240,6 +251,23 @@ SELECT line, level, message, data, attempt FROM kronos.list_logs('018f0000-0000-
 -- ## cancel_execution
 SELECT status, status_reason FROM kronos.cancel_execution('018f0000-0000-7000-8000-000000000006');
 SELECT kronos.cancel_execution('018f0000-0000-7000-8000-000000000004');
+
+-- ## retry_execution
+SELECT status, attempt, failed_attempts, retried_by
+FROM kronos.retry_execution('018f0000-0000-7000-8000-000000000007');
+SELECT kronos.retry_execution('018f0000-0000-7000-8000-000000000004');
+
+-- ## retry_executions
+SELECT execution_id, job_name, status, action
+FROM kronos.retry_executions(endpoint => 'mailer', status => 'CANCELLED', dry_run => true);
+
+-- ## reschedule_execution
+SELECT status, run_at, priority
+FROM kronos.reschedule_execution('018f0000-0000-7000-8000-000000000007', '2030-01-31T09:00:00Z', priority => 0);
+
+-- ## cancel_executions
+SELECT execution_id, job_name, status, action
+FROM kronos.cancel_executions(endpoint => 'mailer', run_from => '2030-01-01T00:00:00Z');
 
 -- # Time
 

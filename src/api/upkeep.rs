@@ -1,13 +1,14 @@
 //! Functions for pg_cron and operators.
 
-use super::Result;
+use super::worker::check_worker_id;
+use super::{Result, run_or_rehearse};
 use crate::args::{page_size, range, require};
-use crate::authority::{Capability, authorise_instance, authorise_scope};
+use crate::authority::{self, Capability, authorise, authorise_instance, authorise_scope};
 use crate::tick::{self, Procedure};
 use crate::{error, execution, sql, upkeep};
 use pgrx::JsonB;
 use pgrx::datum::TimestampWithTimeZone;
-use pgrx::iter::TableIterator;
+use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::prelude::*;
 
 /// Creates the rows that CREATE EXTENSION cannot create; see [`upkeep::start`].
@@ -73,6 +74,30 @@ fn expire_leases(max: default!(Option<i64>, "1000")) -> Result<i64> {
     })?)
 }
 
+/// Ends the leases of a dead worker; see [`execution::expire_worker_leases`].
+#[pg_extern(schema = "kronos", requires = ["views"])]
+#[search_path(pg_catalog, pg_temp)]
+fn expire_worker_leases(
+    worker_id: Option<&str>,
+    max: default!(Option<i32>, "1000"),
+    all_workspaces: default!(Option<bool>, "false"),
+    workspace: default!(Option<&str>, "NULL"),
+) -> Result<SetOfIterator<'static, pgrx::composite_type!('static, "kronos.execution_report")>> {
+    let worker_id = check_worker_id(worker_id)?;
+    let max = page_size(max)?;
+    let ended_by = authority::caller();
+    let end =
+        |workspace_id| execution::expire_worker_leases(worker_id, workspace_id, max, ended_by);
+    let ended = if require("all_workspaces", all_workspaces)? {
+        authorise_instance(Capability::Admin, || end(None))?
+    } else {
+        authorise(workspace, Capability::Admin, |workspace| {
+            end(Some(workspace.workspace_id))
+        })?
+    };
+    Ok(SetOfIterator::new(ended))
+}
+
 /// Deletes rows past their retention; see [`upkeep::prune`].
 #[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
@@ -126,11 +151,7 @@ fn reconcile(
     let dry_run = require("dry_run", dry_run)?;
     let max = page_size(max)? as usize;
     let repairs = authorise_instance(Capability::Admin, || {
-        if dry_run {
-            sql::dry_run(|| upkeep::reconcile(max))
-        } else {
-            upkeep::reconcile(max)
-        }
+        run_or_rehearse(dry_run, || upkeep::reconcile(max))
     })?;
     Ok(TableIterator::new(repairs.into_iter().map(|repair| {
         (

@@ -16,7 +16,7 @@ use pgrx::prelude::*;
 /// The most executions that one call may claim.
 const MAX_CLAIM: i64 = 10_000;
 
-fn check_worker_id(worker_id: Option<&str>) -> Result<&str> {
+pub fn check_worker_id(worker_id: Option<&str>) -> Result<&str> {
     let worker_id = require("worker_id", worker_id)?;
     args::length("worker_id", worker_id, 200)?;
     Ok(worker_id)
@@ -178,6 +178,23 @@ fn release_execution(
     let worker_id = check_worker_id(worker_id)?;
     Ok(authorise_scope(Capability::Worker, |scope| {
         execution::release(scope, worker_id, key)
+    })?)
+}
+
+/// Releases an attempt until a later time; see [`execution::postpone`].
+#[pg_extern(schema = "kronos", requires = ["views"])]
+#[search_path(pg_catalog, pg_temp)]
+fn postpone_execution(
+    execution_id: Option<ExecutionId>,
+    attempt: Option<i32>,
+    worker_id: Option<&str>,
+    until: Option<TimestampWithTimeZone>,
+) -> Result<pgrx::composite_type!('static, "kronos.execution_report")> {
+    let key = attempt_key(execution_id, attempt)?;
+    let worker_id = check_worker_id(worker_id)?;
+    let until = require("until", until)?;
+    Ok(authorise_scope(Capability::Worker, |scope| {
+        execution::postpone(scope, worker_id, key, until)
     })?)
 }
 

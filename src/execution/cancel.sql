@@ -1,16 +1,17 @@
--- Moves a waiting execution to history as CANCELLED.
--- $1 execution_id
+-- Moves waiting executions to history as CANCELLED.
+-- $1 execution_ids
 with moved as (
     delete from kronos_internal.live_executions x
-    where x.execution_id = $1 and x.status <> 'RUNNING'
+    where x.execution_id = any ($1) and x.status <> 'RUNNING'
     returning x.*
 )
 insert into kronos_internal.history as h
-    (execution_id, workspace_id, endpoint_id, job_id, run_at, tick_at, created_at, finished_at, stop_requested_at, version,
-     priority, attempt, failed_attempts, origin, status, endpoint_type, status_reason, input, metadata)
+    (execution_id, workspace_id, endpoint_id, job_id, run_at, tick_at, created_at, finished_at, stop_requested_at,
+     retried_at, rescheduled_at, version, priority, attempt, failed_attempts, origin, status, endpoint_type,
+     status_reason, retried_by, input, metadata)
 select m.execution_id, m.workspace_id, m.endpoint_id, m.job_id, m.run_at, m.tick_at, m.created_at, clock_timestamp(),
-       m.stop_requested_at, m.version, m.priority, m.attempt, m.failed_attempts, m.origin, 'CANCELLED', m.endpoint_type,
-       'cancelled', m.input, m.metadata
+       m.stop_requested_at, m.retried_at, m.rescheduled_at, m.version, m.priority, m.attempt, m.failed_attempts,
+       m.origin, 'CANCELLED', m.endpoint_type, 'cancelled', m.retried_by, m.input, m.metadata
 from moved m
 returning h.workspace_id,
           case when h.job_id is not null

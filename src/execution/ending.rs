@@ -17,12 +17,12 @@ pub struct Ended {
     pub outcome: Outcome,
     pub error: Option<String>,
     pub is_retryable: bool,
-    /// None to follow the endpoint's retry policy.
+    /// When the execution may start again. None to follow the endpoint's retry policy; for a released one, now.
     pub retry_at: Option<TimestampWithTimeZone>,
 }
 
-/// Ends attempts, and returns a report about each execution: RETRYING, QUEUED (released), FAILED, or CANCELLED if its
-/// worker was asked to stop.
+/// Ends attempts, and returns a report about each execution: RETRYING, QUEUED or PENDING (released), FAILED, or
+/// CANCELLED if its worker was asked to stop.
 ///
 /// # Errors
 /// Fails only if SQL does.

@@ -163,13 +163,36 @@ pub fn fail(
 /// # Errors
 /// `LEASE_LOST`, `EXECUTION_NOT_FOUND`.
 pub fn release(scope: &Scope, worker_id: &str, key: AttemptKey) -> Result<Composite> {
+    release_until(scope, worker_id, key, None)
+}
+
+/// Like [`release`], but the execution does not start again before `until`.
+///
+/// # Errors
+/// `LEASE_LOST`, `EXECUTION_NOT_FOUND`, `INVALID_ARGUMENT`.
+pub fn postpone(
+    scope: &Scope,
+    worker_id: &str,
+    key: AttemptKey,
+    until: TimestampWithTimeZone,
+) -> Result<Composite> {
+    let until = args::instant("until", until)?;
+    release_until(scope, worker_id, key, Some(until))
+}
+
+fn release_until(
+    scope: &Scope,
+    worker_id: &str,
+    key: AttemptKey,
+    until: Option<TimestampWithTimeZone>,
+) -> Result<Composite> {
     lock_held(scope, worker_id, key)?;
     end_one(Ended {
         execution_id: key.execution_id,
         outcome: Outcome::Released,
         error: None,
         is_retryable: true,
-        retry_at: None,
+        retry_at: until,
     })
 }
 

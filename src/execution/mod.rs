@@ -10,23 +10,31 @@ mod expire;
 mod fair_turns;
 mod finish;
 mod front;
+mod handled;
 mod heartbeat;
 mod held;
 mod log;
 mod read;
+mod reschedule;
+mod retry;
 mod transition;
 mod wakeup;
 
-pub use cancel::cancel;
+pub use cancel::{Cancellable, cancel, cancel_many};
 pub use choose::Wanted;
 pub use claim::claim;
 pub use ending::{Ended, end};
 pub use enqueue::{OneShot, enqueue};
 pub use enqueue_many::enqueue_many;
-pub use expire::expire_leases;
-pub use finish::{Ending, complete, complete_many, end_many, fail, lock_attempt, release};
+pub use expire::{expire_leases, expire_worker_leases};
+pub use finish::{
+    Ending, complete, complete_many, end_many, fail, lock_attempt, postpone, release,
+};
+pub use handled::{Handled, Range};
 pub use heartbeat::{heartbeat, lease};
 pub use held::AttemptKey;
 pub use log::{Line, append_log, write_line};
 pub use read::{Filter, get, list, list_attempts, list_logs};
+pub use reschedule::reschedule;
+pub use retry::{Retry, Retryable, retry, retry_many};
 pub use wakeup::{Startable, next_wakeup, notify_workers, wake_sql_workers};

@@ -51,11 +51,13 @@ replaced as (
 ),
 archived as (
     insert into kronos_internal.history (execution_id, workspace_id, endpoint_id, job_id, run_at, tick_at, created_at,
-                                         finished_at, stop_requested_at, version, priority, attempt, failed_attempts,
-                                         origin, status, endpoint_type, status_reason, input, metadata)
+                                         finished_at, stop_requested_at, retried_at, rescheduled_at, version, priority,
+                                         attempt, failed_attempts, origin, status, endpoint_type, status_reason,
+                                         retried_by, input, metadata)
     select r.execution_id, r.workspace_id, r.endpoint_id, r.job_id, r.run_at, r.tick_at, r.created_at,
-           clock_timestamp(), r.stop_requested_at, r.version, r.priority, r.attempt, r.failed_attempts,
-           r.origin, 'CANCELLED', r.endpoint_type, 'overlap_policy replace: a later tick was due', r.input, r.metadata
+           clock_timestamp(), r.stop_requested_at, r.retried_at, r.rescheduled_at, r.version, r.priority, r.attempt,
+           r.failed_attempts, r.origin, 'CANCELLED', r.endpoint_type, 'overlap_policy replace: a later tick was due',
+           r.retried_by, r.input, r.metadata
     from replaced r
 ),
 stopped as (

@@ -119,6 +119,6 @@ join (
            ('kronos_leases_expired', 'Running executions whose lease has expired: their workers died or stopped sending heartbeats.'),
            ('kronos_jobs', 'Live cron jobs.'),
            ('kronos_ticks_owed', 'Ticks that a later wake-up writes, because another transaction was changing their job.'),
-           ('kronos_ticks_failing', 'Ticks whose execution could not be written: see kronos.failing_jobs.'),
+           ('kronos_ticks_failing', 'Ticks whose execution could not be written: see kronos.failing_ticks.'),
            ('kronos_recent_executions', 'Executions that finished within the last hour, among the newest of the workspace (at least 10).')
     ) h (name, help) using (name)
