@@ -29,12 +29,14 @@ create table kronos_internal.live_executions (
     status_reason text,
     worker_id text,
     input jsonb,
-    metadata jsonb
+    metadata jsonb,
+    key text
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 create index live_executions_waiting
     on kronos_internal.live_executions (workspace_id, endpoint_type, priority, run_at) where status <> 'RUNNING';
 create index live_executions_running on kronos_internal.live_executions (lease_expires_at) where status = 'RUNNING';
 create index live_executions_by_job on kronos_internal.live_executions (job_id) where job_id is not null;
+create unique index live_executions_one_per_key on kronos_internal.live_executions (workspace_id, key) where key is not null;
 comment on table kronos_internal.live_executions is
     'Executions that wait or run. The columns worker_id, started_at, deadline_at and lease_expires_at describe the running attempt.';
 comment on column kronos_internal.live_executions.job_id is 'The job; null for a one-shot.';
@@ -48,9 +50,11 @@ comment on column kronos_internal.live_executions.attempt is
 comment on column kronos_internal.live_executions.failed_attempts is
     'How many attempts count against max_attempts: attempts that failed or whose lease expired.';
 comment on column kronos_internal.live_executions.stop_requested_at is 'When the worker was first asked to stop.';
+comment on column kronos_internal.live_executions.key is 'The caller''s name for a one-shot, unique in the workspace while the one-shot is unfinished.';
 
--- The table allows two changes of status: a waiting execution starts (RUNNING), and a running execution waits again
--- (QUEUED or RETRYING). The function is in Rust and has no WHEN: PostgreSQL would parse the text of WHEN for each statement.
+-- The table allows three changes of status: a waiting execution starts (RUNNING), a running execution waits again (QUEUED
+-- or RETRYING), and a waiting execution is replaced (PENDING or QUEUED). The function is in Rust and has no WHEN:
+-- PostgreSQL would parse the text of WHEN for each statement.
 create function kronos_internal.refuse_transition() returns trigger
 language c as 'MODULE_PATHNAME', 'refuse_transition_wrapper';
 create trigger live_executions_transitions before update of status on kronos_internal.live_executions
@@ -81,6 +85,7 @@ create table kronos_internal.history (
     metadata jsonb,
     output jsonb,
     error text,
+    key text,
     constraint history_one_per_execution primary key (workspace_id, execution_id)
 );
 create index history_by_job on kronos_internal.history (job_id, execution_id) where job_id is not null;
@@ -143,7 +148,7 @@ create type kronos.enqueued_execution as (
     created boolean
 );
 comment on type kronos.enqueued_execution is
-    'The execution of a request. created is false if an earlier request with the same idempotency key created the execution.';
+    'The execution of a request. created is false if the execution existed already: an earlier request with the same idempotency key created it, or an unfinished execution has the same key.';
 
 create type kronos.created_job as (
     job_name text,

@@ -127,17 +127,18 @@ select w.name as workspace, j.name as job_name, x.execution_id, x.status, x.tick
        x.output, x.error, x.status_reason, x.origin, x.endpoint_type, x.priority, x.job_id, x.version,
        x.failed_attempts, x.lease_expires_at, x.deadline_at, x.stop_requested_at, x.created_at,
        coalesce(x.input, case when x.version = j.version then j.input else v.input end) as input,
-       coalesce(x.metadata, case when x.version = j.version then j.metadata else v.metadata end) as metadata
+       coalesce(x.metadata, case when x.version = j.version then j.metadata else v.metadata end) as metadata,
+       x.key
 from (select l.workspace_id, l.execution_id, l.endpoint_id, l.job_id, l.version, l.tick_at, l.run_at, l.status,
              l.status_reason, l.origin, l.endpoint_type, l.priority, l.attempt, l.failed_attempts, l.worker_id,
              l.started_at, null::timestamptz as finished_at, l.lease_expires_at, l.deadline_at, l.stop_requested_at,
-             l.created_at, l.input, l.metadata, null::jsonb as output, null::text as error
+             l.created_at, l.input, l.metadata, l.key, null::jsonb as output, null::text as error
       from kronos_internal.live_executions l
       union all
       select h.workspace_id, h.execution_id, h.endpoint_id, h.job_id, h.version, h.tick_at, h.run_at, h.status,
              h.status_reason, h.origin, h.endpoint_type, h.priority, h.attempt, h.failed_attempts, h.worker_id,
              h.started_at, h.finished_at, null, null, h.stop_requested_at, h.created_at, h.input, h.metadata,
-             h.output, h.error
+             h.key, h.output, h.error
       from kronos_internal.history h) x
 join kronos_internal.workspaces w using (workspace_id)
 left join kronos_internal.endpoints e on e.endpoint_id = x.endpoint_id
@@ -164,6 +165,8 @@ comment on column kronos.execution_details.deadline_at is
     'When the attempt times out; null if the endpoint has no attempt_timeout.';
 comment on column kronos.execution_details.stop_requested_at is 'When the worker was asked to stop.';
 comment on column kronos.execution_details.version is 'The version of the job that the execution was created for.';
+comment on column kronos.execution_details.key is
+    'The caller''s name for the one-shot, unique in the workspace while the one-shot is unfinished.';
 
 create view kronos.executions with (security_invoker) as
 select x.workspace, x.job_name, x.endpoint, x.status, x.run_at, x.attempt, x.duration, x.execution_id

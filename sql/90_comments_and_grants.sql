@@ -209,12 +209,14 @@ comment on function kronos.enqueue is
 endpoint: the name of the endpoint where it runs. input: at most 262144 bytes of JSON; it must satisfy the endpoint''s payload spec.
 run_at: the earliest start, in the years 1970 to 2199; NULL means now. priority: 0 (starts first) to 9. metadata: the caller''s own JSON object, at most 8192 bytes; claims return it.
 idempotency_key: 1 to 200 characters, unique in the workspace; a repeated request with the same key and arguments returns the execution of the first one, whatever its status, and created is false.
+key: 1 to 200 characters; names the execution in the workspace while it is unfinished. Then the key is free again. Of a repeated request with a key and an idempotency_key, only the key is compared.
+on_conflict: what happens if an unfinished execution has the key. keep returns it unchanged. replace gives it this call''s endpoint, input, run_at, priority and metadata, with a full set of attempts, and raises KEY_IN_USE if it is running. error raises KEY_IN_USE. After keep and replace, created is false. A call that creates or replaces the execution waits for an open transaction that does so or that holds the execution.
 workspace: NULL means the setting kronos.workspace.
-Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT, INVALID_INPUT (22023), VALUE_TOO_LARGE (54000), WORKSPACE_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002), IDEMPOTENCY_CONFLICT (23505), CONCURRENT_CHANGE (40001).';
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT, INVALID_INPUT (22023), VALUE_TOO_LARGE (54000), WORKSPACE_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002), IDEMPOTENCY_CONFLICT, KEY_IN_USE (23505), CONCURRENT_CHANGE (40001).';
 
 comment on function kronos.enqueue_many is
 'Enqueues many executions at once, all of them or none, and returns them in the order given.
-executions: an array of at most 10000 objects whose fields are the arguments of enqueue; a field that is omitted or null gets its default. run_at is ISO 8601 with an offset, such as 2026-01-31T09:00:00+01:00.
+executions: an array of at most 10000 objects whose fields are the arguments of enqueue; a field that is omitted or null gets its default. run_at is ISO 8601 with an offset, such as 2026-01-31T09:00:00+01:00. Executions with the same key follow each other in the order of the array, each by its own on_conflict.
 workspace: NULL means the setting kronos.workspace.
 Errors: as enqueue, with the place in the array (from 0) in DETAIL.';
 

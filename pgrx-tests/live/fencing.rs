@@ -469,9 +469,9 @@ fn statuses_change_only_along_the_documented_transitions() {
     create_acme(&mut session);
     enqueue(&mut session, 1);
     let transitions = [
-        ("PENDING", "RUNNING"),
-        ("QUEUED", "RUNNING"),
-        ("RETRYING", "RUNNING"),
+        ("PENDING", "RUNNING QUEUED"),
+        ("QUEUED", "RUNNING PENDING"),
+        ("RETRYING", "RUNNING QUEUED PENDING"),
         ("RUNNING", "RETRYING QUEUED"),
     ];
     let write = "update kronos_internal.live_executions

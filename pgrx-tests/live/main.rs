@@ -28,6 +28,8 @@ mod installation;
 mod isolation;
 mod isolation_of_tenants;
 mod kept_plans;
+mod keys;
+mod keys_under_load;
 mod monitoring;
 mod overlap;
 mod owner;

@@ -42,7 +42,7 @@ const READS: [&str; 27] = [
 ];
 
 /// Calls that write. `$l` is the list of executions that worker `w` holds.
-const WRITES: [&str; 43] = [
+const WRITES: [&str; 44] = [
     "start()",
     "create_workspace('other')",
     "delete_workspace('acme', cancel => true)",
@@ -68,6 +68,7 @@ const WRITES: [&str; 43] = [
     "apply_crontab('[{\"endpoint\": \"hook\", \"cron\": \"0 9 * * *\", \"name\": \"x\"}]')",
     "enqueue('hook')",
     "enqueue('hook', idempotency_key => 'once')",
+    "enqueue('hook', key => 'k', on_conflict => 'replace')",
     "enqueue_many('[{\"endpoint\": \"hook\"}]')",
     "claim_executions('w')",
     "claim_any_executions('w')",

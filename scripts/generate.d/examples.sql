@@ -150,6 +150,13 @@ FROM kronos.enqueue('mailer', '{"to": "Eve"}', priority => 0, idempotency_key =>
 SELECT execution_id, status, created
 FROM kronos.enqueue('mailer', '{"to": "Eve"}', priority => 0, idempotency_key => 'welcome-eve');
 
+-- A key names the execution until it has finished:
+SELECT status, created
+FROM kronos.enqueue('mailer', '{"to": "Fay"}', run_at => '2030-01-31T09:00:00Z', key => 'reminder-fay');
+SELECT status, run_at, created
+FROM kronos.enqueue('mailer', '{"to": "Fay"}', run_at => '2030-02-28T09:00:00Z', key => 'reminder-fay',
+    on_conflict => 'replace');
+
 -- ## enqueue_many
 SELECT execution_id, status, run_at FROM kronos.enqueue_many('[
     {"endpoint": "mailer", "input": {"to": "Tom"}, "priority": 1},

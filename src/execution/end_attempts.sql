@@ -39,10 +39,10 @@ finished as (
     insert into kronos_internal.history
         (execution_id, workspace_id, endpoint_id, job_id, run_at, tick_at, created_at, started_at, finished_at,
          stop_requested_at, version, priority, attempt, failed_attempts, origin, status, endpoint_type, status_reason,
-         worker_id, outcome, input, metadata, error)
+         worker_id, outcome, input, metadata, error, key)
     select d.execution_id, d.workspace_id, d.endpoint_id, d.job_id, d.run_at, d.tick_at, d.created_at, d.started_at,
            d.ended_at, d.stop_requested_at, d.version, d.priority, d.attempt, d.failures, d.origin, d.next_status,
-           d.endpoint_type, d.reason, d.worker_id, d.outcome, d.input, d.metadata, d.error
+           d.endpoint_type, d.reason, d.worker_id, d.outcome, d.input, d.metadata, d.error, d.key
     from decided d
     where d.next_status in ('FAILED', 'CANCELLED')
 ),
