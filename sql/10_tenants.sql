@@ -84,6 +84,7 @@ create table kronos_internal.endpoints (
     retry_jitter float8 not null,
     attempt_timeout kronos_internal.duration,
     payload_spec_id uuid,
+    on_failure_id uuid,
     created_at timestamptz not null default clock_timestamp(),
     updated_at timestamptz not null default clock_timestamp(),
     deleted_at timestamptz,
@@ -93,6 +94,8 @@ create table kronos_internal.endpoints (
     constraint endpoints_payload_spec_in_same_workspace
         foreign key (workspace_id, payload_spec_id)
         references kronos_internal.payload_specs (workspace_id, payload_spec_id),
+    constraint endpoints_on_failure_in_same_workspace
+        foreign key (workspace_id, on_failure_id) references kronos_internal.endpoints (workspace_id, endpoint_id),
     constraint endpoints_name_length check (length(name) between 1 and 200),
     constraint endpoints_type_length check (length(endpoint_type) between 1 and 100),
     constraint endpoints_spec_is_object check (jsonb_typeof(spec) = 'object'),
@@ -109,9 +112,12 @@ create unique index endpoints_name_unique_in_workspace
     on kronos_internal.endpoints (workspace_id, name) where deleted_at is null;
 create index endpoints_by_type on kronos_internal.endpoints (workspace_id, endpoint_type);
 create index endpoints_by_payload_spec on kronos_internal.endpoints (payload_spec_id) where payload_spec_id is not null;
+create index endpoints_by_on_failure on kronos_internal.endpoints (on_failure_id) where on_failure_id is not null;
 comment on table kronos_internal.endpoints is 'Where executions run: a type, its spec, and how failures are retried.';
 comment on column kronos_internal.endpoints.attempt_timeout is
     'The longest that one attempt may take. Heartbeats do not extend its lease past this.';
+comment on column kronos_internal.endpoints.on_failure_id is
+    'The endpoint that gets an execution for each execution of this one that fails. Once it is deleted, it gets none.';
 comment on column kronos_internal.endpoints.deleted_at is
     'A deleted endpoint stays for its history and its unfinished executions until prune() removes it.';
 comment on column kronos_internal.endpoints.is_live is

@@ -56,6 +56,7 @@ create table kronos_internal.jobs (
     overlap_policy text not null,
     jitter kronos_internal.duration not null,
     priority integer not null,
+    on_failure_id uuid,
     declared_by text,
     created_at timestamptz not null default clock_timestamp(),
     version_since timestamptz not null default clock_timestamp(),
@@ -70,6 +71,8 @@ create table kronos_internal.jobs (
         foreign key (workspace_id, endpoint_id) references kronos_internal.endpoints (workspace_id, endpoint_id),
     constraint jobs_live_job_has_live_endpoint
         foreign key (endpoint_id, is_live) references kronos_internal.endpoints (endpoint_id, is_live),
+    constraint jobs_on_failure_in_same_workspace
+        foreign key (workspace_id, on_failure_id) references kronos_internal.endpoints (workspace_id, endpoint_id),
     constraint jobs_version_positive check (version >= 1),
     constraint jobs_name_length check (length(name) between 1 and 200),
     constraint jobs_status_known check (status in ('ACTIVE', 'PAUSED', 'RETIRED')),
@@ -93,6 +96,7 @@ create table kronos_internal.jobs (
 create unique index jobs_one_live_job_per_name on kronos_internal.jobs (workspace_id, name) where status <> 'RETIRED';
 create index jobs_by_schedule on kronos_internal.jobs (schedule_id, job_id) where schedule_id is not null;
 create index jobs_live_by_endpoint on kronos_internal.jobs (endpoint_id) where is_live is not null;
+create index jobs_by_on_failure on kronos_internal.jobs (on_failure_id) where on_failure_id is not null;
 create index jobs_by_active_since on kronos_internal.jobs (active_since) where schedule_id is not null;
 create index jobs_by_workspace on kronos_internal.jobs (workspace_id, job_id);
 create index jobs_retired on kronos_internal.jobs (retired_at) where status = 'RETIRED';
@@ -101,6 +105,8 @@ create index jobs_declared on kronos_internal.jobs (workspace_id, declared_by)
     where declared_by is not null and status <> 'RETIRED';
 comment on table kronos_internal.jobs is
     'A cron job in its current version. An update archives the version in job_versions and changes this row in place.';
+comment on column kronos_internal.jobs.on_failure_id is
+    'The endpoint that gets an execution for each execution of the job that fails; null means that of the job''s endpoint.';
 comment on column kronos_internal.jobs.declared_by is
     'The apply_crontab() set that declares the job. The job retires when the set no longer declares it.';
 comment on column kronos_internal.jobs.version_since is 'When this version began.';
@@ -125,6 +131,7 @@ create table kronos_internal.job_versions (
     overlap_policy text not null,
     jitter kronos_internal.duration not null,
     priority integer not null,
+    on_failure_id uuid,
     began_at timestamptz not null,
     ended_at timestamptz not null,
     constraint job_versions_one_per_number primary key (job_id, version)

@@ -63,14 +63,15 @@ spec: a JSON object of at most 65536 bytes.
 retry_policy: an object with max_attempts (1 to 1000; default 5), backoff (fixed, linear, exponential; default exponential), initial_delay_ms (default 1000) and max_delay_ms (default 3600000), both 0 to 30 days, and jitter (0 to 1; default 0.1), the largest share of a delay that is randomly subtracted. See retry_delay.
 attempt_timeout: the longest that an attempt may take, at most 30 days; heartbeats do not extend its lease past this. NULL means no limit.
 payload_spec: the name of the payload spec that inputs must satisfy.
+on_failure: the name of an endpoint of the workspace, without a payload spec. Each execution that ends FAILED gives it an execution, in the same transaction, with the facts as input: execution_id, endpoint, job_id, job_name, tick_at, attempt, failed_attempts, error, status_reason, worker_id, finished_at, and input unless that has more than 65536 bytes. Priority and metadata are those of the failed execution. The failure of an execution of origin ON_FAILURE gives nobody an execution. Once the endpoint is deleted, it gets none. A payload spec that it gets later does not apply to these inputs.
 if_not_exists: returns an existing endpoint of that name unchanged, instead of raising ENDPOINT_EXISTS.
 workspace: NULL means the setting kronos.workspace.
-Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023; DETAIL names the field of a retry_policy), VALUE_TOO_LARGE (54000), WORKSPACE_NOT_FOUND, PAYLOAD_SPEC_NOT_FOUND (P0002), ENDPOINT_EXISTS (23505), CONCURRENT_CHANGE (40001).';
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023; DETAIL names the field of a retry_policy), VALUE_TOO_LARGE (54000), WORKSPACE_NOT_FOUND, PAYLOAD_SPEC_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002), ENDPOINT_EXISTS (23505), CONCURRENT_CHANGE (40001).';
 
 comment on function kronos.update_endpoint is
 'Updates an endpoint, and returns it. Unfinished executions use the endpoint as it is when a worker claims them.
-name: the endpoint. spec, retry_policy (replaced as a whole: an omitted field gets its default), attempt_timeout, payload_spec: as in create_endpoint; NULL keeps the old value, the interval 0 clears attempt_timeout, the empty string clears payload_spec. new_name: the new name.
-Errors: as create_endpoint, and ENDPOINT_NOT_FOUND (P0002).';
+name: the endpoint. spec, retry_policy (replaced as a whole: an omitted field gets its default), attempt_timeout, payload_spec, on_failure: as in create_endpoint; NULL keeps the old value, the interval 0 clears attempt_timeout, the empty string clears payload_spec and on_failure. new_name: the new name.
+Errors: as create_endpoint.';
 
 comment on function kronos.delete_endpoint is
 'Deletes an endpoint, unless a live job uses it, and returns it. Unfinished executions of the endpoint still run.
@@ -125,6 +126,7 @@ overlap_policy: what happens to a tick while an execution of the job is unfinish
 jitter: 0 to 1 day; run_at is at most this long after the tick, and the same tick of a job always gets the same run_at.
 priority: 0 (starts first) to 9.
 metadata: the caller''s own JSON object, at most 8192 bytes; claims return it.
+on_failure: as in create_endpoint, for the executions of this job; NULL means that of its endpoint.
 idempotency_key: 1 to 200 characters, unique in the workspace until prune() deletes the job; a repeated request with the same key and arguments returns the job that the first one created, and created is false.
 if_not_exists: returns an existing live job of that name unchanged, instead of raising JOB_EXISTS; needs a name.
 workspace: NULL means the setting kronos.workspace.
@@ -139,7 +141,7 @@ Errors: as create_cron_job, with the place in the array (from 0) in DETAIL.';
 comment on function kronos.update_cron_job is
 'Ends the current version of a live cron job and begins the next one, at the same instant, and returns the job. The job_id does not change. A paused job stays paused.
 job_id, or job_name: the job.
-The other arguments are as in create_cron_job; NULL keeps the old value, -infinity clears starts_at, infinity clears ends_at. new_name: the new name.
+The other arguments are as in create_cron_job; NULL keeps the old value, -infinity clears starts_at, infinity clears ends_at, the empty string clears on_failure. new_name: the new name.
 expected_version: the call fails unless this is the job''s current version.
 Ticks that came due before the update belong to the old version. A job whose schedule changes does not catch up on earlier ticks.
 Errors: as create_cron_job for its arguments, and JOB_NOT_FOUND (P0002), JOB_RETIRED, VERSION_CONFLICT (55000).';
@@ -285,7 +287,7 @@ Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND, EXECUTION_NOT_FOUND (P0002).
 
 comment on function kronos.list_executions is
 'Returns the executions of a workspace, or of one job in all its versions, newest first.
-job_id or job_name: only executions of this job. status (PENDING, QUEUED, RUNNING, RETRYING, SUCCEEDED, FAILED, CANCELLED), origin (TICK, TRIGGER, BACKFILL, ENQUEUE), endpoint_type, created_from, created_before: only executions that match. max: the most rows to return, 1 to 10000. after: the execution_id of the last row seen, to read the next page.
+job_id or job_name: only executions of this job. status (PENDING, QUEUED, RUNNING, RETRYING, SUCCEEDED, FAILED, CANCELLED), origin (TICK, TRIGGER, BACKFILL, ENQUEUE, ON_FAILURE), endpoint_type, created_from, created_before: only executions that match. max: the most rows to return, 1 to 10000. after: the execution_id of the last row seen, to read the next page.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND, JOB_NOT_FOUND (P0002).';
 
 comment on function kronos.list_attempts is

@@ -31,6 +31,7 @@ mod kept_plans;
 mod keys;
 mod keys_under_load;
 mod monitoring;
+mod on_failure;
 mod overlap;
 mod owner;
 mod pause;

@@ -66,7 +66,9 @@ FROM kronos.create_endpoint('mailer', 'HTTP', '{"url": "http://localhost:8080/se
     retry_policy => '{"max_attempts": 3, "initial_delay_ms": 500}', payload_spec => 'letter');
 
 -- ## update_endpoint
-SELECT endpoint, attempt_timeout FROM kronos.update_endpoint('mailer', attempt_timeout => '30 seconds');
+SELECT endpoint FROM kronos.create_endpoint('alarm', 'ALARM');
+SELECT endpoint, attempt_timeout, on_failure
+FROM kronos.update_endpoint('mailer', attempt_timeout => '30 seconds', on_failure => 'alarm');
 
 -- ## get_endpoint
 SELECT endpoint, spec, attempt_timeout FROM kronos.get_endpoint('mailer');

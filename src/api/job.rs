@@ -31,6 +31,7 @@ fn create_cron_job(
     jitter: default!(Option<Interval>, "'0'"),
     priority: default!(Option<i32>, "5"),
     metadata: default!(Option<Jsonb>, "'{}'"),
+    on_failure: default!(Option<&str>, "NULL"),
     idempotency_key: default!(Option<&str>, "NULL"),
     if_not_exists: default!(Option<bool>, "false"),
     workspace: default!(Option<&str>, "NULL"),
@@ -51,6 +52,7 @@ fn create_cron_job(
             jitter: require("jitter", jitter)?,
             priority: require("priority", priority)?,
         },
+        on_failure,
         idempotency_key,
         if_not_exists: require("if_not_exists", if_not_exists)?,
     };
@@ -95,6 +97,7 @@ fn update_cron_job(
     jitter: default!(Option<Interval>, "NULL"),
     priority: default!(Option<i32>, "NULL"),
     metadata: default!(Option<Jsonb>, "NULL"),
+    on_failure: default!(Option<&str>, "NULL"),
     expected_version: default!(Option<i32>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.job_details")> {
@@ -113,6 +116,7 @@ fn update_cron_job(
         jitter,
         priority,
         metadata,
+        on_failure,
         expected_version,
     };
     Ok(authorise(workspace, Capability::Producer, |workspace| {

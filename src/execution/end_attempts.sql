@@ -4,6 +4,7 @@
 -- $1 execution_ids, $2 outcomes, $3 errors, $4 retryable, $5 retry_ats, $6 now
 with ending as materialized (
     select x.*, a.outcome, a.retryable, a.retry_at, e.max_attempts, e.backoff, e.initial_delay_ms, e.max_delay_ms, e.retry_jitter,
+           e.on_failure_id,
            case when length(a.error) > 10000 then left(a.error, 10000) || ' … (cut)' else a.error end as error,
            x.failed_attempts + case when a.outcome = 'RELEASED' then 0 else 1 end as failures
     from rows from (
@@ -68,5 +69,10 @@ select row(d.execution_id, d.attempt, true, d.next_status, d.next_run_at, null, 
                  and exists (select
                              from kronos_internal.live_executions o
                              where o.job_id = d.job_id and o.in_order and o.execution_id <> d.execution_id)
-            then $6 end as startable_at
+            then $6 end as startable_at,
+       d.next_status = 'FAILED' and d.origin <> 'ON_FAILURE'
+           and (d.on_failure_id is not null
+                or exists (select
+                           from kronos_internal.jobs j
+                           where j.job_id = d.job_id and j.on_failure_id is not null)) as is_handled
 from decided d

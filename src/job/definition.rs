@@ -109,14 +109,16 @@ pub struct Terms<'a> {
     pub overlap_policy: OverlapPolicy,
     pub jitter: Interval,
     pub priority: i32,
+    /// The endpoint that handles failures.
+    pub on_failure_id: Option<EndpointId>,
 }
 
 impl<'a> Request<'a> {
-    /// Checks every rule that does not depend on the clock.
+    /// Checks every rule that does not depend on the clock. The caller has looked up the endpoint that handles failures.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT`, `INVALID_CRON`, `CRON_NOT_SUPPORTED`, `INVALID_TIMEZONE`, `INVALID_WINDOW`.
-    pub fn check(self) -> Result<Terms<'a>> {
+    pub fn check(self, on_failure_id: Option<EndpointId>) -> Result<Terms<'a>> {
         let (timing, timezone) = parse_timing(self.cron, self.timezone)?;
         if let Some(name) = self.name {
             args::length("name", name, 200)?;
@@ -145,6 +147,7 @@ impl<'a> Request<'a> {
             overlap_policy: self.overlap_policy,
             jitter,
             priority: self.priority,
+            on_failure_id,
         })
     }
 }
@@ -167,6 +170,7 @@ pub struct Definition {
     pub overlap_policy: OverlapPolicy,
     pub jitter: Interval,
     pub priority: i32,
+    pub on_failure_id: Option<EndpointId>,
 }
 
 impl Definition {
@@ -185,6 +189,7 @@ impl Definition {
             overlap_policy: OverlapPolicy::read(row)?,
             jitter: sql::get(row, "jitter")?,
             priority: sql::get(row, "priority")?,
+            on_failure_id: sql::get_opt(row, "on_failure_id")?,
         })
     }
 
@@ -223,6 +228,7 @@ impl Definition {
             ),
             ("priority", self.priority != terms.priority),
             ("metadata", !same_metadata),
+            ("on_failure", self.on_failure_id != terms.on_failure_id),
         ];
         let named = |(argument, differs)| -> Option<String> {
             Some(argument).filter(|_| differs).map(str::to_owned)

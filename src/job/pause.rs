@@ -83,5 +83,5 @@ fn terms_of(job: &Job) -> Result<Terms<'_>> {
         jitter: stored.jitter,
         priority: stored.priority,
     };
-    request.check()
+    request.check(stored.on_failure_id)
 }

@@ -34,6 +34,8 @@ pub struct Changes<'a> {
     pub jitter: Option<Interval>,
     pub priority: Option<i32>,
     pub metadata: Option<Jsonb>,
+    /// The empty name clears it.
+    pub on_failure: Option<&'a str>,
     /// The update fails unless this is the job's current version.
     pub expected_version: Option<i32>,
 }
@@ -68,7 +70,12 @@ pub fn update(workspace: &Authorised, job: JobRef, changes: Changes) -> Result<J
         jitter: changes.jitter.unwrap_or(old.jitter),
         priority: changes.priority.unwrap_or(old.priority),
     };
-    let terms = request.check()?;
+    let on_failure_id = match changes.on_failure {
+        None => old.on_failure_id,
+        Some("") => None,
+        Some(name) => Some(endpoint::find_handler(workspace, name)?),
+    };
+    let terms = request.check(on_failure_id)?;
     if let Some(metadata) = changes.metadata {
         args::metadata(metadata)?;
     }
@@ -157,6 +164,7 @@ pub fn write_version(
         terms.overlap_policy.name().into(),
         terms.jitter.into(),
         terms.priority.into(),
+        terms.on_failure_id.into(),
         sql::to_pg(instant).into(),
         has_later_ticks_only.into(),
     ];

@@ -35,6 +35,7 @@ pub fn ordinary(argument: &str, type_name: &str) -> &'static [&'static str] {
         ],
         "endpoint_type" => &["'HTTP'", "'KAFKA'"],
         "endpoint_types" => &["'{HTTP}'", "'{HTTP,KAFKA}'"],
+        "on_failure" => &["'one'", "'two'", "''"],
         "key" => &["'one'", "'two'", "null"],
         "on_conflict" => &["'keep'", "'replace'", "'error'"],
         "capability" => &["'viewer'", "'producer'", "'worker'", "'admin'"],
