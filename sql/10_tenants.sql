@@ -94,8 +94,6 @@ create table kronos_internal.endpoints (
     constraint endpoints_payload_spec_in_same_workspace
         foreign key (workspace_id, payload_spec_id)
         references kronos_internal.payload_specs (workspace_id, payload_spec_id),
-    constraint endpoints_on_failure_in_same_workspace
-        foreign key (workspace_id, on_failure_id) references kronos_internal.endpoints (workspace_id, endpoint_id),
     constraint endpoints_name_length check (length(name) between 1 and 200),
     constraint endpoints_type_length check (length(endpoint_type) between 1 and 100),
     constraint endpoints_spec_is_object check (jsonb_typeof(spec) = 'object'),
@@ -117,7 +115,7 @@ comment on table kronos_internal.endpoints is 'Where executions run: a type, its
 comment on column kronos_internal.endpoints.attempt_timeout is
     'The longest that one attempt may take. Heartbeats do not extend its lease past this.';
 comment on column kronos_internal.endpoints.on_failure_id is
-    'The endpoint that gets an execution for each execution of this one that fails. Once it is deleted, it gets none.';
+    'The endpoint that gets an execution for each execution of this one that fails. Once it is deleted, it gets none. It has no foreign key, because pg_dump warns of a table that refers to itself.';
 comment on column kronos_internal.endpoints.deleted_at is
     'A deleted endpoint stays for its history and its unfinished executions until prune() removes it.';
 comment on column kronos_internal.endpoints.is_live is
