@@ -57,6 +57,7 @@ create table kronos_internal.jobs (
     jitter kronos_internal.duration not null,
     priority integer not null,
     on_failure_id uuid,
+    max_consecutive_failures integer,
     declared_by text,
     created_at timestamptz not null default clock_timestamp(),
     version_since timestamptz not null default clock_timestamp(),
@@ -85,6 +86,7 @@ create table kronos_internal.jobs (
     constraint jobs_overlap_policy_known check (overlap_policy in ('allow', 'skip', 'queue_one', 'replace')),
     constraint jobs_jitter_range check (jitter <= interval '24 hours'),
     constraint jobs_priority_range check (priority between 0 and 9),
+    constraint jobs_max_consecutive_failures_range check (max_consecutive_failures between 1 and 1000),
     constraint jobs_declared_has_name check (name is not null or declared_by is null),
     constraint jobs_declared_by_length check (length(declared_by) between 1 and 200),
     constraint jobs_paused_has_time check (status <> 'PAUSED' or paused_at is not null),
@@ -97,6 +99,8 @@ create unique index jobs_one_live_job_per_name on kronos_internal.jobs (workspac
 create index jobs_by_schedule on kronos_internal.jobs (schedule_id, job_id) where schedule_id is not null;
 create index jobs_live_by_endpoint on kronos_internal.jobs (endpoint_id) where is_live is not null;
 create index jobs_by_on_failure on kronos_internal.jobs (on_failure_id) where on_failure_id is not null;
+create index jobs_with_failure_limit on kronos_internal.jobs (job_id)
+    where max_consecutive_failures is not null and schedule_id is not null;
 create index jobs_by_active_since on kronos_internal.jobs (active_since) where schedule_id is not null;
 create index jobs_by_workspace on kronos_internal.jobs (workspace_id, job_id);
 create index jobs_retired on kronos_internal.jobs (retired_at) where status = 'RETIRED';
@@ -107,6 +111,8 @@ comment on table kronos_internal.jobs is
     'A cron job in its current version. An update archives the version in job_versions and changes this row in place.';
 comment on column kronos_internal.jobs.on_failure_id is
     'The endpoint that gets an execution for each execution of the job that fails; null means that of the job''s endpoint.';
+comment on column kronos_internal.jobs.max_consecutive_failures is
+    'How many executions must fail in a row, since active_since, for the job to be paused; null means never.';
 comment on column kronos_internal.jobs.declared_by is
     'The apply_crontab() set that declares the job. The job retires when the set no longer declares it.';
 comment on column kronos_internal.jobs.version_since is 'When this version began.';
@@ -132,6 +138,7 @@ create table kronos_internal.job_versions (
     jitter kronos_internal.duration not null,
     priority integer not null,
     on_failure_id uuid,
+    max_consecutive_failures integer,
     began_at timestamptz not null,
     ended_at timestamptz not null,
     constraint job_versions_one_per_number primary key (job_id, version)

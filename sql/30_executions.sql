@@ -89,6 +89,24 @@ create table kronos_internal.history (
     constraint history_one_per_execution primary key (workspace_id, execution_id)
 );
 create index history_by_job on kronos_internal.history (job_id, execution_id) where job_id is not null;
+-- Cancelled executions neither count nor end the row. One decision reads at most 2000 rows.
+create function kronos_internal.has_failed_in_a_row(of_job uuid, since timestamptz, times integer) returns boolean
+language sql
+stable
+parallel safe
+return (
+    select count(*) filter (where l.status = 'FAILED') = times
+    from (select r.status
+          from (select h.execution_id, h.status
+                from kronos_internal.history h
+                where h.job_id = of_job and h.execution_id >= kronos.uuid_v7_at(since)
+                order by h.execution_id desc
+                limit 2000) r
+          where r.status <> 'CANCELLED'
+          order by r.execution_id desc
+          limit times) l);
+comment on function kronos_internal.has_failed_in_a_row is
+    'Whether the last finished executions of a job, of those created since an instant, all failed: so many of them.';
 comment on table kronos_internal.history is
     'Finished executions, written once, with their last attempt: worker_id, started_at, finished_at, output or error.';
 comment on column kronos_internal.history.outcome is

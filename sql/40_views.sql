@@ -54,7 +54,7 @@ select w.name as workspace, j.name as job_name, j.job_id, j.version, j.status, j
        case when n.tick_at < coalesce(j.ends_at, 'infinity') then n.tick_at end as next_tick_at,
        (select max(t.tick_at) from kronos_internal.ticks t where t.job_id = j.job_id) as last_tick_at,
        j.priority, j.overlap_policy, j.catchup_policy, j.catchup_window, j.jitter, j.starts_at, j.ends_at, j.input,
-       j.metadata, h.name as on_failure, j.declared_by, j.created_at, j.version_since, j.paused_at, j.paused_reason, j.retired_at,
+       j.metadata, h.name as on_failure, j.max_consecutive_failures, j.declared_by, j.created_at, j.version_since, j.paused_at, j.paused_reason, j.retired_at,
        j.retired_reason
 from kronos_internal.jobs j
 join kronos_internal.workspaces w using (workspace_id)
@@ -79,6 +79,8 @@ comment on column kronos.job_details.starts_at is 'The job has no ticks before t
 comment on column kronos.job_details.ends_at is 'The job has no ticks at or after this time.';
 comment on column kronos.job_details.on_failure is
     'The endpoint that gets an execution for each execution of the job that fails; null means that of the job''s endpoint.';
+comment on column kronos.job_details.max_consecutive_failures is
+    'How many executions must fail in a row for the job to be paused; null means never.';
 comment on column kronos.job_details.version_since is 'When the current version began.';
 comment on column kronos.job_details.retired_reason is
     'CANCELLED, UNDECLARED (no longer in its set) or ENDED (ends_at is past).';
@@ -91,15 +93,15 @@ comment on view kronos.jobs is 'The cron jobs, in few columns. kronos.job_detail
 create view kronos.job_versions with (security_invoker) as
 select w.name as workspace, j.name as job_name, v.job_id, v.version, v.name, v.cron, v.timezone, e.name as endpoint,
        v.priority, v.overlap_policy, v.catchup_policy, v.catchup_window, v.jitter, v.starts_at, v.ends_at, v.input,
-       v.metadata, h.name as on_failure, v.began_at, v.ended_at
+       v.metadata, h.name as on_failure, v.max_consecutive_failures, v.began_at, v.ended_at
 from (select o.job_id, o.version, o.name, o.endpoint_id, o.cron, o.timezone, o.input, o.metadata, o.starts_at, o.ends_at,
-             o.catchup_policy, o.catchup_window, o.overlap_policy, o.jitter, o.priority, o.on_failure_id, o.began_at,
-             o.ended_at
+             o.catchup_policy, o.catchup_window, o.overlap_policy, o.jitter, o.priority, o.on_failure_id,
+             o.max_consecutive_failures, o.began_at, o.ended_at
       from kronos_internal.job_versions o
       union all
       select c.job_id, c.version, c.name, c.endpoint_id, c.cron, c.timezone, c.input, c.metadata, c.starts_at, c.ends_at,
-             c.catchup_policy, c.catchup_window, c.overlap_policy, c.jitter, c.priority, c.on_failure_id, c.version_since,
-             c.retired_at
+             c.catchup_policy, c.catchup_window, c.overlap_policy, c.jitter, c.priority, c.on_failure_id,
+             c.max_consecutive_failures, c.version_since, c.retired_at
       from kronos_internal.jobs c) v
 join kronos_internal.jobs j using (job_id)
 join kronos_internal.workspaces w using (workspace_id)

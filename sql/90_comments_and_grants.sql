@@ -127,6 +127,7 @@ jitter: 0 to 1 day; run_at is at most this long after the tick, and the same tic
 priority: 0 (starts first) to 9.
 metadata: the caller''s own JSON object, at most 8192 bytes; claims return it.
 on_failure: as in create_endpoint, for the executions of this job; NULL means that of its endpoint.
+max_consecutive_failures: 1 to 1000; NULL means no limit. Once the last so many finished executions of the job, in the order in which they were created, have all FAILED, no further tick runs: ticks are SKIPPED, and upkeep pauses the job within a minute. CANCELLED executions neither count nor end the row. An update or a resume counts anew. Counts at most the last 2000 executions that the workspace still keeps.
 idempotency_key: 1 to 200 characters, unique in the workspace until prune() deletes the job; a repeated request with the same key and arguments returns the job that the first one created, and created is false.
 if_not_exists: returns an existing live job of that name unchanged, instead of raising JOB_EXISTS; needs a name.
 workspace: NULL means the setting kronos.workspace.
@@ -141,7 +142,7 @@ Errors: as create_cron_job, with the place in the array (from 0) in DETAIL.';
 comment on function kronos.update_cron_job is
 'Ends the current version of a live cron job and begins the next one, at the same instant, and returns the job. The job_id does not change. A paused job stays paused.
 job_id, or job_name: the job.
-The other arguments are as in create_cron_job; NULL keeps the old value, -infinity clears starts_at, infinity clears ends_at, the empty string clears on_failure. new_name: the new name.
+The other arguments are as in create_cron_job; NULL keeps the old value, -infinity clears starts_at, infinity clears ends_at, the empty string clears on_failure, 0 clears max_consecutive_failures. new_name: the new name.
 expected_version: the call fails unless this is the job''s current version.
 Ticks that came due before the update belong to the old version. A job whose schedule changes does not catch up on earlier ticks.
 Errors: as create_cron_job for its arguments, and JOB_NOT_FOUND (P0002), JOB_RETIRED, VERSION_CONFLICT (55000).';
@@ -347,7 +348,7 @@ comment on function kronos.metrics is
 A viewer of some workspaces gets the numbers of these; the capability viewer for all workspaces adds those of the whole instance.';
 
 comment on function kronos.reconcile is
-'Repairs what a crash, an operator, a restore or a change of the server has left behind, and returns one row per repair: retires jobs whose ends_at is past, deletes schedules without jobs, creates missing pg_cron entries, replaces altered ones and removes those that belong to no schedule, renews their expressions, corrects wrong next ticks, and gives free slots to schedules without an entry. Upkeep does the same every minute. One call works for about a second; call it again until it returns no rows. It leaves out what another session has locked.
+'Repairs what a crash, an operator, a restore or a change of the server has left behind, and returns one row per repair: retires jobs whose ends_at is past, pauses jobs that have reached their max_consecutive_failures, deletes schedules without jobs, creates missing pg_cron entries, replaces altered ones and removes those that belong to no schedule, renews their expressions, corrects wrong next ticks, and gives free slots to schedules without an entry. Upkeep does the same every minute. One call works for about a second; call it again until it returns no rows. It leaves out what another session has locked.
 dry_run: returns the repairs, and changes nothing. max: the most repairs of each kind, 1 to 10000.
 error: why a repair failed; NULL if it was done.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), PG_CRON_UNAVAILABLE (55000).';

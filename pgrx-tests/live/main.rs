@@ -9,6 +9,7 @@ mod catchup;
 mod claiming;
 mod clock;
 mod concurrency;
+mod consecutive_failures;
 mod crontab;
 mod delete_workspace;
 mod dialect;

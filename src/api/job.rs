@@ -32,6 +32,7 @@ fn create_cron_job(
     priority: default!(Option<i32>, "5"),
     metadata: default!(Option<Jsonb>, "'{}'"),
     on_failure: default!(Option<&str>, "NULL"),
+    max_consecutive_failures: default!(Option<i32>, "NULL"),
     idempotency_key: default!(Option<&str>, "NULL"),
     if_not_exists: default!(Option<bool>, "false"),
     workspace: default!(Option<&str>, "NULL"),
@@ -51,6 +52,7 @@ fn create_cron_job(
             overlap_policy: OverlapPolicy::parse(require("overlap_policy", overlap_policy)?)?,
             jitter: require("jitter", jitter)?,
             priority: require("priority", priority)?,
+            max_consecutive_failures,
         },
         on_failure,
         idempotency_key,
@@ -98,6 +100,7 @@ fn update_cron_job(
     priority: default!(Option<i32>, "NULL"),
     metadata: default!(Option<Jsonb>, "NULL"),
     on_failure: default!(Option<&str>, "NULL"),
+    max_consecutive_failures: default!(Option<i32>, "NULL"),
     expected_version: default!(Option<i32>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.job_details")> {
@@ -117,6 +120,7 @@ fn update_cron_job(
         priority,
         metadata,
         on_failure,
+        max_consecutive_failures,
         expected_version,
     };
     Ok(authorise(workspace, Capability::Producer, |workspace| {

@@ -94,6 +94,7 @@ pub fn create(workspace: &Authorised, new: NewJob) -> Result<Composite> {
         terms.jitter.into(),
         terms.priority.into(),
         terms.on_failure_id.into(),
+        terms.max_consecutive_failures.into(),
         sql::to_pg(instant).into(),
         sql::to_pg(first_tick).into(),
     ];

@@ -96,6 +96,8 @@ pub struct Request<'a> {
     pub jitter: Interval,
     /// 0 (most urgent) to 9.
     pub priority: i32,
+    /// How many failures in a row pause the job; None for any number.
+    pub max_consecutive_failures: Option<i32>,
 }
 
 /// A checked request, in the form in which it is stored.
@@ -111,6 +113,7 @@ pub struct Terms<'a> {
     pub priority: i32,
     /// The endpoint that handles failures.
     pub on_failure_id: Option<EndpointId>,
+    pub max_consecutive_failures: Option<i32>,
 }
 
 impl<'a> Request<'a> {
@@ -137,6 +140,9 @@ impl<'a> Request<'a> {
             "must be from 0 to 1 day",
         )?;
         args::priority(self.priority)?;
+        if let Some(times) = self.max_consecutive_failures {
+            args::range("max_consecutive_failures", times.into(), 1..=1000)?;
+        }
         Ok(Terms {
             name: self.name,
             timing,
@@ -148,6 +154,7 @@ impl<'a> Request<'a> {
             jitter,
             priority: self.priority,
             on_failure_id,
+            max_consecutive_failures: self.max_consecutive_failures,
         })
     }
 }
@@ -171,6 +178,7 @@ pub struct Definition {
     pub jitter: Interval,
     pub priority: i32,
     pub on_failure_id: Option<EndpointId>,
+    pub max_consecutive_failures: Option<i32>,
 }
 
 impl Definition {
@@ -190,6 +198,7 @@ impl Definition {
             jitter: sql::get(row, "jitter")?,
             priority: sql::get(row, "priority")?,
             on_failure_id: sql::get_opt(row, "on_failure_id")?,
+            max_consecutive_failures: sql::get_opt(row, "max_consecutive_failures")?,
         })
     }
 
@@ -229,6 +238,10 @@ impl Definition {
             ("priority", self.priority != terms.priority),
             ("metadata", !same_metadata),
             ("on_failure", self.on_failure_id != terms.on_failure_id),
+            (
+                "max_consecutive_failures",
+                self.max_consecutive_failures != terms.max_consecutive_failures,
+            ),
         ];
         let named = |(argument, differs)| -> Option<String> {
             Some(argument).filter(|_| differs).map(str::to_owned)

@@ -49,6 +49,7 @@ struct Fields {
     jitter: Option<String>,
     priority: Option<i32>,
     on_failure: Option<String>,
+    max_consecutive_failures: Option<i32>,
     idempotency_key: Option<String>,
     if_not_exists: Option<bool>,
 }
@@ -174,6 +175,7 @@ impl Listed {
                 overlap_policy: self.overlap_policy,
                 jitter: self.jitter,
                 priority: fields.priority.unwrap_or(args::DEFAULT_PRIORITY),
+                max_consecutive_failures: fields.max_consecutive_failures,
             },
             on_failure: fields.on_failure.as_deref(),
             idempotency_key: fields.idempotency_key.as_deref(),

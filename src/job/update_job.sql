@@ -1,9 +1,11 @@
 with archived as (
     insert into kronos_internal.job_versions
         (job_id, version, name, endpoint_id, cron, timezone, input, metadata, starts_at, ends_at, catchup_policy,
-         catchup_window, overlap_policy, jitter, priority, on_failure_id, began_at, ended_at)
+         catchup_window, overlap_policy, jitter, priority, on_failure_id, max_consecutive_failures, began_at,
+         ended_at)
     select job_id, version, name, endpoint_id, cron, timezone, input, metadata, starts_at, ends_at, catchup_policy,
-           catchup_window, overlap_policy, jitter, priority, on_failure_id, version_since, $18
+           catchup_window, overlap_policy, jitter, priority, on_failure_id, max_consecutive_failures, version_since,
+           $19
     from kronos_internal.jobs
     where job_id = $1
 )
@@ -26,6 +28,7 @@ set version = version + 1,
     jitter = $15,
     priority = $16,
     on_failure_id = $17,
-    version_since = $18,
-    active_since = case when $19 then $18 else active_since end
+    max_consecutive_failures = $18,
+    version_since = $19,
+    active_since = case when $20 then $19 else active_since end
 where job_id = $1
