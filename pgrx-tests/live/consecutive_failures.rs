@@ -343,3 +343,21 @@ fn limit_is_from_1_to_1000_in_every_call_that_sets_it() {
     upkeep(&mut session);
     assert_eq!(shown(&mut session), "PAUSED: paused after a failure");
 }
+
+#[test]
+fn trigger_and_backfill_still_run_and_a_success_lets_the_job_go_on() {
+    let (_server, mut session, job_id) = server_with_limited_job(3);
+    make_yearly_due(&mut session);
+    run_and_end(&mut session, "FFF");
+    let backfill = "select count(*) from kronos.backfill_cron_job(
+                        job_name => 'report', tick_from => date_trunc('year', now()) - interval '1 year',
+                        tick_before => date_trunc('year', now())) where action = 'CREATE'";
+    age_jobs(&mut session, "now() - interval '3 years'");
+    assert_eq!(count(&mut session, backfill), 1);
+    delete_unfinished(&mut session);
+    run_and_end(&mut session, "S");
+    tick(&mut session);
+    assert_eq!(outcomes(&mut session, job_id), ["RUN", "RUN"]);
+    upkeep(&mut session);
+    assert_eq!(shown(&mut session), "ACTIVE");
+}
