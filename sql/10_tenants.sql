@@ -85,6 +85,7 @@ create table kronos_internal.endpoints (
     attempt_timeout kronos_internal.duration,
     payload_spec_id uuid,
     run_as regrole,
+    on_failure_id uuid,
     created_at timestamptz not null default clock_timestamp(),
     updated_at timestamptz not null default clock_timestamp(),
     deleted_at timestamptz,
@@ -112,11 +113,14 @@ create unique index endpoints_name_unique_in_workspace
 create index endpoints_by_type on kronos_internal.endpoints (workspace_id, endpoint_type);
 create index endpoints_of_sql on kronos_internal.endpoints (workspace_id) where run_as is not null;
 create index endpoints_by_payload_spec on kronos_internal.endpoints (payload_spec_id) where payload_spec_id is not null;
+create index endpoints_by_on_failure on kronos_internal.endpoints (on_failure_id) where on_failure_id is not null;
 comment on table kronos_internal.endpoints is 'Where executions run: a type, its spec, and how failures are retried.';
 comment on column kronos_internal.endpoints.attempt_timeout is
     'The longest that one attempt may take. Heartbeats do not extend its lease past this.';
 comment on column kronos_internal.endpoints.run_as is
     'The role as which the server runs the statement of an SQL endpoint: the one that last wrote it.';
+comment on column kronos_internal.endpoints.on_failure_id is
+    'The endpoint that gets an execution for each execution of this one that fails. Once it is deleted, it gets none. It has no foreign key, because pg_dump warns of a table that refers to itself.';
 comment on column kronos_internal.endpoints.deleted_at is
     'A deleted endpoint stays for its history and its unfinished executions until prune() removes it.';
 comment on column kronos_internal.endpoints.is_live is

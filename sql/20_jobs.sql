@@ -56,6 +56,8 @@ create table kronos_internal.jobs (
     overlap_policy text not null,
     jitter kronos_internal.duration not null,
     priority integer not null,
+    on_failure_id uuid,
+    max_consecutive_failures integer,
     declared_by text,
     created_at timestamptz not null default clock_timestamp(),
     version_since timestamptz not null default clock_timestamp(),
@@ -70,6 +72,8 @@ create table kronos_internal.jobs (
         foreign key (workspace_id, endpoint_id) references kronos_internal.endpoints (workspace_id, endpoint_id),
     constraint jobs_live_job_has_live_endpoint
         foreign key (endpoint_id, is_live) references kronos_internal.endpoints (endpoint_id, is_live),
+    constraint jobs_on_failure_in_same_workspace
+        foreign key (workspace_id, on_failure_id) references kronos_internal.endpoints (workspace_id, endpoint_id),
     constraint jobs_version_positive check (version >= 1),
     constraint jobs_name_length check (length(name) between 1 and 200),
     constraint jobs_status_known check (status in ('ACTIVE', 'PAUSED', 'RETIRED')),
@@ -82,6 +86,7 @@ create table kronos_internal.jobs (
     constraint jobs_overlap_policy_known check (overlap_policy in ('allow', 'skip', 'queue_one', 'replace')),
     constraint jobs_jitter_range check (jitter <= interval '24 hours'),
     constraint jobs_priority_range check (priority between 0 and 9),
+    constraint jobs_max_consecutive_failures_range check (max_consecutive_failures between 1 and 1000),
     constraint jobs_declared_has_name check (name is not null or declared_by is null),
     constraint jobs_declared_by_length check (length(declared_by) between 1 and 200),
     constraint jobs_paused_has_time check (status <> 'PAUSED' or paused_at is not null),
@@ -93,6 +98,9 @@ create table kronos_internal.jobs (
 create unique index jobs_one_live_job_per_name on kronos_internal.jobs (workspace_id, name) where status <> 'RETIRED';
 create index jobs_by_schedule on kronos_internal.jobs (schedule_id, job_id) where schedule_id is not null;
 create index jobs_live_by_endpoint on kronos_internal.jobs (endpoint_id) where is_live is not null;
+create index jobs_by_on_failure on kronos_internal.jobs (on_failure_id) where on_failure_id is not null;
+create index jobs_with_failure_limit on kronos_internal.jobs (job_id)
+    where max_consecutive_failures is not null and schedule_id is not null;
 create index jobs_by_active_since on kronos_internal.jobs (active_since) where schedule_id is not null;
 create index jobs_by_workspace on kronos_internal.jobs (workspace_id, job_id);
 create index jobs_retired on kronos_internal.jobs (retired_at) where status = 'RETIRED';
@@ -101,6 +109,10 @@ create index jobs_declared on kronos_internal.jobs (workspace_id, declared_by)
     where declared_by is not null and status <> 'RETIRED';
 comment on table kronos_internal.jobs is
     'A cron job in its current version. An update archives the version in job_versions and changes this row in place.';
+comment on column kronos_internal.jobs.on_failure_id is
+    'The endpoint that gets an execution for each execution of the job that fails; null means that of the job''s endpoint.';
+comment on column kronos_internal.jobs.max_consecutive_failures is
+    'How many executions must fail in a row, since active_since, for the job to be paused; null means never.';
 comment on column kronos_internal.jobs.declared_by is
     'The apply_crontab() set that declares the job. The job retires when the set no longer declares it.';
 comment on column kronos_internal.jobs.version_since is 'When this version began.';
@@ -125,6 +137,8 @@ create table kronos_internal.job_versions (
     overlap_policy text not null,
     jitter kronos_internal.duration not null,
     priority integer not null,
+    on_failure_id uuid,
+    max_consecutive_failures integer,
     began_at timestamptz not null,
     ended_at timestamptz not null,
     constraint job_versions_one_per_number primary key (job_id, version)

@@ -32,12 +32,14 @@ create table kronos_internal.live_executions (
     worker_id text,
     retried_by text,
     input jsonb,
-    metadata jsonb
+    metadata jsonb,
+    key text
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 create index live_executions_waiting
     on kronos_internal.live_executions (workspace_id, endpoint_type, priority, run_at) where status <> 'RUNNING';
 create index live_executions_running on kronos_internal.live_executions (lease_expires_at) where status = 'RUNNING';
 create index live_executions_by_job on kronos_internal.live_executions (job_id) where job_id is not null;
+create unique index live_executions_one_per_key on kronos_internal.live_executions (workspace_id, key) where key is not null;
 comment on table kronos_internal.live_executions is
     'Executions that wait or run. The columns worker_id, started_at, deadline_at and lease_expires_at describe the running attempt.';
 comment on column kronos_internal.live_executions.job_id is 'The job; null for a one-shot.';
@@ -51,13 +53,15 @@ comment on column kronos_internal.live_executions.attempt is
 comment on column kronos_internal.live_executions.failed_attempts is
     'How many attempts count against max_attempts: attempts that failed or whose lease expired.';
 comment on column kronos_internal.live_executions.stop_requested_at is 'When the worker was first asked to stop.';
+comment on column kronos_internal.live_executions.key is 'The caller''s name for a one-shot, unique in the workspace while the one-shot is unfinished.';
 comment on column kronos_internal.live_executions.retried_at is
     'When retry_execution() or retry_executions() last moved the execution back from history.';
 comment on column kronos_internal.live_executions.rescheduled_at is
     'When reschedule_execution() or postpone_execution() last changed run_at or priority. They are then no longer those of the request.';
 
 -- The table allows three changes of status: a waiting execution starts (RUNNING), a running execution waits again
--- (QUEUED, PENDING or RETRYING), and an execution that no attempt has failed is rescheduled (PENDING, QUEUED). The function is in Rust and has no WHEN: PostgreSQL would parse the text of WHEN for each statement.
+-- (QUEUED, PENDING or RETRYING), and a waiting execution is rescheduled or replaced (PENDING, QUEUED). The function is in
+-- Rust and has no WHEN: PostgreSQL would parse the text of WHEN for each statement.
 create function kronos_internal.refuse_transition() returns trigger
 language c as 'MODULE_PATHNAME', 'refuse_transition_wrapper';
 create trigger live_executions_transitions before update of status on kronos_internal.live_executions
@@ -91,11 +95,30 @@ create table kronos_internal.history (
     metadata jsonb,
     output jsonb,
     error text,
+    key text,
     constraint history_one_per_execution primary key (workspace_id, execution_id)
 );
 create index history_by_job on kronos_internal.history (job_id, execution_id) where job_id is not null;
 -- For retry_executions(): the executions that can be retried, oldest first.
 create index history_retryable on kronos_internal.history (workspace_id, finished_at) where status <> 'SUCCEEDED';
+-- Cancelled executions neither count nor end the row. One decision reads at most 2000 rows.
+create function kronos_internal.has_failed_in_a_row(of_job uuid, since timestamptz, times integer) returns boolean
+language sql
+stable
+parallel safe
+return (
+    select count(*) filter (where l.status = 'FAILED') = times
+    from (select r.status
+          from (select h.execution_id, h.status
+                from kronos_internal.history h
+                where h.job_id = of_job and h.execution_id >= kronos.uuid_v7_at(since)
+                order by h.execution_id desc
+                limit 2000) r
+          where r.status <> 'CANCELLED'
+          order by r.execution_id desc
+          limit times) l);
+comment on function kronos_internal.has_failed_in_a_row is
+    'Whether the last finished executions of a job, of those created since an instant, all failed: so many of them.';
 comment on table kronos_internal.history is
     'Finished executions, written once, with their last attempt: worker_id, started_at, finished_at, output or error.';
 comment on column kronos_internal.history.outcome is
@@ -155,7 +178,7 @@ create type kronos.enqueued_execution as (
     created boolean
 );
 comment on type kronos.enqueued_execution is
-    'The execution of a request. created is false if an earlier request with the same idempotency key created the execution.';
+    'The execution of a request. created is false if the execution existed already: an earlier request with the same idempotency key created it, or an unfinished execution has the same key.';
 
 create type kronos.created_job as (
     job_name text,

@@ -29,11 +29,12 @@ comment on view kronos.payload_specs is 'The JSON Schemas that inputs must satis
 create view kronos.endpoints with (security_invoker) as
 select w.name as workspace, e.name as endpoint, e.endpoint_type,
        case when e.workspace_id = any (array(select kronos.my_workspaces('admin'))) then e.spec end as spec, e.max_attempts, e.backoff, e.initial_delay_ms,
-       e.max_delay_ms, e.retry_jitter, e.attempt_timeout, p.name as payload_spec, pg_catalog.pg_get_userbyid(e.run_as::oid) as run_as, e.created_at,
-       e.updated_at, e.deleted_at, e.endpoint_id
+       e.max_delay_ms, e.retry_jitter, e.attempt_timeout, p.name as payload_spec, h.name as on_failure,
+       pg_catalog.pg_get_userbyid(e.run_as::oid) as run_as, e.created_at, e.updated_at, e.deleted_at, e.endpoint_id
 from kronos_internal.endpoints e
 join kronos_internal.workspaces w using (workspace_id)
-left join kronos_internal.payload_specs p using (payload_spec_id);
+left join kronos_internal.payload_specs p using (payload_spec_id)
+left join kronos_internal.endpoints h on h.endpoint_id = e.on_failure_id and h.deleted_at is null;
 comment on view kronos.endpoints is 'The endpoints, including deleted endpoints that executions or jobs still refer to.';
 comment on column kronos.endpoints.endpoint_type is
     'The kind of worker that runs executions of this endpoint, such as HTTP.';
@@ -44,6 +45,8 @@ comment on column kronos.endpoints.initial_delay_ms is 'The pause after the firs
 comment on column kronos.endpoints.max_delay_ms is 'The longest pause.';
 comment on column kronos.endpoints.retry_jitter is 'The share of a pause that chance may take off, 0 to 1.';
 comment on column kronos.endpoints.attempt_timeout is 'How long an attempt may run; null for no limit.';
+comment on column kronos.endpoints.on_failure is
+    'The endpoint that gets an execution for each execution that fails; null if there is none or it was deleted.';
 comment on column kronos.endpoints.run_as is
     'The role as which the server runs the statement of an endpoint of type SQL: the one that last wrote it. Null for other types.';
 comment on column kronos.endpoints.deleted_at is 'When the endpoint was deleted; null for a live endpoint.';
@@ -53,11 +56,12 @@ select w.name as workspace, j.name as job_name, j.job_id, j.version, j.status, j
        case when n.tick_at < coalesce(j.ends_at, 'infinity') then n.tick_at end as next_tick_at,
        (select max(t.tick_at) from kronos_internal.ticks t where t.job_id = j.job_id) as last_tick_at,
        j.priority, j.overlap_policy, j.catchup_policy, j.catchup_window, j.jitter, j.starts_at, j.ends_at, j.input,
-       j.metadata, j.declared_by, j.created_at, j.version_since, j.paused_at, j.paused_reason, j.retired_at,
+       j.metadata, h.name as on_failure, j.max_consecutive_failures, j.declared_by, j.created_at, j.version_since, j.paused_at, j.paused_reason, j.retired_at,
        j.retired_reason
 from kronos_internal.jobs j
 join kronos_internal.workspaces w using (workspace_id)
 join kronos_internal.endpoints e using (endpoint_id)
+left join kronos_internal.endpoints h on h.endpoint_id = j.on_failure_id and h.deleted_at is null
 left join kronos_internal.schedules s using (schedule_id)
 left join lateral (
     select kronos_internal.next_tick(
@@ -75,6 +79,10 @@ comment on column kronos.job_details.catchup_window is 'Ticks missed longer ago 
 comment on column kronos.job_details.jitter is 'The longest random delay of an execution after its tick.';
 comment on column kronos.job_details.starts_at is 'The job has no ticks before this time.';
 comment on column kronos.job_details.ends_at is 'The job has no ticks at or after this time.';
+comment on column kronos.job_details.on_failure is
+    'The endpoint that gets an execution for each execution of the job that fails; null means that of the job''s endpoint.';
+comment on column kronos.job_details.max_consecutive_failures is
+    'How many executions must fail in a row for the job to be paused; null means never.';
 comment on column kronos.job_details.version_since is 'When the current version began.';
 comment on column kronos.job_details.retired_reason is
     'CANCELLED, UNDECLARED (no longer in its set) or ENDED (ends_at is past).';
@@ -87,17 +95,20 @@ comment on view kronos.jobs is 'The cron jobs, in few columns. kronos.job_detail
 create view kronos.job_versions with (security_invoker) as
 select w.name as workspace, j.name as job_name, v.job_id, v.version, v.name, v.cron, v.timezone, e.name as endpoint,
        v.priority, v.overlap_policy, v.catchup_policy, v.catchup_window, v.jitter, v.starts_at, v.ends_at, v.input,
-       v.metadata, v.began_at, v.ended_at
+       v.metadata, h.name as on_failure, v.max_consecutive_failures, v.began_at, v.ended_at
 from (select o.job_id, o.version, o.name, o.endpoint_id, o.cron, o.timezone, o.input, o.metadata, o.starts_at, o.ends_at,
-             o.catchup_policy, o.catchup_window, o.overlap_policy, o.jitter, o.priority, o.began_at, o.ended_at
+             o.catchup_policy, o.catchup_window, o.overlap_policy, o.jitter, o.priority, o.on_failure_id,
+             o.max_consecutive_failures, o.began_at, o.ended_at
       from kronos_internal.job_versions o
       union all
       select c.job_id, c.version, c.name, c.endpoint_id, c.cron, c.timezone, c.input, c.metadata, c.starts_at, c.ends_at,
-             c.catchup_policy, c.catchup_window, c.overlap_policy, c.jitter, c.priority, c.version_since, c.retired_at
+             c.catchup_policy, c.catchup_window, c.overlap_policy, c.jitter, c.priority, c.on_failure_id,
+             c.max_consecutive_failures, c.version_since, c.retired_at
       from kronos_internal.jobs c) v
 join kronos_internal.jobs j using (job_id)
 join kronos_internal.workspaces w using (workspace_id)
-left join kronos_internal.endpoints e on e.endpoint_id = v.endpoint_id;
+left join kronos_internal.endpoints e on e.endpoint_id = v.endpoint_id
+left join kronos_internal.endpoints h on h.endpoint_id = v.on_failure_id;
 comment on view kronos.job_versions is 'Every version of every cron job, the current one included.';
 comment on column kronos.job_versions.endpoint is 'Null if the endpoint was deleted and has been pruned.';
 comment on column kronos.job_versions.job_name is 'The current name of the job.';
@@ -130,18 +141,19 @@ select w.name as workspace, j.name as job_name, x.execution_id, x.status, x.tick
        x.failed_attempts, x.lease_expires_at, x.deadline_at, x.stop_requested_at, x.rescheduled_at, x.retried_at,
        x.retried_by, x.created_at,
        coalesce(x.input, case when x.version = j.version then j.input else v.input end) as input,
-       coalesce(x.metadata, case when x.version = j.version then j.metadata else v.metadata end) as metadata
+       coalesce(x.metadata, case when x.version = j.version then j.metadata else v.metadata end) as metadata,
+       x.key
 from (select l.workspace_id, l.execution_id, l.endpoint_id, l.job_id, l.version, l.tick_at, l.run_at, l.status,
              l.status_reason, l.origin, l.endpoint_type, l.priority, l.attempt, l.failed_attempts, l.worker_id,
              l.started_at, null::timestamptz as finished_at, l.lease_expires_at, l.deadline_at, l.stop_requested_at,
-             l.rescheduled_at, l.retried_at, l.retried_by, l.created_at, l.input, l.metadata, null::jsonb as output,
+             l.rescheduled_at, l.retried_at, l.retried_by, l.created_at, l.input, l.metadata, l.key, null::jsonb as output,
              null::text as error
       from kronos_internal.live_executions l
       union all
       select h.workspace_id, h.execution_id, h.endpoint_id, h.job_id, h.version, h.tick_at, h.run_at, h.status,
              h.status_reason, h.origin, h.endpoint_type, h.priority, h.attempt, h.failed_attempts, h.worker_id,
              h.started_at, h.finished_at, null, null, h.stop_requested_at, h.rescheduled_at, h.retried_at,
-             h.retried_by, h.created_at, h.input, h.metadata, h.output, h.error
+             h.retried_by, h.created_at, h.input, h.metadata, h.key, h.output, h.error
       from kronos_internal.history h) x
 join kronos_internal.workspaces w using (workspace_id)
 left join kronos_internal.endpoints e on e.endpoint_id = x.endpoint_id
@@ -150,7 +162,7 @@ left join kronos_internal.job_versions v on v.job_id = x.job_id and v.version = 
 comment on view kronos.execution_details is
     'Every execution, live or finished, with its last attempt: worker_id, started_at, duration, and output or error.';
 comment on column kronos.execution_details.origin is
-    'Why the execution was created: TICK of a schedule, TRIGGER by hand, BACKFILL of a past tick, ENQUEUE of a one-shot.';
+    'Why the execution was created: TICK of a schedule, TRIGGER by hand, BACKFILL of a past tick, ENQUEUE of a one-shot, ON_FAILURE of another execution.';
 comment on column kronos.execution_details.status is
     'PENDING (run_at is in the future), QUEUED, RUNNING, RETRYING, SUCCEEDED, FAILED or CANCELLED.';
 comment on column kronos.execution_details.status_reason is
@@ -173,6 +185,8 @@ comment on column kronos.execution_details.retried_at is
     'When somebody last retried the execution after it had finished.';
 comment on column kronos.execution_details.retried_by is 'The role that did.';
 comment on column kronos.execution_details.version is 'The version of the job that the execution was created for.';
+comment on column kronos.execution_details.key is
+    'The caller''s name for the one-shot, unique in the workspace while the one-shot is unfinished.';
 
 create view kronos.executions with (security_invoker) as
 select x.workspace, x.job_name, x.endpoint, x.status, x.run_at, x.attempt, x.duration, x.execution_id

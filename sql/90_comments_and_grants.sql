@@ -63,14 +63,15 @@ spec: a JSON object of at most 65536 bytes. For type SQL: statement (text; it is
 retry_policy: an object with max_attempts (1 to 1000; default 5), backoff (fixed, linear, exponential; default exponential), initial_delay_ms (default 1000) and max_delay_ms (default 3600000), both 0 to 30 days, and jitter (0 to 1; default 0.1), the largest share of a delay that is randomly subtracted. See retry_delay.
 attempt_timeout: the longest that an attempt may take, at most 30 days; heartbeats do not extend its lease past this. NULL means no limit.
 payload_spec: the name of the payload spec that inputs must satisfy.
+on_failure: the name of an endpoint of the workspace, without a payload spec. Each execution that ends FAILED gives it an execution, in the same transaction, with the facts as input: execution_id, endpoint, job_id, job_name, tick_at, attempt, failed_attempts, error, status_reason, worker_id, finished_at, and input unless that has more than 65536 bytes. Priority and metadata are those of the failed execution. The failure of an execution of origin ON_FAILURE gives nobody an execution. Once the endpoint is deleted, it gets none. A payload spec that it gets later does not apply to these inputs.
 if_not_exists: returns an existing endpoint of that name unchanged, instead of raising ENDPOINT_EXISTS.
 workspace: NULL means the setting kronos.workspace.
-Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023; DETAIL names the field of a retry_policy), VALUE_TOO_LARGE (54000), WORKSPACE_NOT_FOUND, PAYLOAD_SPEC_NOT_FOUND (P0002), ENDPOINT_EXISTS (23505), CONCURRENT_CHANGE (40001).';
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023; DETAIL names the field of a retry_policy), VALUE_TOO_LARGE (54000), WORKSPACE_NOT_FOUND, PAYLOAD_SPEC_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002), ENDPOINT_EXISTS (23505), CONCURRENT_CHANGE (40001).';
 
 comment on function kronos.update_endpoint is
 'Updates an endpoint, and returns it. Unfinished executions use the endpoint as it is when a worker claims them. Who writes the spec of an SQL endpoint becomes its run_as; the caller needs the privileges of the role that it had.
-name: the endpoint. spec, retry_policy (replaced as a whole: an omitted field gets its default), attempt_timeout, payload_spec: as in create_endpoint; NULL keeps the old value, the interval 0 clears attempt_timeout, the empty string clears payload_spec. new_name: the new name.
-Errors: as create_endpoint; ENDPOINT_NOT_FOUND (P0002); PERMISSION_DENIED (42501) without the privileges of an SQL endpoint''s run_as.';
+name: the endpoint. spec, retry_policy (replaced as a whole: an omitted field gets its default), attempt_timeout, payload_spec, on_failure: as in create_endpoint; NULL keeps the old value, the interval 0 clears attempt_timeout, the empty string clears payload_spec and on_failure. new_name: the new name.
+Errors: as create_endpoint; PERMISSION_DENIED (42501) without the privileges of an SQL endpoint''s run_as.';
 
 comment on function kronos.delete_endpoint is
 'Deletes an endpoint, unless a live job uses it, and returns it. Unfinished executions of the endpoint still run.
@@ -125,6 +126,8 @@ overlap_policy: what happens to a tick while an execution of the job is unfinish
 jitter: 0 to 1 day; run_at is at most this long after the tick, and the same tick of a job always gets the same run_at.
 priority: 0 (starts first) to 9.
 metadata: the caller''s own JSON object, at most 8192 bytes; claims return it.
+on_failure: as in create_endpoint, for the executions of this job; NULL means that of its endpoint.
+max_consecutive_failures: 1 to 1000; NULL means no limit. Once the last so many finished executions of the job, in the order in which they were created, have all FAILED, no further tick runs: ticks are SKIPPED, and upkeep pauses the job within a minute. CANCELLED executions neither count nor end the row. An update or a resume counts anew. Counts at most the last 2000 executions that the workspace still keeps.
 idempotency_key: 1 to 200 characters, unique in the workspace until prune() deletes the job; a repeated request with the same key and arguments returns the job that the first one created, and created is false.
 if_not_exists: returns an existing live job of that name unchanged, instead of raising JOB_EXISTS; needs a name.
 workspace: NULL means the setting kronos.workspace.
@@ -139,7 +142,7 @@ Errors: as create_cron_job, with the place in the array (from 0) in DETAIL.';
 comment on function kronos.update_cron_job is
 'Ends the current version of a live cron job and begins the next one, at the same instant, and returns the job. The job_id does not change. A paused job stays paused.
 job_id, or job_name: the job.
-The other arguments are as in create_cron_job; NULL keeps the old value, -infinity clears starts_at, infinity clears ends_at. new_name: the new name.
+The other arguments are as in create_cron_job; NULL keeps the old value, -infinity clears starts_at, infinity clears ends_at, the empty string clears on_failure, 0 clears max_consecutive_failures. new_name: the new name.
 expected_version: the call fails unless this is the job''s current version.
 Ticks that came due before the update belong to the old version. A job whose schedule changes does not catch up on earlier ticks.
 Errors: as create_cron_job for its arguments, and JOB_NOT_FOUND (P0002), JOB_RETIRED, VERSION_CONFLICT (55000).';
@@ -167,7 +170,7 @@ Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND, JO
 comment on function kronos.schedule is
 'Runs a SQL statement in the server on a schedule, by one call as in pg_cron: creates a cron job and an SQL endpoint of the same name. If a job of that name runs a statement already, changes it. Returns the job.
 name: 1 to 200 characters. cron: as in create_cron_job. statement, mode, settings: as in the spec of an SQL endpoint (see create_endpoint); the statement runs as the caller. timezone: an IANA name; default UTC.
-retry_policy, attempt_timeout: as in create_endpoint. overlap_policy, catchup_policy, catchup_window, jitter, priority: as in create_cron_job, but overlap_policy is queue_one by default, as in pg_cron. For a job that exists, NULL keeps the old value.
+retry_policy, attempt_timeout: as in create_endpoint. overlap_policy, catchup_policy, catchup_window, jitter, priority, on_failure, max_consecutive_failures: as in create_cron_job, but overlap_policy is queue_one by default, as in pg_cron. For a job that exists, NULL keeps the old value.
 workspace: NULL means the setting kronos.workspace. The caller needs the capability admin.
 Errors: as create_endpoint, create_cron_job and update_cron_job; JOB_EXISTS (23505) if a job of that name runs no statement.';
 
@@ -231,12 +234,14 @@ comment on function kronos.enqueue is
 endpoint: the name of the endpoint where it runs. input: at most 262144 bytes of JSON; it must satisfy the endpoint''s payload spec.
 run_at: the earliest start, in the years 1970 to 2199; NULL means now. priority: 0 (starts first) to 9. metadata: the caller''s own JSON object, at most 8192 bytes; claims return it.
 idempotency_key: 1 to 200 characters, unique in the workspace; a repeated request with the same key and arguments returns the execution of the first one, whatever its status, and created is false.
+key: 1 to 200 characters; names the execution in the workspace while it is unfinished. Then the key is free again. Of a repeated request with a key and an idempotency_key, only the key is compared.
+on_conflict: what happens if an unfinished execution has the key. keep returns it unchanged. replace gives it this call''s endpoint, input, run_at, priority and metadata, with a full set of attempts, and raises KEY_IN_USE if it is running. error raises KEY_IN_USE. After keep and replace, created is false. A call that creates or replaces the execution waits for an open transaction that does so or that holds the execution.
 workspace: NULL means the setting kronos.workspace.
-Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT, INVALID_INPUT (22023), VALUE_TOO_LARGE (54000), WORKSPACE_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002), IDEMPOTENCY_CONFLICT (23505), CONCURRENT_CHANGE (40001).';
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT, INVALID_INPUT (22023), VALUE_TOO_LARGE (54000), WORKSPACE_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002), IDEMPOTENCY_CONFLICT, KEY_IN_USE (23505), CONCURRENT_CHANGE (40001).';
 
 comment on function kronos.enqueue_many is
 'Enqueues many executions at once, all of them or none, and returns them in the order given.
-executions: an array of at most 10000 objects whose fields are the arguments of enqueue; a field that is omitted or null gets its default. run_at is ISO 8601 with an offset, such as 2026-01-31T09:00:00+01:00.
+executions: an array of at most 10000 objects whose fields are the arguments of enqueue; a field that is omitted or null gets its default. run_at is ISO 8601 with an offset, such as 2026-01-31T09:00:00+01:00. Executions with the same key follow each other in the order of the array, each by its own on_conflict.
 workspace: NULL means the setting kronos.workspace.
 Errors: as enqueue, with the place in the array (from 0) in DETAIL.';
 
@@ -310,7 +315,7 @@ Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND, EXECUTION_NOT_FOUND (P0002).
 
 comment on function kronos.list_executions is
 'Returns the executions of a workspace, or of one job in all its versions, newest first.
-job_id or job_name: only executions of this job. status (PENDING, QUEUED, RUNNING, RETRYING, SUCCEEDED, FAILED, CANCELLED), origin (TICK, TRIGGER, BACKFILL, ENQUEUE), endpoint_type, created_from, created_before: only executions that match. max: the most rows to return, 1 to 10000. after: the execution_id of the last row seen, to read the next page.
+job_id or job_name: only executions of this job. status (PENDING, QUEUED, RUNNING, RETRYING, SUCCEEDED, FAILED, CANCELLED), origin (TICK, TRIGGER, BACKFILL, ENQUEUE, ON_FAILURE), endpoint_type, created_from, created_before: only executions that match. max: the most rows to return, 1 to 10000. after: the execution_id of the last row seen, to read the next page.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND, JOB_NOT_FOUND (P0002).';
 
 comment on function kronos.list_attempts is
@@ -399,7 +404,7 @@ comment on function kronos.metrics is
 A viewer of some workspaces gets the numbers of these; the capability viewer for all workspaces adds those of the whole instance.';
 
 comment on function kronos.reconcile is
-'Repairs what a crash, an operator, a restore or a change of the server has left behind, and returns one row per repair: retires jobs whose ends_at is past, deletes schedules without jobs, creates missing pg_cron entries, replaces altered ones and removes those that belong to no schedule, renews their expressions, corrects wrong next ticks, and gives free slots to schedules without an entry. Upkeep does the same every minute. One call works for about a second; call it again until it returns no rows. It leaves out what another session has locked.
+'Repairs what a crash, an operator, a restore or a change of the server has left behind, and returns one row per repair: retires jobs whose ends_at is past, pauses jobs that have reached their max_consecutive_failures, deletes schedules without jobs, creates missing pg_cron entries, replaces altered ones and removes those that belong to no schedule, renews their expressions, corrects wrong next ticks, and gives free slots to schedules without an entry. Upkeep does the same every minute. One call works for about a second; call it again until it returns no rows. It leaves out what another session has locked.
 dry_run: returns the repairs, and changes nothing. max: the most repairs of each kind, 1 to 10000.
 error: why a repair failed; NULL if it was done.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), PG_CRON_UNAVAILABLE (55000).';

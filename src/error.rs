@@ -61,6 +61,7 @@ error_kinds! {
     PAYLOAD_SPEC_EXISTS ERRCODE_UNIQUE_VIOLATION 409 "The workspace already has a payload spec of that name."
     PAYLOAD_SPEC_IN_USE ERRCODE_FOREIGN_KEY_VIOLATION 409 "Endpoints use the payload spec."
     JOB_EXISTS ERRCODE_UNIQUE_VIOLATION 409 "The workspace already has a live job of that name."
+    KEY_IN_USE ERRCODE_UNIQUE_VIOLATION 409 "An unfinished execution has the key, and on_conflict does not keep it or cannot replace it; DETAIL has its id and status."
     IDEMPOTENCY_CONFLICT ERRCODE_UNIQUE_VIOLATION 409 "The idempotency key was used for a request with other arguments; DETAIL lists them."
     JOB_RETIRED ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The job is retired; DETAIL says since when and why."
     JOB_PAUSED ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The job is already paused; DETAIL says since when."

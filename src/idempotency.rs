@@ -23,6 +23,28 @@ pub enum Expiry {
     After(Option<TimestampWithTimeZone>),
 }
 
+const POINT_TO: &str = "
+update kronos_internal.idempotency_keys set made_id = $4 where workspace_id = $1 and scope = $2 and key = $3";
+
+/// Makes a key that this transaction has reserved find another execution than the one that it was reserved for.
+///
+/// # Errors
+/// Fails only if SQL does.
+pub fn point_to<Table>(
+    workspace_id: WorkspaceId,
+    scope: &str,
+    key: &str,
+    made_id: Id<Table>,
+) -> Result<()> {
+    let args = [
+        workspace_id.into(),
+        scope.into(),
+        key.into(),
+        made_id.into(),
+    ];
+    sql::run(POINT_TO, &args).map(|_| ())
+}
+
 /// Reserves a key for the job or execution that a request is about to create, or returns the id that an earlier request
 /// with the key created.
 ///

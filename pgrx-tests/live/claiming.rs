@@ -3,8 +3,6 @@
 use crate::domain::*;
 use crate::server::{Server, wait_for};
 use postgres::Client;
-use postgres::fallible_iterator::FallibleIterator;
-use std::time::Duration;
 use uuid::Uuid;
 
 /// Inserts an execution of an ordered job, and returns its id.
@@ -237,17 +235,6 @@ fn execution_of_an_ordered_job_starts_only_after_the_earlier_one_has_finished() 
     session.execute(cancel, &[&first]).unwrap();
     assert_eq!(notifications(&mut listener), [acme.as_str()]);
     assert_eq!(claim(&mut session, "w", 10), [(second, 1)]);
-}
-
-fn notifications(listener: &mut Client) -> Vec<String> {
-    listener.batch_execute("").unwrap();
-    let mut pending = listener.notifications();
-    let mut iterator = pending.timeout_iter(Duration::from_millis(200));
-    let mut payloads = vec![];
-    while let Some(notification) = iterator.next().unwrap() {
-        payloads.push(notification.payload().to_owned());
-    }
-    payloads
 }
 
 /// The payload is the workspace's id, because LISTEN needs no privilege and a name would disclose it to strangers.

@@ -51,6 +51,9 @@ fn server_with_full_workspace() -> (Server, Client) {
              select kronos.grant_workspace('app', 'admin');
              select kronos.create_payload_spec('spec', '{}');
              select kronos.create_endpoint('checked', 'HTTP', payload_spec => 'spec');
+             select kronos.create_endpoint('alarm', 'HTTP', on_failure => 'hook');
+             select kronos.update_endpoint('hook', on_failure => 'alarm');
+             select kronos.update_cron_job(job_id, on_failure => 'alarm') from kronos.jobs;
              select kronos.enqueue('checked', idempotency_key => 'once');
              select kronos.complete_execution(execution_id, attempt, 'w') from kronos.claim_executions('w', max => 1);
              select kronos.log_execution(execution_id, attempt, 'w', 'a line') from kronos.claim_executions('w', max => 1);

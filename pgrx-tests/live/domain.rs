@@ -3,6 +3,7 @@
 pub use crate::factory::*;
 use crate::server::{Server, kill, wait_for};
 use postgres::error::DbError;
+use postgres::fallible_iterator::FallibleIterator;
 use postgres::{Client, Error, GenericClient, NoTls};
 use serde_json::Value;
 use std::sync::mpsc;
@@ -373,4 +374,16 @@ pub fn minutes_ago(session: &mut Client, minutes: i32) -> i64 {
     let statement =
         format!("select extract(minute from now() - interval '{minutes} minutes')::bigint");
     count(session, &statement)
+}
+
+/// The payloads of the notifications that a listening session has got.
+pub fn notifications(listener: &mut Client) -> Vec<String> {
+    listener.batch_execute("").unwrap();
+    let mut pending = listener.notifications();
+    let mut iterator = pending.timeout_iter(Duration::from_millis(200));
+    let mut payloads = vec![];
+    while let Some(notification) = iterator.next().unwrap() {
+        payloads.push(notification.payload().to_owned());
+    }
+    payloads
 }

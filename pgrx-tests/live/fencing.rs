@@ -472,7 +472,7 @@ fn statuses_change_only_along_the_documented_transitions() {
     let transitions = [
         ("PENDING", "RUNNING QUEUED"),
         ("QUEUED", "RUNNING PENDING"),
-        ("RETRYING", "RUNNING"),
+        ("RETRYING", "RUNNING QUEUED PENDING"),
         ("RUNNING", "RETRYING QUEUED PENDING"),
     ];
     let write = "update kronos_internal.live_executions

@@ -24,12 +24,14 @@ fn server_with_two_tenants() -> (Server, Client, String) {
         create_named(&mut session, workspace, "alone", "5 5 5 5 *");
         let enqueue = "select kronos.enqueue('hook', workspace => $1) from generate_series(1, 5)";
         session.query(enqueue, &[&workspace]).unwrap();
+        let keyed = "select kronos.enqueue('hook', key => 'used', workspace => $1)";
+        session.query(keyed, &[&workspace]).unwrap();
     }
     (server, session, hourly)
 }
 
 /// Calls of workspace a whose transaction stays open.
-const OPEN_CALLS: [(&str, &str); 11] = [
+const OPEN_CALLS: [(&str, &str); 13] = [
     (
         "a create on an expression that b uses",
         "select kronos.create_cron_job('hook', '17 * * * *', workspace => 'a')",
@@ -78,10 +80,18 @@ const OPEN_CALLS: [(&str, &str); 11] = [
         "a claim",
         "select kronos.claim_executions('w', 10, workspace => 'a')",
     ),
+    (
+        "an enqueue with a key",
+        "select kronos.enqueue('hook', key => 'free', workspace => 'a')",
+    ),
+    (
+        "the replacement of an execution",
+        "select kronos.enqueue('hook', key => 'used', on_conflict => 'replace', workspace => 'a')",
+    ),
 ];
 
 /// Calls of workspace b meanwhile. Each is rolled back, so that the next one finds the same state.
-const MEANWHILE: [&str; 13] = [
+const MEANWHILE: [&str; 15] = [
     "select kronos.create_cron_job('hook', '17 * * * *', workspace => 'b')",
     "select kronos.create_cron_job('hook', '18 * * * *', workspace => 'b')",
     "select kronos.create_cron_job('hook', '19 * * * *', workspace => 'b')",
@@ -92,6 +102,8 @@ const MEANWHILE: [&str; 13] = [
     "select kronos.backfill_cron_job(job_name => 'first', tick_from => now() - interval '3 hours', workspace => 'b')",
     "select kronos.trigger_cron_job(job_name => 'first', workspace => 'b')",
     "select kronos.enqueue('hook', workspace => 'b')",
+    "select kronos.enqueue('hook', key => 'free', workspace => 'b')",
+    "select kronos.enqueue('hook', key => 'used', on_conflict => 'replace', workspace => 'b')",
     "select kronos.complete_execution(execution_id, attempt, 'w')
      from kronos.claim_executions('w', 2, workspace => 'b')",
     "select kronos.claim_any_executions('w', 20)",

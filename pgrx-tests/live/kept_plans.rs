@@ -35,6 +35,7 @@ fn call_everything(session: &mut Client) {
             r#"
 select kronos.enqueue('hook', '{"n": 1}') from generate_series(1, 9);
 select kronos.enqueue('hook', priority => 0, idempotency_key => kronos.uuid_v7()::text);
+select kronos.enqueue('hook', key => 'k', run_at => '2100-01-01Z', on_conflict => c) from unnest('{keep,replace}'::text[]) c;
 select kronos.enqueue_many('[{"endpoint": "hook"}, {"endpoint": "hook"}]');
 insert into c
     select execution_id, attempt, jsonb_build_array(jsonb_build_object('execution_id', execution_id, 'attempt', attempt)) as list,

@@ -73,7 +73,7 @@ fn guide_examples_work_as_printed() {
                      where origin in ('TICK', 'TRIGGER') and status = 'SUCCEEDED' and output = '{\"sent\": true}'";
     assert_eq!(count(&mut session, delivered), 2);
     let one_shots = "select count(*) from kronos.execution_details where origin = 'ENQUEUE' and endpoint_type <> 'SQL' and status in ('QUEUED', 'PENDING')";
-    assert_eq!(count(&mut session, one_shots), 5);
+    assert_eq!(count(&mut session, one_shots), 6);
     let backfilled = "select count(*) from kronos.execution_details where origin = 'BACKFILL'";
     assert_eq!(count(&mut session, backfilled), 2);
     let deployed = "select count(*) from kronos.job_details where declared_by = 'billing team' and status = 'ACTIVE'";

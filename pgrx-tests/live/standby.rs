@@ -42,7 +42,7 @@ const READS: [&str; 27] = [
 ];
 
 /// Calls that write. `$l` is the list of executions that worker `w` holds.
-const WRITES: [&str; 53] = [
+const WRITES: [&str; 54] = [
     "start()",
     "create_workspace('other')",
     "delete_workspace('acme', cancel => true)",
@@ -72,6 +72,7 @@ const WRITES: [&str; 53] = [
     "apply_crontab('[{\"endpoint\": \"hook\", \"cron\": \"0 9 * * *\", \"name\": \"x\"}]')",
     "enqueue('hook')",
     "enqueue('hook', idempotency_key => 'once')",
+    "enqueue('hook', key => 'k', on_conflict => 'replace')",
     "enqueue_many('[{\"endpoint\": \"hook\"}]')",
     "claim_executions('w')",
     "claim_any_executions('w')",

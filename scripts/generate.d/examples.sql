@@ -66,7 +66,9 @@ FROM kronos.create_endpoint('mailer', 'HTTP', '{"url": "http://localhost:8080/se
     retry_policy => '{"max_attempts": 3, "initial_delay_ms": 500}', payload_spec => 'letter');
 
 -- ## update_endpoint
-SELECT endpoint, attempt_timeout FROM kronos.update_endpoint('mailer', attempt_timeout => '30 seconds');
+SELECT endpoint FROM kronos.create_endpoint('alarm', 'ALARM');
+SELECT endpoint, attempt_timeout, on_failure
+FROM kronos.update_endpoint('mailer', attempt_timeout => '30 seconds', on_failure => 'alarm');
 
 -- ## get_endpoint
 SELECT endpoint, spec, attempt_timeout FROM kronos.get_endpoint('mailer');
@@ -163,6 +165,13 @@ SELECT execution_id, status, created
 FROM kronos.enqueue('mailer', '{"to": "Eve"}', priority => 0, idempotency_key => 'welcome-eve');
 SELECT execution_id, status, created
 FROM kronos.enqueue('mailer', '{"to": "Eve"}', priority => 0, idempotency_key => 'welcome-eve');
+
+-- A key names the execution until it has finished:
+SELECT status, created
+FROM kronos.enqueue('mailer', '{"to": "Fay"}', run_at => '2030-01-31T09:00:00Z', key => 'reminder-fay');
+SELECT status, run_at, created
+FROM kronos.enqueue('mailer', '{"to": "Fay"}', run_at => '2030-02-28T09:00:00Z', key => 'reminder-fay',
+    on_conflict => 'replace');
 
 -- ## enqueue_many
 SELECT execution_id, status, run_at FROM kronos.enqueue_many('[

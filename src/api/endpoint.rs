@@ -21,6 +21,7 @@ fn create_endpoint(
     retry_policy: default!(Option<Jsonb>, "'{}'"),
     attempt_timeout: default!(Option<Interval>, "NULL"),
     payload_spec: default!(Option<&str>, "NULL"),
+    on_failure: default!(Option<&str>, "NULL"),
     if_not_exists: default!(Option<bool>, "false"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.endpoints")> {
@@ -31,6 +32,7 @@ fn create_endpoint(
         retry_policy: require("retry_policy", retry_policy)?,
         attempt_timeout,
         payload_spec,
+        on_failure,
         run_as: None,
     };
     let if_not_exists = require("if_not_exists", if_not_exists)?;
@@ -44,12 +46,14 @@ fn create_endpoint(
 /// Changes an endpoint; see [`endpoint::update`].
 #[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
+#[expect(clippy::too_many_arguments, reason = "SQL passes them by name")]
 fn update_endpoint(
     name: Option<&str>,
     spec: default!(Option<Jsonb>, "NULL"),
     retry_policy: default!(Option<Jsonb>, "NULL"),
     attempt_timeout: default!(Option<Interval>, "NULL"),
     payload_spec: default!(Option<&str>, "NULL"),
+    on_failure: default!(Option<&str>, "NULL"),
     new_name: default!(Option<&str>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.endpoints")> {
@@ -59,6 +63,7 @@ fn update_endpoint(
         retry_policy,
         attempt_timeout,
         payload_spec,
+        on_failure,
     };
     let name = require("name", name)?;
     Ok(authorise(workspace, Capability::Admin, |workspace| {

@@ -3,7 +3,8 @@
 use super::Result;
 use crate::args::require;
 use crate::authority::{Capability, authorise_or_create};
-use crate::execution::{self, OneShot};
+use crate::execution::{self, OnConflict, OneShot};
+use crate::named::Named;
 use crate::sql::Jsonb;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::SetOfIterator;
@@ -12,6 +13,7 @@ use pgrx::prelude::*;
 /// Enqueues a one-shot; see [`execution::enqueue`].
 #[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
+#[expect(clippy::too_many_arguments, reason = "SQL passes them by name")]
 fn enqueue(
     endpoint: Option<&str>,
     input: default!(Option<Jsonb>, "'{}'"),
@@ -19,6 +21,8 @@ fn enqueue(
     priority: default!(Option<i32>, "5"),
     idempotency_key: default!(Option<&str>, "NULL"),
     metadata: default!(Option<Jsonb>, "'{}'"),
+    key: default!(Option<&str>, "NULL"),
+    on_conflict: default!(Option<&str>, "'keep'"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.enqueued_execution")> {
     let new = OneShot {
@@ -28,6 +32,8 @@ fn enqueue(
         priority: require("priority", priority)?,
         idempotency_key,
         metadata: require("metadata", metadata)?,
+        key,
+        on_conflict: OnConflict::parse(require("on_conflict", on_conflict)?)?,
     };
     new.check()?;
     Ok(authorise_or_create(

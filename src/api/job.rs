@@ -31,6 +31,8 @@ fn create_cron_job(
     jitter: default!(Option<Interval>, "'0'"),
     priority: default!(Option<i32>, "5"),
     metadata: default!(Option<Jsonb>, "'{}'"),
+    on_failure: default!(Option<&str>, "NULL"),
+    max_consecutive_failures: default!(Option<i32>, "NULL"),
     idempotency_key: default!(Option<&str>, "NULL"),
     if_not_exists: default!(Option<bool>, "false"),
     workspace: default!(Option<&str>, "NULL"),
@@ -50,7 +52,9 @@ fn create_cron_job(
             overlap_policy: OverlapPolicy::parse(require("overlap_policy", overlap_policy)?)?,
             jitter: require("jitter", jitter)?,
             priority: require("priority", priority)?,
+            max_consecutive_failures,
         },
+        on_failure,
         idempotency_key,
         if_not_exists: require("if_not_exists", if_not_exists)?,
     };
@@ -95,6 +99,8 @@ fn update_cron_job(
     jitter: default!(Option<Interval>, "NULL"),
     priority: default!(Option<i32>, "NULL"),
     metadata: default!(Option<Jsonb>, "NULL"),
+    on_failure: default!(Option<&str>, "NULL"),
+    max_consecutive_failures: default!(Option<i32>, "NULL"),
     expected_version: default!(Option<i32>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.job_details")> {
@@ -113,6 +119,8 @@ fn update_cron_job(
         jitter,
         priority,
         metadata,
+        on_failure,
+        max_consecutive_failures,
         expected_version,
     };
     Ok(authorise(workspace, Capability::Producer, |workspace| {

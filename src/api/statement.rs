@@ -30,6 +30,8 @@ fn schedule(
     catchup_window: default!(Option<Interval>, "NULL"),
     jitter: default!(Option<Interval>, "NULL"),
     priority: default!(Option<i32>, "NULL"),
+    on_failure: default!(Option<&str>, "NULL"),
+    max_consecutive_failures: default!(Option<i32>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.jobs")> {
     let scheduled = Scheduled {
@@ -46,6 +48,8 @@ fn schedule(
         catchup_window,
         jitter,
         priority,
+        on_failure,
+        max_consecutive_failures,
     };
     Ok(authorise_or_create(
         workspace,

@@ -1,8 +1,9 @@
--- Marks an endpoint as deleted, and clears its payload spec. A foreign key prevents it while a live job uses the
+-- Marks an endpoint as deleted, and clears its payload spec and its on_failure. A foreign key prevents it while a live job uses the
 -- endpoint.
 update kronos_internal.endpoints
 set deleted_at = clock_timestamp(),
     payload_spec_id = null,
+    on_failure_id = null,
     updated_at = clock_timestamp()
 where workspace_id = $1
   and name = $2

@@ -22,6 +22,8 @@ pub struct NewEndpoint<'a> {
     pub attempt_timeout: Option<Interval>,
     /// The name of a payload spec.
     pub payload_spec: Option<&'a str>,
+    /// The name of the endpoint that handles failures.
+    pub on_failure: Option<&'a str>,
     /// The role of an SQL endpoint, whose privileges the caller has; None for the caller.
     pub run_as: Option<pg_sys::Oid>,
 }
@@ -29,7 +31,8 @@ pub struct NewEndpoint<'a> {
 /// Creates an endpoint and returns its id. With `if_not_exists`, an existing endpoint of that name is left unchanged.
 ///
 /// # Errors
-/// `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`, `PAYLOAD_SPEC_NOT_FOUND`; `ENDPOINT_EXISTS` unless `if_not_exists`.
+/// `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`, `PAYLOAD_SPEC_NOT_FOUND`, `ENDPOINT_NOT_FOUND` for `on_failure`;
+/// `ENDPOINT_EXISTS` unless `if_not_exists`.
 pub fn create(workspace: &Authorised, new: NewEndpoint, if_not_exists: bool) -> Result<EndpointId> {
     args::length("name", new.name, 200)?;
     args::length("endpoint_type", new.endpoint_type, 100)?;
@@ -51,6 +54,10 @@ pub fn create(workspace: &Authorised, new: NewEndpoint, if_not_exists: bool) -> 
         .payload_spec
         .map(|name| payload_spec::find(workspace, name))
         .transpose()?;
+    let on_failure_id = new
+        .on_failure
+        .map(|name| lookup::find_handler(workspace, name))
+        .transpose()?;
     let args = [
         workspace.workspace_id.into(),
         new.name.into(),
@@ -63,6 +70,7 @@ pub fn create(workspace: &Authorised, new: NewEndpoint, if_not_exists: bool) -> 
         policy.jitter.into(),
         attempt_timeout.into(),
         payload_spec_id.into(),
+        on_failure_id.into(),
         run_as.into(),
     ];
     let inserted = translate_constraints(workspace, new.name, new.payload_spec, || {
@@ -128,6 +136,8 @@ pub struct Changes<'a> {
     pub attempt_timeout: Option<Interval>,
     /// The empty name clears the payload spec.
     pub payload_spec: Option<&'a str>,
+    /// The empty name clears it.
+    pub on_failure: Option<&'a str>,
 }
 
 /// Updates an endpoint and returns its id. Unfinished executions use the endpoint as it is when a worker claims them. Who
@@ -159,6 +169,10 @@ pub fn update(workspace: &Authorised, name: &str, changes: Changes) -> Result<En
         None | Some("") => None,
         Some(payload_spec) => Some(payload_spec::find(workspace, payload_spec)?),
     };
+    let on_failure_id = match changes.on_failure {
+        None | Some("") => None,
+        Some(handler) => Some(lookup::find_handler(workspace, handler)?),
+    };
     let args = [
         workspace.workspace_id.into(),
         name.into(),
@@ -172,6 +186,8 @@ pub fn update(workspace: &Authorised, name: &str, changes: Changes) -> Result<En
         attempt_timeout.into(),
         changes.payload_spec.is_some().into(),
         payload_spec_id.into(),
+        changes.on_failure.is_some().into(),
+        on_failure_id.into(),
         run_as.into(),
     ];
     let new_name = changes.name.unwrap_or(name);

@@ -3,7 +3,9 @@
 use super::schema;
 use crate::args;
 use crate::authority::Authorised;
-use crate::error::{self, KronosError, Result, endpoint_not_found, value_too_large};
+use crate::error::{
+    self, KronosError, Result, endpoint_not_found, invalid_argument, value_too_large,
+};
 use crate::id::EndpointId;
 use crate::sql::{self, Jsonb, Row};
 use pgrx::{Uuid, pg_sys};
@@ -44,6 +46,22 @@ impl Endpoint {
             Some(role) => workspace.require_role(role, &self.name),
             None => Ok(()),
         }
+    }
+
+    /// The id of the endpoint, to be stored as `on_failure`. Kronos writes the inputs of failures, and does not check them
+    /// against a payload spec.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for an endpoint with a payload spec; those of [`Endpoint::require_use`].
+    pub fn as_handler(&self, workspace: &Authorised) -> Result<EndpointId> {
+        self.require_use(workspace)?;
+        if !self.has_payload_spec() {
+            return Ok(self.endpoint_id);
+        }
+        Err(
+            invalid_argument("on_failure", "must be an endpoint without a payload spec")
+                .with("endpoint", self.name.as_str()),
+        )
     }
 
     /// Fails unless an input is small enough and satisfies the endpoint's payload spec. Without a payload spec, the
@@ -88,6 +106,14 @@ pub fn find(workspace: &Authorised, name: &str) -> Result<Endpoint> {
     find_many(workspace, &[name])?
         .pop()
         .ok_or_else(|| endpoint_not_found(&workspace.name, name))
+}
+
+/// The id of the live endpoint with a name, to be stored as `on_failure`.
+///
+/// # Errors
+/// `ENDPOINT_NOT_FOUND`; `INVALID_ARGUMENT` for an endpoint with a payload spec.
+pub fn find_handler(workspace: &Authorised, name: &str) -> Result<EndpointId> {
+    find(workspace, name)?.as_handler(workspace)
 }
 
 /// The endpoint with an id, even if it is deleted.

@@ -16,7 +16,7 @@ mod violations;
 
 pub use life::{Changes, NewEndpoint, create, delete, update};
 pub use list::{list, list_payload_specs, payload_spec_row, row};
-pub use lookup::{Endpoint, find, find_by_id, find_many};
+pub use lookup::{Endpoint, find, find_by_id, find_handler, find_many};
 pub use payload_spec::{
     create as create_payload_spec, delete as delete_payload_spec, find as find_payload_spec,
     update as update_payload_spec,

@@ -1,5 +1,5 @@
 -- Updates an endpoint. A null keeps the old value, and a timeout of 0 clears it. $11 is whether $12 replaces the
--- payload spec; $13 is the new run_as.
+-- payload spec, and $13 whether $14 replaces on_failure; $15 is the new run_as.
 update kronos_internal.endpoints
 set name = coalesce($3, name),
     spec = coalesce($4, spec),
@@ -10,7 +10,8 @@ set name = coalesce($3, name),
     retry_jitter = coalesce($9, retry_jitter),
     attempt_timeout = nullif(coalesce($10, attempt_timeout), interval '0'),
     payload_spec_id = case when $11 then $12 else payload_spec_id end,
-    run_as = coalesce($13::oid::regrole, run_as),
+    on_failure_id = case when $13 then $14 else on_failure_id end,
+    run_as = coalesce($15::oid::regrole, run_as),
     updated_at = clock_timestamp()
 where workspace_id = $1
   and name = $2

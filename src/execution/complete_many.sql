@@ -13,11 +13,11 @@ with moved as (
 insert into kronos_internal.history as h
     (execution_id, workspace_id, endpoint_id, job_id, run_at, tick_at, created_at, started_at, finished_at,
      stop_requested_at, retried_at, rescheduled_at, version, priority, attempt, failed_attempts, origin, status,
-     endpoint_type, worker_id, retried_by, outcome, input, metadata, output)
+     endpoint_type, worker_id, retried_by, outcome, input, metadata, output, key)
 select m.execution_id, m.workspace_id, m.endpoint_id, m.job_id, m.run_at, m.tick_at, m.created_at, m.started_at,
        clock_timestamp(), m.stop_requested_at, m.retried_at, m.rescheduled_at, m.version, m.priority, m.attempt,
        m.failed_attempts, m.origin, 'SUCCEEDED', m.endpoint_type, m.worker_id, m.retried_by, 'SUCCEEDED', m.input,
-       m.metadata, m.output
+       m.metadata, m.output, m.key
 from moved m
 returning row(h.execution_id, h.attempt, true, h.status, h.run_at, null, h.stop_requested_at is not null, null, null
               )::kronos.execution_report,

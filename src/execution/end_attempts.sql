@@ -4,6 +4,7 @@
 -- $1 execution_ids, $2 outcomes, $3 errors, $4 retryable, $5 retry_ats, $6 now
 with ending as materialized (
     select x.*, a.outcome, a.retryable, a.retry_at, e.max_attempts, e.backoff, e.initial_delay_ms, e.max_delay_ms, e.retry_jitter,
+           e.on_failure_id,
            case when length(a.error) > 10000 then left(a.error, 10000) || ' … (cut)' else a.error end as error,
            x.failed_attempts + case when a.outcome = 'RELEASED' then 0 else 1 end as failures
     from rows from (
@@ -40,11 +41,11 @@ finished as (
     insert into kronos_internal.history
         (execution_id, workspace_id, endpoint_id, job_id, run_at, tick_at, created_at, started_at, finished_at,
          stop_requested_at, retried_at, rescheduled_at, version, priority, attempt, failed_attempts, origin, status,
-         endpoint_type, status_reason, worker_id, retried_by, outcome, input, metadata, error)
+         endpoint_type, status_reason, worker_id, retried_by, outcome, input, metadata, error, key)
     select d.execution_id, d.workspace_id, d.endpoint_id, d.job_id, d.run_at, d.tick_at, d.created_at, d.started_at,
            d.ended_at, d.stop_requested_at, d.retried_at, d.rescheduled_at, d.version, d.priority, d.attempt,
            d.failures, d.origin, d.next_status, d.endpoint_type, d.reason, d.worker_id, d.retried_by, d.outcome,
-           d.input, d.metadata, d.error
+           d.input, d.metadata, d.error, d.key
     from decided d
     where d.next_status in ('FAILED', 'CANCELLED')
 ),
@@ -72,5 +73,10 @@ select row(d.execution_id, d.attempt, true, d.next_status, d.next_run_at, null, 
                              from kronos_internal.live_executions o
                              where o.job_id = d.job_id and o.in_order and o.execution_id <> d.execution_id)
             then $6 end as startable_at,
-       d.endpoint_type = 'SQL' as is_sql
+       d.endpoint_type = 'SQL' as is_sql,
+       d.next_status = 'FAILED' and d.origin <> 'ON_FAILURE'
+           and (d.on_failure_id is not null
+                or exists (select
+                           from kronos_internal.jobs j
+                           where j.job_id = d.job_id and j.on_failure_id is not null)) as is_handled
 from decided d

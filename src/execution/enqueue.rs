@@ -1,5 +1,6 @@
 //! Enqueuing one-shots: executions without a job.
 
+use super::keyed::{self, Keyed, OnConflict};
 use crate::args::{self, MAX_INPUT_BYTES};
 use crate::authority::Authorised;
 use crate::error::{self, Result};
@@ -21,6 +22,9 @@ pub struct OneShot<'a> {
     pub priority: i32,
     pub idempotency_key: Option<&'a str>,
     pub metadata: Jsonb,
+    /// The name of the one-shot while it is unfinished.
+    pub key: Option<&'a str>,
+    pub on_conflict: OnConflict,
 }
 
 impl OneShot<'_> {
@@ -35,18 +39,22 @@ impl OneShot<'_> {
         if let Some(run_at) = self.run_at {
             args::instant("run_at", run_at)?;
         }
+        if let Some(key) = self.key {
+            args::length("key", key, 200)?;
+        }
         Ok(())
     }
 }
 
 /// Enqueues a one-shot and returns its row of type kronos.enqueued_execution. It runs a single statement unless there is
-/// an idempotency key or a payload spec.
+/// a key, an idempotency key or a payload spec.
 ///
 /// # Errors
-/// `ENDPOINT_NOT_FOUND`, `INVALID_INPUT`, `IDEMPOTENCY_CONFLICT`, `CONCURRENT_CHANGE`.
+/// `ENDPOINT_NOT_FOUND`, `INVALID_INPUT`, `IDEMPOTENCY_CONFLICT`, `KEY_IN_USE`, `CONCURRENT_CHANGE`.
 pub fn enqueue(workspace: &Authorised, new: &OneShot) -> Result<Composite> {
     let execution_id = ExecutionId::generate();
     if new.idempotency_key.is_none()
+        && new.key.is_none()
         && let Some(written) = insert(execution_id, &workspace.name, new, false)?
     {
         return Ok(written);
@@ -70,15 +78,36 @@ pub fn enqueue(workspace: &Authorised, new: &OneShot) -> Result<Composite> {
                 priority: new.priority,
                 input: new.input,
                 metadata: new.metadata,
+                key: new.key,
             };
             return find_repeated(workspace_id, key, made_id, &request);
         }
     }
-    let written = insert(execution_id, &workspace.name, new, true)?;
     if endpoint.is_sql() {
         super::wake_sql_workers(new.run_at.map_or_else(sql::now, sql::from_pg));
     }
-    written.ok_or_else(error::concurrent_change)
+    let Some(key) = new.key else {
+        return insert(execution_id, &workspace.name, new, true)?
+            .ok_or_else(error::concurrent_change);
+    };
+    let (enqueued, found_id) = keyed::put(&Keyed {
+        execution_id,
+        workspace_id: workspace.workspace_id,
+        endpoint_id: endpoint.endpoint_id,
+        endpoint_type: &endpoint.endpoint_type,
+        run_at: new.run_at,
+        priority: new.priority,
+        input: new.input,
+        metadata: new.metadata,
+        key,
+        on_conflict: new.on_conflict,
+    })?;
+    if let Some(idempotency_key) = new.idempotency_key
+        && found_id != execution_id
+    {
+        idempotency::point_to(workspace.workspace_id, SCOPE, idempotency_key, found_id)?;
+    }
+    Ok(enqueued)
 }
 
 const ENQUEUE: &str = include_str!("enqueue.sql");
@@ -117,12 +146,13 @@ fn insert(
 }
 
 /// The arguments of a request that is compared with an earlier one.
-pub struct Request {
+pub struct Request<'a> {
     pub endpoint_id: EndpointId,
     pub run_at: Option<TimestampWithTimeZone>,
     pub priority: i32,
     pub input: Jsonb,
     pub metadata: Jsonb,
+    pub key: Option<&'a str>,
 }
 
 const COMPARE: &str = include_str!("compare.sql");
@@ -149,6 +179,7 @@ pub fn find_repeated(
         request.priority.into(),
         request.input.into(),
         request.metadata.into(),
+        request.key.into(),
     ];
     let found = sql::row(COMPARE, &args, |row| {
         Ok((sql::first(row)?, sql::get::<Vec<String>>(row, "differing")?))

@@ -1,11 +1,13 @@
-//! Enqueuing a list of one-shots by one INSERT.
+//! Enqueuing a list of one-shots: one INSERT for all but those with a key.
 
 use super::enqueue::{Request, SCOPE, find_repeated};
+use super::keyed::{self, Keyed, OnConflict};
 use crate::args::{self, MAX_INPUT_BYTES, MAX_METADATA_BYTES};
 use crate::authority::Authorised;
 use crate::error::{self, KronosError, Result};
 use crate::id::{EndpointId, ExecutionId, WorkspaceId};
 use crate::idempotency::Expiry;
+use crate::named::Named;
 use crate::sql::{self, Composite, Jsonb};
 use crate::{endpoint, idempotency};
 use pgrx::datum::TimestampWithTimeZone;
@@ -29,6 +31,8 @@ struct Fields<'a> {
     idempotency_key: Option<String>,
     #[serde(borrow)]
     metadata: Option<&'a RawValue>,
+    key: Option<String>,
+    on_conflict: Option<String>,
 }
 
 /// One execution of a list.
@@ -37,9 +41,12 @@ struct Listed {
     run_at: Option<TimestampWithTimeZone>,
     priority: i32,
     idempotency_key: Option<String>,
+    key: Option<String>,
+    on_conflict: OnConflict,
 }
 
-/// Enqueues the one-shots of a JSON array, and returns their rows in the order given.
+/// Enqueues the one-shots of a JSON array, and returns their rows in the order given. Several one-shots with one key
+/// follow each other in the order of the list.
 ///
 /// # Errors
 /// Those of [`super::enqueue`], with the place in the list (from 0) in DETAIL.
@@ -50,7 +57,14 @@ pub fn enqueue_many(workspace: &Authorised, executions: Jsonb) -> Result<Vec<Com
     }
     let endpoints = find_endpoints(workspace, &listed)?;
     check_inputs(workspace, executions, &listed, &endpoints)?;
-    let (ids, repeated) = reserve_keys(workspace.workspace_id, &listed)?;
+    let (mut ids, repeated) = reserve_keys(workspace.workspace_id, &listed)?;
+    let keyed = put_keyed(
+        workspace.workspace_id,
+        executions,
+        &listed,
+        &endpoints,
+        &mut ids,
+    )?;
     let mut enqueued = insert(
         workspace.workspace_id,
         executions,
@@ -58,7 +72,13 @@ pub fn enqueue_many(workspace: &Authorised, executions: Jsonb) -> Result<Vec<Com
         &endpoints,
         &ids,
     )?;
+    let mut found_ids = HashMap::new();
+    for one in keyed {
+        found_ids.insert(one.new_id, one.found_id);
+        enqueued[one.place] = Some(one.row);
+    }
     for (place, made_id) in repeated {
+        let made_id = found_ids.get(&made_id).copied().unwrap_or(made_id);
         let compared = compare(
             workspace,
             executions,
@@ -130,6 +150,10 @@ fn check(fields: Fields) -> Result<Listed> {
     if let Some(key) = &fields.idempotency_key {
         args::length("idempotency_key", key, 200)?;
     }
+    if let Some(key) = &fields.key {
+        args::length("key", key, 200)?;
+    }
+    let on_conflict = fields.on_conflict.as_deref().map(OnConflict::parse);
     let run_at = match &fields.run_at {
         None => None,
         Some(text) => Some(args::instant("run_at", args::iso_instant("run_at", text)?)?),
@@ -139,6 +163,8 @@ fn check(fields: Fields) -> Result<Listed> {
         run_at,
         priority,
         idempotency_key: fields.idempotency_key,
+        key: fields.key,
+        on_conflict: on_conflict.transpose()?.unwrap_or_default(),
     })
 }
 
@@ -248,6 +274,69 @@ fn reserve_keys(workspace_id: WorkspaceId, listed: &[Listed]) -> Result<Reserved
     Ok((ids, repeated))
 }
 
+/// A written one-shot with a key.
+struct Put {
+    place: usize,
+    new_id: ExecutionId,
+    /// Another id if an execution with the key existed.
+    found_id: ExecutionId,
+    row: Composite,
+}
+
+/// Writes the one-shots with a key, in the order of the keys and the list, and takes their ids out of `ids`.
+fn put_keyed(
+    workspace_id: WorkspaceId,
+    executions: Jsonb,
+    listed: &[Listed],
+    endpoints: &HashMap<String, Found>,
+    ids: &mut [Option<ExecutionId>],
+) -> Result<Vec<Put>> {
+    let mut keys: Vec<(&str, usize)> = listed
+        .iter()
+        .enumerate()
+        .filter_map(|(place, one)| Some((one.key.as_deref()?, place)))
+        .collect();
+    keys.sort_unstable();
+    let mut written = vec![];
+    for (key, place) in keys {
+        let Some(execution_id) = ids[place].take() else {
+            continue;
+        };
+        let one = &listed[place];
+        let endpoint = &endpoints[&one.endpoint];
+        let put = |row: &sql::Row| {
+            keyed::put(&Keyed {
+                execution_id,
+                workspace_id,
+                endpoint_id: endpoint.endpoint_id,
+                endpoint_type: &endpoint.endpoint_type,
+                run_at: one.run_at,
+                priority: one.priority,
+                input: sql::get(row, "input")?,
+                metadata: sql::get(row, "metadata")?,
+                key,
+                on_conflict: one.on_conflict,
+            })
+        };
+        let args = [executions.into(), (place as i32).into()];
+        let (row, found_id) = sql::row(PICK, &args, put)
+            .map_err(|error| at(place, error))?
+            .ok_or_else(error::concurrent_change)?;
+        if let Some(idempotency_key) = &one.idempotency_key
+            && found_id != execution_id
+        {
+            idempotency::point_to(workspace_id, SCOPE, idempotency_key, found_id)?;
+        }
+        written.push(Put {
+            place,
+            new_id: execution_id,
+            found_id,
+            row,
+        });
+    }
+    Ok(written)
+}
+
 const ENQUEUE_MANY: &str = include_str!("enqueue_many.sql");
 
 /// Writes the new executions of a list and returns their rows by place.
@@ -335,6 +424,7 @@ fn compare(
             priority: one.priority,
             input: sql::get(row, "input")?,
             metadata: sql::get(row, "metadata")?,
+            key: one.key.as_deref(),
         };
         let key = one.idempotency_key.as_deref().unwrap_or_default();
         find_repeated(workspace.workspace_id, key, made_id, &request)

@@ -13,6 +13,7 @@ mod front;
 mod handled;
 mod heartbeat;
 mod held;
+mod keyed;
 mod log;
 mod read;
 mod reschedule;
@@ -33,6 +34,7 @@ pub use finish::{
 pub use handled::{Handled, Range};
 pub use heartbeat::{heartbeat, lease};
 pub use held::AttemptKey;
+pub use keyed::OnConflict;
 pub use log::{Line, append_log, write_line};
 pub use read::{Filter, get, list, list_attempts, list_logs};
 pub use reschedule::reschedule;

@@ -11,7 +11,7 @@ use crate::status::{Outcome, Status};
 use chrono::{DateTime, Utc};
 use pgrx::datum::TimestampWithTimeZone;
 
-const ORIGINS: [&str; 4] = ["TICK", "TRIGGER", "BACKFILL", "ENQUEUE"];
+const ORIGINS: [&str; 5] = ["TICK", "TRIGGER", "BACKFILL", "ENQUEUE", "ON_FAILURE"];
 const GET: &str =
     "select d from kronos.execution_details d where d.workspace = $1 and d.execution_id = $2";
 

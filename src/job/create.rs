@@ -26,6 +26,8 @@ pub struct NewJob<'a> {
     pub input: Jsonb,
     pub metadata: Jsonb,
     pub request: Request<'a>,
+    /// The name of the endpoint that handles failures.
+    pub on_failure: Option<&'a str>,
     pub idempotency_key: Option<&'a str>,
     pub if_not_exists: bool,
 }
@@ -44,7 +46,11 @@ pub fn create(workspace: &Authorised, new: NewJob) -> Result<Composite> {
     let endpoint = endpoint::find(workspace, new.endpoint)?;
     endpoint.require_use(workspace)?;
     args::metadata(new.metadata)?;
-    let terms = new.request.check()?;
+    let on_failure_id = new
+        .on_failure
+        .map(|name| endpoint::find_handler(workspace, name))
+        .transpose()?;
+    let terms = new.request.check(on_failure_id)?;
     if new.if_not_exists
         && let Some(job_id) = find_named(workspace, name_of(&terms)?)?
     {
@@ -88,6 +94,8 @@ pub fn create(workspace: &Authorised, new: NewJob) -> Result<Composite> {
         terms.overlap_policy.name().into(),
         terms.jitter.into(),
         terms.priority.into(),
+        terms.on_failure_id.into(),
+        terms.max_consecutive_failures.into(),
         sql::to_pg(instant).into(),
         sql::to_pg(first_tick).into(),
     ];

@@ -5,7 +5,7 @@ use super::definition::Terms;
 use super::error::job_exists;
 use super::find::find_named;
 use super::insert::{NewRow, Schedules, insert_jobs, release_all};
-use super::listed::{self, Listed, at, endpoint_of, find_endpoints};
+use super::listed::{self, Listed, at, endpoint_of, find_endpoints, handler_of};
 use crate::authority::Authorised;
 use crate::calendar::Tick;
 use crate::endpoint::Endpoint;
@@ -34,7 +34,7 @@ pub fn create_many(workspace: &Authorised, jobs: Jsonb) -> Result<Vec<Composite>
             Ok(Requested {
                 job,
                 endpoint: endpoint_of(workspace, &endpoints, job)?,
-                terms: job.check()?,
+                terms: job.check(handler_of(workspace, &endpoints, job)?)?,
                 job_id: JobId::generate(),
                 plan: Plan::Undecided,
             })

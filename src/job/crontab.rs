@@ -57,7 +57,7 @@ fn deploy(workspace: &Authorised, listed: &[Listed], set_name: &str) -> Result<V
     let endpoints = find_endpoints(workspace, listed)?;
     let check = |(place, job)| {
         sql::check_for_interrupts();
-        Declared::check(job, place).map_err(at(place, job.name()))
+        Declared::check(workspace, &endpoints, job, place).map_err(at(place, job.name()))
     };
     let declared: Vec<Declared> = listed
         .iter()

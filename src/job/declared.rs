@@ -3,7 +3,7 @@
 use super::definition::Terms;
 use super::error::job_not_in_set;
 use super::find::Job;
-use super::listed::{Listed, at, endpoint_of};
+use super::listed::{Listed, at, endpoint_of, handler_of};
 use crate::authority::Authorised;
 use crate::endpoint::Endpoint;
 use crate::error::Result;
@@ -23,10 +23,18 @@ pub struct Declared<'a> {
 
 impl<'a> Declared<'a> {
     /// # Errors
-    /// The errors of [`Listed::check`].
-    pub fn check(job: &'a Listed, place: usize) -> Result<Declared<'a>> {
-        let terms = job.check()?;
+    /// The errors of [`Listed::check`] and [`handler_of`].
+    pub fn check(
+        workspace: &Authorised,
+        endpoints: &HashMap<String, Endpoint>,
+        job: &'a Listed,
+        place: usize,
+    ) -> Result<Declared<'a>> {
+        let mut terms = job.check(None)?;
         let is_past = terms.window.is_past(sql::now());
+        if !is_past {
+            terms.on_failure_id = handler_of(workspace, endpoints, job)?;
+        }
         Ok(Declared {
             place,
             job,

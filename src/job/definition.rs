@@ -96,6 +96,8 @@ pub struct Request<'a> {
     pub jitter: Interval,
     /// 0 (most urgent) to 9.
     pub priority: i32,
+    /// How many failures in a row pause the job; None for any number.
+    pub max_consecutive_failures: Option<i32>,
 }
 
 /// A checked request, in the form in which it is stored.
@@ -109,14 +111,17 @@ pub struct Terms<'a> {
     pub overlap_policy: OverlapPolicy,
     pub jitter: Interval,
     pub priority: i32,
+    /// The endpoint that handles failures.
+    pub on_failure_id: Option<EndpointId>,
+    pub max_consecutive_failures: Option<i32>,
 }
 
 impl<'a> Request<'a> {
-    /// Checks every rule that does not depend on the clock.
+    /// Checks every rule that does not depend on the clock. The caller has looked up the endpoint that handles failures.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT`, `INVALID_CRON`, `CRON_NOT_SUPPORTED`, `INVALID_TIMEZONE`, `INVALID_WINDOW`.
-    pub fn check(self) -> Result<Terms<'a>> {
+    pub fn check(self, on_failure_id: Option<EndpointId>) -> Result<Terms<'a>> {
         let (timing, timezone) = parse_timing(self.cron, self.timezone)?;
         if let Some(name) = self.name {
             args::length("name", name, 200)?;
@@ -135,6 +140,9 @@ impl<'a> Request<'a> {
             "must be from 0 to 1 day",
         )?;
         args::priority(self.priority)?;
+        if let Some(times) = self.max_consecutive_failures {
+            args::range("max_consecutive_failures", times.into(), 1..=1000)?;
+        }
         Ok(Terms {
             name: self.name,
             timing,
@@ -145,6 +153,8 @@ impl<'a> Request<'a> {
             overlap_policy: self.overlap_policy,
             jitter,
             priority: self.priority,
+            on_failure_id,
+            max_consecutive_failures: self.max_consecutive_failures,
         })
     }
 }
@@ -167,6 +177,8 @@ pub struct Definition {
     pub overlap_policy: OverlapPolicy,
     pub jitter: Interval,
     pub priority: i32,
+    pub on_failure_id: Option<EndpointId>,
+    pub max_consecutive_failures: Option<i32>,
 }
 
 impl Definition {
@@ -185,6 +197,8 @@ impl Definition {
             overlap_policy: OverlapPolicy::read(row)?,
             jitter: sql::get(row, "jitter")?,
             priority: sql::get(row, "priority")?,
+            on_failure_id: sql::get_opt(row, "on_failure_id")?,
+            max_consecutive_failures: sql::get_opt(row, "max_consecutive_failures")?,
         })
     }
 
@@ -223,6 +237,11 @@ impl Definition {
             ),
             ("priority", self.priority != terms.priority),
             ("metadata", !same_metadata),
+            ("on_failure", self.on_failure_id != terms.on_failure_id),
+            (
+                "max_consecutive_failures",
+                self.max_consecutive_failures != terms.max_consecutive_failures,
+            ),
         ];
         let named = |(argument, differs)| -> Option<String> {
             Some(argument).filter(|_| differs).map(str::to_owned)

@@ -107,6 +107,8 @@ fn make(workspace: &Authorised, entry: &Foreign, name: &str, timezone: &str) -> 
         catchup_window: None,
         jitter: None,
         priority: None,
+        on_failure: None,
+        max_consecutive_failures: None,
     };
     let spec = json!({ "statement": entry.command });
     let spec = Jsonb::from_text("statement", &spec.to_string())?;

@@ -58,6 +58,8 @@ pub fn insert_jobs(
         column(rows, |row| row.terms.overlap_policy.name()).into(),
         column(rows, |row| row.terms.jitter).into(),
         column(rows, |row| row.terms.priority).into(),
+        column(rows, |row| row.terms.on_failure_id).into(),
+        column(rows, |row| row.terms.max_consecutive_failures).into(),
         declared_by.into(),
         sql::to_pg(instant).into(),
     ];

@@ -9,6 +9,7 @@ use crate::args::{self, iso_instant};
 use crate::authority::Authorised;
 use crate::endpoint::{self, Endpoint};
 use crate::error::{KronosError, Result, endpoint_not_found, invalid_argument};
+use crate::id::EndpointId;
 use crate::named::Named;
 use crate::policy::{CatchupPolicy, OverlapPolicy};
 use crate::sql::{self, Jsonb};
@@ -47,6 +48,8 @@ struct Fields {
     overlap_policy: Option<String>,
     jitter: Option<String>,
     priority: Option<i32>,
+    on_failure: Option<String>,
+    max_consecutive_failures: Option<i32>,
     idempotency_key: Option<String>,
     if_not_exists: Option<bool>,
 }
@@ -172,7 +175,9 @@ impl Listed {
                 overlap_policy: self.overlap_policy,
                 jitter: self.jitter,
                 priority: fields.priority.unwrap_or(args::DEFAULT_PRIORITY),
+                max_consecutive_failures: fields.max_consecutive_failures,
             },
+            on_failure: fields.on_failure.as_deref(),
             idempotency_key: fields.idempotency_key.as_deref(),
             if_not_exists: fields.if_not_exists.unwrap_or(false),
         }
@@ -182,13 +187,13 @@ impl Listed {
     ///
     /// # Errors
     /// The errors of [`Request::check`] and [`args::metadata`].
-    pub fn check(&self) -> Result<Terms<'_>> {
+    pub fn check(&self, on_failure_id: Option<EndpointId>) -> Result<Terms<'_>> {
         args::metadata(self.metadata)?;
-        self.as_new().request.check()
+        self.as_new().request.check(on_failure_id)
     }
 }
 
-/// The live endpoints of the listed jobs, by name.
+/// The live endpoints of the listed jobs, those that handle failures included, by name.
 ///
 /// # Errors
 /// Fails only if SQL does.
@@ -196,7 +201,14 @@ pub fn find_endpoints(
     workspace: &Authorised,
     listed: &[Listed],
 ) -> Result<HashMap<String, Endpoint>> {
-    let names: HashSet<&str> = listed.iter().map(Listed::endpoint).collect();
+    let handlers = listed
+        .iter()
+        .filter_map(|job| job.fields.on_failure.as_deref());
+    let names: HashSet<&str> = listed
+        .iter()
+        .map(Listed::endpoint)
+        .chain(handlers)
+        .collect();
     let names: Vec<&str> = names.into_iter().collect();
     let found = endpoint::find_many(workspace, &names)?;
     Ok(found
@@ -214,7 +226,29 @@ pub fn endpoint_of<'a>(
     endpoints: &'a HashMap<String, Endpoint>,
     job: &Listed,
 ) -> Result<&'a Endpoint> {
-    let name = job.endpoint();
+    get(workspace, endpoints, job.endpoint())
+}
+
+/// The endpoint that handles the failures of a listed job, if it has one.
+///
+/// # Errors
+/// `ENDPOINT_NOT_FOUND`; `INVALID_ARGUMENT` for an endpoint with a payload spec.
+pub fn handler_of(
+    workspace: &Authorised,
+    endpoints: &HashMap<String, Endpoint>,
+    job: &Listed,
+) -> Result<Option<EndpointId>> {
+    let name = job.fields.on_failure.as_deref();
+    name.map(|name| get(workspace, endpoints, name)?.as_handler(workspace))
+        .transpose()
+}
+
+/// The endpoint of a name, which the caller may use.
+fn get<'a>(
+    workspace: &Authorised,
+    endpoints: &'a HashMap<String, Endpoint>,
+    name: &str,
+) -> Result<&'a Endpoint> {
     let endpoint = endpoints
         .get(name)
         .ok_or_else(|| endpoint_not_found(&workspace.name, name))?;

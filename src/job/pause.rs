@@ -30,9 +30,17 @@ pub fn pause(workspace: &Authorised, job: JobRef, reason: Option<&str>) -> Resul
     let Some(schedule_id) = job.schedule_id else {
         return Err(job_paused(job.job_id, job.paused_at));
     };
-    sql::by_index(|| sql::run(PAUSE, &[job.job_id.into(), reason.into()]))?;
-    schedule::release(schedule_id)?;
+    write_paused(job.job_id, schedule_id, reason)?;
     Ok(job.job_id)
+}
+
+/// Pauses a job that the caller has locked, and releases its schedule.
+///
+/// # Errors
+/// Any error of pg_cron when it removes the entry.
+pub fn write_paused(job_id: JobId, schedule_id: ScheduleId, reason: Option<&str>) -> Result<()> {
+    sql::by_index(|| sql::run(PAUSE, &[job_id.into(), reason.into()]))?;
+    schedule::release(schedule_id)
 }
 
 const RESUME: &str = "
@@ -82,6 +90,7 @@ fn terms_of(job: &Job) -> Result<Terms<'_>> {
         overlap_policy: stored.overlap_policy,
         jitter: stored.jitter,
         priority: stored.priority,
+        max_consecutive_failures: stored.max_consecutive_failures,
     };
-    request.check()
+    request.check(stored.on_failure_id)
 }

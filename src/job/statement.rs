@@ -29,6 +29,9 @@ pub struct Scheduled<'a> {
     pub catchup_window: Option<Interval>,
     pub jitter: Option<Interval>,
     pub priority: Option<i32>,
+    /// The name of the endpoint that handles failures; the empty name clears it.
+    pub on_failure: Option<&'a str>,
+    pub max_consecutive_failures: Option<i32>,
 }
 
 /// Creates a job that runs a statement, or begins the next version of the live job of that name, and returns its id.
@@ -79,6 +82,7 @@ pub(super) fn make(
         },
         attempt_timeout: new.attempt_timeout,
         payload_spec: None,
+        on_failure: None,
         run_as,
     };
     endpoint::create(workspace, endpoint, false)?;
@@ -104,7 +108,9 @@ pub(super) fn make(
                 None => interval("0")?,
             },
             priority: new.priority.unwrap_or(crate::args::DEFAULT_PRIORITY),
+            max_consecutive_failures: new.max_consecutive_failures,
         },
+        on_failure: new.on_failure.filter(|name| !name.is_empty()),
         idempotency_key: None,
         if_not_exists: false,
     };
@@ -141,6 +147,7 @@ fn change(workspace: &Authorised, job_id: JobId, new: &Scheduled, spec: Jsonb) -
         retry_policy: new.retry_policy,
         attempt_timeout: new.attempt_timeout,
         payload_spec: None,
+        on_failure: None,
     };
     endpoint::update(workspace, &endpoint, changes)?;
     let changes = Changes {
@@ -156,6 +163,8 @@ fn change(workspace: &Authorised, job_id: JobId, new: &Scheduled, spec: Jsonb) -
         overlap_policy: new.overlap_policy,
         jitter: new.jitter,
         priority: new.priority,
+        max_consecutive_failures: new.max_consecutive_failures,
+        on_failure: new.on_failure,
         metadata: None,
         expected_version: None,
     };

@@ -34,6 +34,10 @@ pub struct Changes<'a> {
     pub jitter: Option<Interval>,
     pub priority: Option<i32>,
     pub metadata: Option<Jsonb>,
+    /// The empty name clears it.
+    pub on_failure: Option<&'a str>,
+    /// 0 clears it.
+    pub max_consecutive_failures: Option<i32>,
     /// The update fails unless this is the job's current version.
     pub expected_version: Option<i32>,
 }
@@ -67,8 +71,17 @@ pub fn update(workspace: &Authorised, job: JobRef, changes: Changes) -> Result<J
         overlap_policy: changes.overlap_policy.unwrap_or(old.overlap_policy),
         jitter: changes.jitter.unwrap_or(old.jitter),
         priority: changes.priority.unwrap_or(old.priority),
+        max_consecutive_failures: match changes.max_consecutive_failures {
+            None => old.max_consecutive_failures,
+            changed => changed.filter(|times| *times != 0),
+        },
     };
-    let terms = request.check()?;
+    let on_failure_id = match changes.on_failure {
+        None => old.on_failure_id,
+        Some("") => None,
+        Some(name) => Some(endpoint::find_handler(workspace, name)?),
+    };
+    let terms = request.check(on_failure_id)?;
     if let Some(metadata) = changes.metadata {
         args::metadata(metadata)?;
     }
@@ -158,6 +171,8 @@ pub fn write_version(
         terms.overlap_policy.name().into(),
         terms.jitter.into(),
         terms.priority.into(),
+        terms.on_failure_id.into(),
+        terms.max_consecutive_failures.into(),
         sql::to_pg(instant).into(),
         has_later_ticks_only.into(),
     ];

@@ -1,6 +1,6 @@
 -- Locks at most $5 jobs of the schedules $1 (the jobs after job $2, up to and including job $3, in the order of the
--- arrays and of job_id), and writes the tick $4 of the plain jobs. A job is plain if its overlap_policy is 'allow', it
--- has the tick, its version began before the tick, and it owes no tick. Skips jobs that another session has locked. If
+-- arrays and of job_id), and writes the tick $4 of the plain jobs. A job is plain if its overlap_policy is 'allow', no
+-- number of failures pauses it, it has the tick, its version began before the tick, and it owes no tick. Skips jobs that another session has locked. If
 -- a tick is in the ledger already, after a backfill or because the clock was set back, the ledger's primary key fails
 -- the statement. Returns one row per schedule: how many jobs were locked, how many executions were written, and which
 -- locked jobs are not plain.
@@ -8,7 +8,7 @@ with locked as materialized (
     select s.nth, s.tick_at, j.job_id, j.workspace_id, j.endpoint_id, j.version, j.priority, j.endpoint_type,
            kronos.uuid_v7() as execution_id,
            kronos_internal.run_at(j.job_id, s.tick_at, j.jitter) as run_at,
-           j.overlap_policy = 'allow'
+           j.overlap_policy = 'allow' and j.max_consecutive_failures is null
                and s.tick_at > j.active_since and s.tick_at > j.version_since and s.tick_at >= j.ledger_from
                and (s.tick_at >= j.starts_at) is not false and (s.tick_at < j.ends_at) is not false
                and (e.is_none_owed

@@ -1,32 +1,36 @@
 -- Writes the ticks $2 of the jobs $1 that are not in the ledger: one ledger row each, and an execution unless the job's
--- overlap_policy skips the tick. $3 and $4 are whether the tick is the first and the last tick of its job in this call.
+-- overlap_policy or max_consecutive_failures skips the tick. $3 and $4 are whether the tick is the first and the last tick of its job in this call.
 -- $5 is the origin: TICK, or BACKFILL, which runs at once and may overlap. The caller holds the row locks of the jobs,
 -- so that no other session writes their ledger rows, and of the unfinished executions that a tick replaces. Each lookup
 -- is a subquery that the planner cannot turn into a join (OFFSET 0, scalar): a generic plan made while a table was
 -- small would later scan the whole table.
 with decided as materialized (
     select a.*, kronos.uuid_v7() as execution_id,
-           case a.overlap_policy
-               when 'skip' then
-                   case when not a.is_first
-                          or exists (select from kronos_internal.live_executions x where x.job_id = a.job_id)
-                        then 'overlap_policy skip: an execution was unfinished' end
-               when 'queue_one' then
-                   case when not a.is_first
-                          or exists (select from kronos_internal.live_executions x
-                                     where x.job_id = a.job_id
-                                       and (x.status in ('PENDING', 'QUEUED')
-                                            or x.status in ('RUNNING', 'RETRYING') and x.tick_at > a.tick_at))
-                        then 'overlap_policy queue_one: an execution was waiting' end
-               when 'replace' then
-                   case when not a.is_last
-                          or exists (select from kronos_internal.ticks t
-                                     where t.job_id = a.job_id and t.tick_at > a.tick_at and t.execution_id is not null)
-                        then 'overlap_policy replace: a later tick was due' end
+           case
+               when a.failure_limit is not null
+                    and kronos_internal.has_failed_in_a_row(a.job_id, a.active_since, a.failure_limit)
+               then 'max_consecutive_failures ' || a.failure_limit || ': the last executions failed'
+               when a.overlap_policy = 'skip'
+                    and (not a.is_first
+                         or exists (select from kronos_internal.live_executions x where x.job_id = a.job_id))
+               then 'overlap_policy skip: an execution was unfinished'
+               when a.overlap_policy = 'queue_one'
+                    and (not a.is_first
+                         or exists (select from kronos_internal.live_executions x
+                                    where x.job_id = a.job_id
+                                      and (x.status in ('PENDING', 'QUEUED')
+                                           or x.status in ('RUNNING', 'RETRYING') and x.tick_at > a.tick_at)))
+               then 'overlap_policy queue_one: an execution was waiting'
+               when a.overlap_policy = 'replace'
+                    and (not a.is_last
+                         or exists (select from kronos_internal.ticks t
+                                    where t.job_id = a.job_id and t.tick_at > a.tick_at and t.execution_id is not null))
+               then 'overlap_policy replace: a later tick was due'
            end as skipped
     from (
         select j.workspace_id, j.job_id, j.version, a.tick_at, a.is_first, a.is_last, j.endpoint_id, j.endpoint_type, j.priority,
                case $5 when 'TICK' then j.overlap_policy else 'allow' end as overlap_policy,
+               case $5 when 'TICK' then j.max_consecutive_failures end as failure_limit, j.active_since,
                case when $5 = 'TICK' then kronos_internal.run_at(j.job_id, a.tick_at, j.jitter)
                     else clock_timestamp() end as run_at
         from unnest($1::uuid[], $2::timestamptz[], $3::boolean[], $4::boolean[]) a (job_id, tick_at, is_first, is_last)

@@ -70,7 +70,7 @@ union all
 select 8, 'an unfinished execution contradicts itself', jsonb_build_object('execution_id', x.execution_id), x.created_at, null
 from kronos_internal.live_executions x
 where x.status not in ('PENDING', 'QUEUED', 'RUNNING', 'RETRYING')
-   or x.origin not in ('TICK', 'TRIGGER', 'BACKFILL', 'ENQUEUE')
+   or x.origin not in ('TICK', 'TRIGGER', 'BACKFILL', 'ENQUEUE', 'ON_FAILURE')
    or (x.status = 'RUNNING') <> (x.worker_id is not null) or (x.status = 'RUNNING') <> (x.lease_expires_at is not null)
    or (x.status = 'RUNNING') <> (x.started_at is not null)
    or (x.job_id is null) <> (x.version is null) or (x.job_id is null) <> (x.input is not null)

@@ -50,7 +50,7 @@ select count(*) as executions from deleted";
 
 const DELETE_ENDPOINTS: &str = "
 update kronos_internal.endpoints
-set deleted_at = clock_timestamp(), payload_spec_id = null
+set deleted_at = clock_timestamp(), payload_spec_id = null, on_failure_id = null
 where workspace_id = $1 and deleted_at is null";
 
 const DELETE_GRANTS: &str = "delete from kronos_internal.workspace_grants where workspace_id = $1";

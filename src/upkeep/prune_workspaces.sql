@@ -36,7 +36,7 @@ grants as (
 ),
 endpoints as (
     update kronos_internal.endpoints
-    set deleted_at = now(), payload_spec_id = null
+    set deleted_at = now(), payload_spec_id = null, on_failure_id = null
     where endpoint_id in (select e.endpoint_id
                           from deleted d join kronos_internal.endpoints e using (workspace_id)
                           where e.deleted_at is null

@@ -1,7 +1,8 @@
 //! `reconcile`: repairs what a crash, an operator, a restore or a change of the server has left behind.
 
 use crate::error::Result;
-use crate::job::{self, Ended};
+use crate::id::JobId;
+use crate::job::{self, Ended, Failing};
 use crate::schedule::{self, Fault, Problem};
 use crate::{pg_cron, sql};
 use chrono::Duration;
@@ -27,11 +28,11 @@ const LOCK_TIMEOUT: &str = "10ms";
 /// How long one call goes on with repairs. Repairs lock schedules until the transaction ends.
 const MAX_TIME: Duration = Duration::seconds(1);
 
-/// Repairs schedules and pg_cron entries, and retires jobs whose `ends_at` is past: at most `max` of each, and for one
-/// second. Each repair runs in a subtransaction of its own, so that one that fails does not keep others from being done.
+/// Repairs schedules and pg_cron entries, retires jobs whose `ends_at` is past, and pauses jobs that have failed too often
+/// in a row: at most `max` of each, and for one second. Each repair runs in a subtransaction of its own, so that one that fails does not keep others from being done.
 /// Repairs of what another session has locked are left to the next call.
 ///
-/// Jobs retire last: a next tick that was wrong may lie before their end.
+/// Jobs retire after the repairs: a next tick that was wrong may lie before their end.
 ///
 /// # Errors
 /// `PG_CRON_UNAVAILABLE`.
@@ -55,6 +56,13 @@ pub fn reconcile(max: usize) -> Result<Vec<Repair>> {
             let repair = describe_end(&ended);
             repairs.extend(attempt(repair, || job::retire_ended(ended.job_id))?);
         }
+        for failing in job::find_failing(max as i64)? {
+            if sql::now() >= end {
+                break;
+            }
+            let repair = describe_failing(&failing);
+            repairs.extend(attempt(repair, || job::pause_failing(failing.job_id))?);
+        }
         Ok(repairs)
     })
 }
@@ -73,11 +81,27 @@ fn attempt(mut repair: Repair, work: impl FnOnce() -> Result<bool>) -> Result<Op
     }
 }
 
+fn subject(job_id: JobId, job_name: Option<&str>) -> String {
+    match job_name {
+        Some(name) => format!("job {name}"),
+        None => format!("job {job_id}"),
+    }
+}
+
+fn describe_failing(failing: &Failing) -> Repair {
+    Repair {
+        workspace: Some(failing.workspace.clone()),
+        subject: subject(failing.job_id, failing.job_name.as_deref()),
+        problem: format!("its last executions failed: {}", failing.times),
+        action: "paused the job",
+        error: None,
+    }
+}
+
 fn describe_end(ended: &Ended) -> Repair {
-    let name = ended.job_name.clone();
     Repair {
         workspace: Some(ended.workspace.clone()),
-        subject: format!("job {}", name.unwrap_or_else(|| ended.job_id.to_string())),
+        subject: subject(ended.job_id, ended.job_name.as_deref()),
         problem: format!("its ends_at is past: {}", sql::iso(ended.ends_at)),
         action: "retired the job",
         error: None,

@@ -35,6 +35,9 @@ pub fn ordinary(argument: &str, type_name: &str) -> &'static [&'static str] {
         ],
         "endpoint_type" => &["'HTTP'", "'KAFKA'"],
         "endpoint_types" => &["'{HTTP}'", "'{HTTP,KAFKA}'"],
+        "on_failure" => &["'one'", "'two'", "''"],
+        "key" => &["'one'", "'two'", "null"],
+        "on_conflict" => &["'keep'", "'replace'", "'error'"],
         "capability" => &["'viewer'", "'producer'", "'worker'", "'admin'"],
         "worker_id" => &["'w1'", "'w2'", "'w3'"],
         "name" | "new_name" => &[
