@@ -57,7 +57,9 @@ comment on column kronos_internal.live_executions.rescheduled_at is
     'When reschedule_execution() or postpone_execution() last changed run_at or priority. They are then no longer those of the request.';
 
 -- The table allows three changes of status: a waiting execution starts (RUNNING), a running execution waits again
--- (QUEUED, PENDING or RETRYING), and an execution that no attempt has failed is rescheduled (PENDING, QUEUED). The function is in Rust and has no WHEN: PostgreSQL would parse the text of WHEN for each statement.
+-- (QUEUED, PENDING or RETRYING), and an execution that waits for its first attempt, or was given back, is rescheduled
+-- (between PENDING and QUEUED). The function is in Rust and has no WHEN: PostgreSQL would parse the text of WHEN for
+-- each statement.
 create function kronos_internal.refuse_transition() returns trigger
 language c as 'MODULE_PATHNAME', 'refuse_transition_wrapper';
 create trigger live_executions_transitions before update of status on kronos_internal.live_executions

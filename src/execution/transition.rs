@@ -8,8 +8,8 @@ use pgrx::prelude::*;
 use serde_json::json;
 
 /// Refuses changes of status other than the three that exist within the table: an execution that waits starts (to
-/// RUNNING), one that runs waits again (to QUEUED, PENDING or RETRYING), and one that no attempt has failed is rescheduled
-/// (between PENDING and QUEUED).
+/// RUNNING), one that runs waits again (to QUEUED, PENDING or RETRYING), and one that waits for its first attempt, or was
+/// given back, is rescheduled (between PENDING and QUEUED).
 ///
 /// PostgreSQL parses a trigger's WHEN at each statement, which was 4 % of the time of a claim and its report.
 #[pg_trigger(sql = false)]
