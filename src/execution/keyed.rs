@@ -1,5 +1,6 @@
 //! One-shots with a key, which names them in their workspace while they are unfinished.
 
+use crate::endpoint;
 use crate::error::{self, KronosError, Result};
 use crate::id::{EndpointId, ExecutionId, WorkspaceId};
 use crate::named::Named;
@@ -130,7 +131,11 @@ fn replace(new: &Keyed) -> Result<Option<(Composite, ExecutionId)>> {
 }
 
 fn notify(new: &Keyed, now: TimestampWithTimeZone) {
-    super::notify_workers(new.workspace_id, sql::from_pg(new.run_at.unwrap_or(now)));
+    let run_at = sql::from_pg(new.run_at.unwrap_or(now));
+    super::notify_workers(new.workspace_id, run_at);
+    if new.endpoint_type == endpoint::SQL {
+        super::wake_sql_workers(run_at);
+    }
 }
 
 fn in_use(key: &str, execution_id: ExecutionId, status: Status) -> KronosError {

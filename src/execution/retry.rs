@@ -58,7 +58,7 @@ impl Retry {
 }
 
 const LOCK: &str = "
-select h.status, e.name as endpoint, e.run_as::oid as run_as
+select h.status, h.key, e.name as endpoint, e.run_as::oid as run_as
 from kronos_internal.history h
 left join kronos_internal.endpoints e on e.endpoint_id = h.endpoint_id and e.deleted_at is null
 where h.workspace_id = $1 and h.execution_id = $2
@@ -68,7 +68,7 @@ for update of h";
 ///
 /// # Errors
 /// `EXECUTION_NOT_FOUND`, `EXECUTION_UNFINISHED`, `EXECUTION_SUCCEEDED`, `INVALID_ARGUMENT`; `ENDPOINT_NOT_FOUND` if the
-/// endpoint was deleted; `PERMISSION_DENIED` for an SQL endpoint whose role the caller does not have.
+/// endpoint was deleted; `KEY_IN_USE` if its key names an unfinished execution; `PERMISSION_DENIED` for an SQL endpoint whose role the caller does not have.
 pub fn retry(workspace: &Authorised, execution_id: ExecutionId, retry: &Retry) -> Result<()> {
     retry.check()?;
     let args = [workspace.workspace_id.into(), execution_id.into()];
@@ -78,6 +78,7 @@ pub fn retry(workspace: &Authorised, execution_id: ExecutionId, retry: &Retry) -
                 Status::read(row)?,
                 sql::get_opt::<String>(row, "endpoint")?,
                 sql::get_opt(row, "run_as")?,
+                sql::get_opt::<String>(row, "key")?,
             ))
         })
     })?;
@@ -90,21 +91,34 @@ pub fn retry(workspace: &Authorised, execution_id: ExecutionId, retry: &Retry) -
             detail,
         )
         .with_hint("Only FAILED and CANCELLED executions can be retried.")),
-        Some((_, None, _)) => Err(KronosError::new(
+        Some((_, None, ..)) => Err(KronosError::new(
             &error::ENDPOINT_NOT_FOUND,
             format!("the endpoint of execution {execution_id} was deleted"),
             detail,
         )),
-        Some((_, Some(endpoint), run_as)) => {
+        Some((_, Some(endpoint), run_as, key)) => {
             if let Some(role) = run_as {
                 workspace.require_role(role, &endpoint)?;
             }
-            if retry.start(workspace, vec![execution_id])?.is_empty() {
-                return Err(error::concurrent_change());
+            match (retry.start(workspace, vec![execution_id])?.is_empty(), key) {
+                (false, _) => Ok(()),
+                (true, Some(key)) => Err(key_in_use(workspace, &key)),
+                (true, None) => Err(error::concurrent_change()),
             }
-            Ok(())
         }
     }
+}
+
+/// The error for an execution whose key names another one, which has not finished.
+fn key_in_use(workspace: &Authorised, key: &str) -> KronosError {
+    KronosError::new(
+        &error::KEY_IN_USE,
+        format!(
+            "key {key:?} names an unfinished execution of workspace {:?}",
+            workspace.name
+        ),
+        json!({ "key": key }),
+    )
 }
 
 const FIND_LIVE: &str = "
@@ -164,12 +178,15 @@ pub fn retry_many(
     let args = [workspace.workspace_id.into(), candidates.into()];
     let locked =
         sql::by_index(|| sql::rows(LOCK_MANY, &args, |row| sql::get(row, "execution_id")))?;
+    let is_locked: HashSet<ExecutionId> = locked.iter().copied().collect();
     let moved = retry.start(workspace, locked)?;
     let report = |(found, obstacle): (Found, Option<&'static str>)| {
         if let Some(obstacle) = obstacle {
             found.skipped(obstacle)
         } else if moved.contains(&found.execution_id) {
             found.done("RETRY")
+        } else if is_locked.contains(&found.execution_id) {
+            found.skipped("its key names an unfinished execution")
         } else {
             found.contended()
         }
