@@ -348,7 +348,7 @@ Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND, EX
 comment on function kronos.retry_execution is
 'Runs an execution that FAILED or was CANCELLED again, and returns it. It keeps its id, and so the idempotency key that workers send to receivers. It gets a new round of attempts: failed_attempts starts at 0, and the number of the attempt goes on. It may run beside other executions of its job, and counts as unfinished for the job''s overlap_policy. retried_by and retried_at tell who retried it last, and when.
 run_at: the earliest start, in the years 1970 to 2199; NULL means now.
-Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND, EXECUTION_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002; its endpoint was deleted), EXECUTION_SUCCEEDED, EXECUTION_UNFINISHED, KEY_IN_USE (55000; its key names another execution, which is unfinished), PERMISSION_DENIED (42501) without the privileges of an SQL endpoint''s run_as.';
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND, EXECUTION_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002; its endpoint was deleted), EXECUTION_SUCCEEDED, EXECUTION_UNFINISHED (55000), KEY_IN_USE (23505; its key names another execution, which is unfinished), PERMISSION_DENIED (42501) without the privileges of an SQL endpoint''s run_as.';
 
 comment on function kronos.retry_executions is
 'Runs the executions that pass a filter again, as retry_execution does, those that finished first first. Returns one row per execution: its status before, and action: RETRY, or SKIP with the reason. It waits for no other session: an execution that another session is retrying is skipped.

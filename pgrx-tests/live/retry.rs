@@ -378,3 +378,26 @@ fn retry_and_prune_of_the_same_execution_leave_it_to_one_of_them() {
     assert_eq!(attempts(&mut session, id), [""; 0]);
     assert_sound(&mut session);
 }
+
+#[test]
+fn of_two_executions_with_one_key_one_is_retried_and_the_other_is_reported() {
+    let (_server, mut session) = start_server();
+    let fail_with_key = |session: &mut Client| -> Uuid {
+        let enqueue = "select execution_id from kronos.enqueue('hook', key => 'invoice 7', workspace => 'acme')";
+        let id = session.query_one(enqueue, &[]).unwrap().get(0);
+        fail_for_good(session, "it failed");
+        id
+    };
+    let (first, second) = (fail_with_key(&mut session), fail_with_key(&mut session));
+    let mut rows = retry_many(&mut session, "");
+    rows.sort_by_key(|(_, action)| action.clone());
+    let actions: Vec<&str> = rows.iter().map(|(_, action)| action.as_str()).collect();
+    let taken = "SKIP: its key names an unfinished execution";
+    assert_eq!(actions, ["RETRY", taken]);
+    let left = if rows[0].0 == first { second } else { first };
+    assert_eq!(rows[1].0, left);
+    assert_code(retry(&mut session, left), "KEY_IN_USE");
+    assert_eq!(read(&mut session, left, "status, key"), "FAILED invoice 7");
+    assert_eq!(claim(&mut session, "w", 2), [(rows[0].0, 2)]);
+    assert_sound(&mut session);
+}
