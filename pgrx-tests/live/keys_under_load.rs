@@ -5,6 +5,7 @@ use crate::server::Server;
 use postgres::{Client, Error};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use uuid::Uuid;
@@ -144,23 +145,27 @@ fn concurrent_keeps_of_a_free_key_all_get_the_same_execution() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
-    for round in 0..20 {
-        let found: Vec<Uuid> = thread::scope(|scope| {
-            let callers: Vec<_> = (0..8)
-                .map(|_| {
-                    let mut session = server.session();
-                    scope.spawn(move || {
-                        let call = format!("select execution_id from kronos.enqueue('hook', key => '{round}', workspace => 'acme')");
-                        session.query_one(&call, &[]).unwrap().get(0)
-                    })
+    let start = Barrier::new(8);
+    let found: Vec<Vec<Uuid>> = thread::scope(|scope| {
+        let callers: Vec<_> = (0..8)
+            .map(|_| {
+                let (mut session, start) = (server.session(), &start);
+                scope.spawn(move || {
+                    let call = "select execution_id from kronos.enqueue('hook', key => $1, workspace => 'acme')";
+                    let put = |round: i32| {
+                        start.wait();
+                        let row = session.query_one(call, &[&round.to_string()]);
+                        row.map_or(Uuid::nil(), |row| row.get(0))
+                    };
+                    (0..20).map(put).collect()
                 })
-                .collect();
-            callers
-                .into_iter()
-                .map(|caller| caller.join().unwrap())
-                .collect()
-        });
-        assert!(found.iter().all(|id| *id == found[0]), "{found:?}");
-    }
+            })
+            .collect();
+        callers
+            .into_iter()
+            .map(|caller| caller.join().unwrap())
+            .collect()
+    });
+    assert!(found.iter().all(|ids| *ids == found[0]), "{found:?}");
     assert_eq!(executions(&mut session), 20);
 }
