@@ -95,29 +95,28 @@ fn sessions_on_few_keys_never_leave_two_unfinished_executions_of_one_key() {
         .unwrap();
     let stop = AtomicBool::new(false);
     let tally = thread::scope(|scope| {
-        let workers: Vec<_> = ["w1", "w2", "w3"]
-            .into_iter()
-            .map(|worker| {
-                let (session, stop) = (server.session(), &stop);
-                scope.spawn(move || work_at_random(session, worker, stop))
-            })
-            .collect();
+        for worker in ["w1", "w2", "w3"] {
+            let (session, stop) = (server.session(), &stop);
+            scope.spawn(move || work_at_random(session, worker, stop));
+        }
         let callers: Vec<_> = (0..SESSIONS)
             .map(|seed| {
                 let session = server.session();
                 scope.spawn(move || enqueue_at_random(session, seed))
             })
             .collect();
+        let mut doubled = 0;
         while callers.iter().any(|caller| !caller.is_finished()) {
-            let doubled = "select count(*) from (select from kronos.execution_details
-                                                 where key is not null and finished_at is null
-                                                 group by key having count(*) > 1) d";
-            let doubled = count(&mut session, doubled);
-            if doubled > 0 {
-                stop.store(true, Ordering::Relaxed);
-                panic!("{doubled} keys have two unfinished executions");
-            }
+            doubled += count(
+                &mut session,
+                "select count(*) from (select from kronos.execution_details
+                                       where key is not null and finished_at is null
+                                       group by key having count(*) > 1) d",
+            );
         }
+        // The workers must end even if a caller has failed.
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(doubled, 0, "keys had two unfinished executions");
         let mut tally = Tally::default();
         for caller in callers {
             let one = caller.join().unwrap();
@@ -125,10 +124,6 @@ fn sessions_on_few_keys_never_leave_two_unfinished_executions_of_one_key() {
             tally.found += one.found;
             tally.in_use += one.in_use;
             tally.retryable += one.retryable;
-        }
-        stop.store(true, Ordering::Relaxed);
-        for worker in workers {
-            worker.join().unwrap();
         }
         tally
     });
