@@ -1,7 +1,7 @@
 //! max_consecutive_failures: a job that has failed so often in a row runs no further tick, and upkeep pauses it.
 
 use crate::domain::*;
-use crate::server::{Server, kill, wait_for};
+use crate::server::{Server, kill};
 use postgres::{Client, GenericClient};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};

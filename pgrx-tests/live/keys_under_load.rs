@@ -5,6 +5,7 @@ use crate::server::Server;
 use postgres::{Client, Error};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use uuid::Uuid;
@@ -94,29 +95,28 @@ fn sessions_on_few_keys_never_leave_two_unfinished_executions_of_one_key() {
         .unwrap();
     let stop = AtomicBool::new(false);
     let tally = thread::scope(|scope| {
-        let workers: Vec<_> = ["w1", "w2", "w3"]
-            .into_iter()
-            .map(|worker| {
-                let (session, stop) = (server.session(), &stop);
-                scope.spawn(move || work_at_random(session, worker, stop))
-            })
-            .collect();
+        for worker in ["w1", "w2", "w3"] {
+            let (session, stop) = (server.session(), &stop);
+            scope.spawn(move || work_at_random(session, worker, stop));
+        }
         let callers: Vec<_> = (0..SESSIONS)
             .map(|seed| {
                 let session = server.session();
                 scope.spawn(move || enqueue_at_random(session, seed))
             })
             .collect();
+        let mut doubled = 0;
         while callers.iter().any(|caller| !caller.is_finished()) {
-            let doubled = "select count(*) from (select from kronos.execution_details
-                                                 where key is not null and finished_at is null
-                                                 group by key having count(*) > 1) d";
-            let doubled = count(&mut session, doubled);
-            if doubled > 0 {
-                stop.store(true, Ordering::Relaxed);
-                panic!("{doubled} keys have two unfinished executions");
-            }
+            doubled += count(
+                &mut session,
+                "select count(*) from (select from kronos.execution_details
+                                       where key is not null and finished_at is null
+                                       group by key having count(*) > 1) d",
+            );
         }
+        // The workers must end even if a caller has failed.
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(doubled, 0, "keys had two unfinished executions");
         let mut tally = Tally::default();
         for caller in callers {
             let one = caller.join().unwrap();
@@ -124,10 +124,6 @@ fn sessions_on_few_keys_never_leave_two_unfinished_executions_of_one_key() {
             tally.found += one.found;
             tally.in_use += one.in_use;
             tally.retryable += one.retryable;
-        }
-        stop.store(true, Ordering::Relaxed);
-        for worker in workers {
-            worker.join().unwrap();
         }
         tally
     });
@@ -144,23 +140,27 @@ fn concurrent_keeps_of_a_free_key_all_get_the_same_execution() {
     let server = Server::start();
     let mut session = server.session();
     create_acme(&mut session);
-    for round in 0..20 {
-        let found: Vec<Uuid> = thread::scope(|scope| {
-            let callers: Vec<_> = (0..8)
-                .map(|_| {
-                    let mut session = server.session();
-                    scope.spawn(move || {
-                        let call = format!("select execution_id from kronos.enqueue('hook', key => '{round}', workspace => 'acme')");
-                        session.query_one(&call, &[]).unwrap().get(0)
-                    })
+    let start = Barrier::new(8);
+    let found: Vec<Vec<Uuid>> = thread::scope(|scope| {
+        let callers: Vec<_> = (0..8)
+            .map(|_| {
+                let (mut session, start) = (server.session(), &start);
+                scope.spawn(move || {
+                    let call = "select execution_id from kronos.enqueue('hook', key => $1, workspace => 'acme')";
+                    let put = |round: i32| {
+                        start.wait();
+                        let row = session.query_one(call, &[&round.to_string()]);
+                        row.map_or(Uuid::nil(), |row| row.get(0))
+                    };
+                    (0..20).map(put).collect()
                 })
-                .collect();
-            callers
-                .into_iter()
-                .map(|caller| caller.join().unwrap())
-                .collect()
-        });
-        assert!(found.iter().all(|id| *id == found[0]), "{found:?}");
-    }
+            })
+            .collect();
+        callers
+            .into_iter()
+            .map(|caller| caller.join().unwrap())
+            .collect()
+    });
+    assert!(found.iter().all(|ids| *ids == found[0]), "{found:?}");
     assert_eq!(executions(&mut session), 20);
 }

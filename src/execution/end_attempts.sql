@@ -76,7 +76,8 @@ select row(d.execution_id, d.attempt, true, d.next_status, d.next_run_at, null, 
        d.endpoint_type = 'SQL' as is_sql,
        d.next_status = 'FAILED' and d.origin <> 'ON_FAILURE'
            and (d.on_failure_id is not null
-                or exists (select
-                           from kronos_internal.jobs j
-                           where j.job_id = d.job_id and j.on_failure_id is not null)) as is_handled
+                or d.job_id is not null
+                   and exists (select
+                               from kronos_internal.jobs j
+                               where j.job_id = d.job_id and j.on_failure_id is not null)) as is_handled
 from decided d
