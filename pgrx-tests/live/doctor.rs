@@ -224,6 +224,17 @@ fn doctor_says_why_pg_cron_cannot_run_the_entries() {
     for session in &mut sessions {
         create_acme(session);
     }
+    let too_small = "max_worker_processes is too small for kronos.max_sql_workers beside pg_cron";
+    let says_so = |session: &mut Client| {
+        let found = findings(session);
+        found.contains(&(too_small.into(), "WARNING".into()))
+    };
+    assert!(!says_so(&mut sessions[1]), "nobody needs SQL workers");
+    let statement = "select kronos.create_endpoint('clock', 'SQL', '{\"statement\": \"select now()\"}', workspace => 'acme')";
+    for session in &mut sessions {
+        session.batch_execute(statement).unwrap();
+    }
+    assert_eq!(sessions.each_mut().map(says_so), [false, true]);
     for (session, finding) in sessions.iter_mut().zip([
         "pg_cron cannot run the entries of Kronos: connection failed",
         "no background worker is free for pg_cron",
