@@ -17,6 +17,7 @@ ENTRIES = 400
 def restart(**settings):
     """Restarts the server with other settings."""
     with connect() as connection:
+        connection.execute("load 'kronos'")
         for name, setting in settings.items():
             connection.execute(f"alter system set {name} = '{setting}'")
         data = connection.execute("show data_directory").fetchone()[0]
@@ -63,6 +64,7 @@ def throughput():
     run_file("kronos/reset")
     rows("select kronos.create_endpoint('trivial', 'SQL', '{\"statement\": \"select 1\"}')")
     with connect() as connection:
+        connection.execute("load 'kronos'")
         connection.execute("alter system set kronos.enabled = off")
         connection.execute("select pg_reload_conf()")
         connection.execute(
