@@ -38,6 +38,7 @@ mod reconcile;
 mod seconds;
 mod server;
 mod soak;
+mod sql_worker;
 mod standby;
 mod ticks;
 mod upgrade;
