@@ -22,10 +22,11 @@ select status, finished_at from kronos_internal.history where workspace_id = $1 
 const REQUEST_STOP: &str = "
 update kronos_internal.live_executions
 set stop_requested_at = coalesce(stop_requested_at, clock_timestamp()), status_reason = 'cancelled'
-where execution_id = $1";
+where execution_id = $1
+returning endpoint_type = 'SQL' as is_sql";
 
 /// Cancels a waiting execution. With `request_stop`, asks the worker of a running execution to stop: the worker learns of
-/// it at its next heartbeat, and the execution ends as CANCELLED unless the worker completes it.
+/// it at its next heartbeat (the server stops an SQL statement at once), and the execution ends as CANCELLED unless the worker completes it.
 ///
 /// # Errors
 /// `EXECUTION_NOT_FOUND`, `EXECUTION_FINISHED`; `EXECUTION_RUNNING` for a running execution without `request_stop`.
@@ -53,7 +54,13 @@ pub fn cancel(workspace: &Authorised, execution_id: ExecutionId, request_stop: b
             Ok(())
         }
         Some(_) if request_stop => {
-            sql::by_index(|| sql::run(REQUEST_STOP, &[execution_id.into()])).map(|_| ())
+            let args = [execution_id.into()];
+            let is_sql =
+                sql::by_index(|| sql::row(REQUEST_STOP, &args, |row| sql::get(row, "is_sql")))?;
+            if is_sql == Some(true) {
+                super::wake_sql_workers(sql::now());
+            }
+            Ok(())
         }
         Some((status, worker_id)) => Err(KronosError::new(
             &error::EXECUTION_RUNNING,

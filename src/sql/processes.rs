@@ -74,6 +74,16 @@ fn wake() {
     }
 }
 
+/// Wakes the idle workers of this database.
+pub fn wake_workers() {
+    for_each_process(|kind, process| {
+        if kind == WORKER {
+            // SAFETY: as in wake().
+            unsafe { pg_sys::SetLatch(&raw mut (*process).procLatch) };
+        }
+    });
+}
+
 /// Calls `visit` for each of Kronos's processes in this database, with its type.
 fn for_each_process(mut visit: impl FnMut(&CStr, *mut pg_sys::PGPROC)) {
     // SAFETY: the array of processes is allocated for the life of the server. Its fields are read without a lock, like

@@ -252,7 +252,8 @@ const STATEMENT_TIMEOUT: c_int = 3;
 /// Starts the timer that cancels the statement: at the deadline of the attempt, or when statement_timeout is over if that
 /// is earlier. As in a session of a client, the latter counts for each statement.
 fn start_timer(claimed: &Claimed) {
-    let left = |deadline| (sql::from_pg(deadline) - Utc::now()).num_milliseconds();
+    // Rounded up, so that the deadline is past when the timer fires.
+    let left = |deadline| 1 + (sql::from_pg(deadline) - Utc::now()).num_milliseconds();
     // SAFETY: the setting is only read.
     let of_statement = Some(i64::from(unsafe { pg_sys::StatementTimeout }));
     let first = claimed
