@@ -1,7 +1,9 @@
 //! Executions of endpoints of type SQL, which background workers run in the server.
 
 mod access;
+mod bounds;
 mod crashes;
+mod dispatch;
 mod modes;
 mod privileges;
 mod sessions;
