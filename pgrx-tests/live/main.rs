@@ -45,6 +45,7 @@ mod retry;
 mod seconds;
 mod server;
 mod soak;
+mod sql_worker;
 mod standby;
 mod ticks;
 mod upgrade;

@@ -113,6 +113,16 @@ pub fn stay() {
     unsafe { (*pg_sys::MyProc).roleId = pg_sys::InvalidOid };
 }
 
+/// Wakes the idle workers of this database.
+pub fn wake_workers() {
+    for_each_process(|kind, process| {
+        if kind == WORKER {
+            // SAFETY: as in wake().
+            unsafe { pg_sys::SetLatch(&raw mut (*process).procLatch) };
+        }
+    });
+}
+
 /// Calls `visit` for each of Kronos's processes in this database that does not end, with its type. A process that has just
 /// been started has no database yet.
 fn for_each_process(mut visit: impl FnMut(&CStr, *mut pg_sys::PGPROC)) {

@@ -29,9 +29,10 @@ impl Failure {
         CaughtError::PostgresError(*self.report).rethrow()
     }
 
-    /// The error as psql shows it, with its SQLSTATE, detail and hint.
-    pub fn describe(&self) -> String {
-        let mut text = format!("{} (SQLSTATE {})", self.report.message(), self.sqlstate());
+    /// The error as psql shows it, with an SQLSTATE, detail and hint. [`Failure::sqlstate`] is XX000 for an SQLSTATE that
+    /// PostgreSQL does not define.
+    pub fn describe(&self, sqlstate: &str) -> String {
+        let mut text = format!("{} (SQLSTATE {sqlstate})", self.report.message());
         let parts = [
             ("DETAIL", self.report.detail()),
             ("HINT", self.report.hint()),

@@ -19,7 +19,7 @@ const IDLE: Duration = Duration::minutes(1);
 /// How long a worker may keep its place while executions of a role without a worker wait.
 const TURN: Duration = Duration::seconds(1);
 
-/// How often the dispatcher looks while executions wait for a worker, and while workers run.
+/// How often the dispatcher looks while executions are due or were asked to stop, and otherwise.
 const SOON: Duration = Duration::milliseconds(100);
 const OFTEN: Duration = Duration::seconds(10);
 
@@ -90,13 +90,14 @@ impl Dispatcher {
             self.reap();
             let wait = match self.look() {
                 Ok(look) => {
-                    self.stop_requested();
-                    let is_short = self.staff(&look);
+                    let is_stopping = self.stop_requested();
+                    self.staff(&look);
                     let now = Utc::now();
                     if !look.due.is_empty() || look.next_at.is_some() || !self.workers.is_empty() {
                         active_at = now;
                     }
-                    let at_most = if is_short { SOON } else { OFTEN };
+                    let is_urgent = is_stopping || !look.due.is_empty();
+                    let at_most = if is_urgent { SOON } else { OFTEN };
                     let next = look.next_at.filter(|at| *at > now);
                     next.map_or(at_most, |at| (at - now).min(at_most))
                 }
@@ -161,28 +162,32 @@ impl Dispatcher {
         Ok(look)
     }
 
-    /// Cancels the statements of executions that were asked to stop.
-    fn stop_requested(&self) {
+    /// Cancels the statements of executions that were asked to stop, and returns whether there are any.
+    fn stop_requested(&self) -> bool {
         let stop = |worker_id: &str| {
             let worker = self.workers.iter().find(|one| one.worker_id == worker_id);
             if let Some(worker) = worker {
                 worker.signal(pg_sys::SIGINT);
             }
         };
-        if let Err(failure) = sql::in_transaction(|| look::stop_requested(stop)) {
+        sql::in_transaction(|| look::stop_requested(stop)).unwrap_or_else(|failure| {
             warn("stop a statement", &failure);
-        }
+            false
+        })
     }
 
-    /// Starts and ends workers as the due executions need them. Returns whether executions wait for a worker.
-    fn staff(&mut self, look: &Look) -> bool {
-        let mut is_short = false;
+    /// Wakes, starts and ends workers as the due executions need them.
+    fn staff(&mut self, look: &Look) {
         let mut wanted: HashMap<pg_sys::Oid, usize> = HashMap::new();
         for due in &look.due {
             match &due.problem {
                 Some(problem) => fail(due, problem),
                 None => *wanted.entry(due.role).or_default() += 1,
             }
+        }
+        if !wanted.is_empty() {
+            // One may be idle since before its next execution was due.
+            processes::wake_workers();
         }
         for due in look.due.iter().filter(|due| due.problem.is_none()) {
             let role = due.role;
@@ -191,15 +196,13 @@ impl Dispatcher {
                 continue;
             }
             if self.workers.len() < most_workers() {
-                is_short |= !self.start(role);
+                self.start(role);
                 continue;
             }
-            is_short = true;
             if !self.workers.iter().any(|worker| worker.is_to_end) {
                 self.make_room(role, look, &wanted);
             }
         }
-        is_short
     }
 
     fn count(&self, role: pg_sys::Oid, is_counted: impl Fn(&Worker) -> bool) -> usize {
@@ -234,8 +237,8 @@ impl Dispatcher {
         }
     }
 
-    /// Starts a worker for a role, and returns whether the server had a slot for it.
-    fn start(&mut self, role: pg_sys::Oid) -> bool {
+    /// Starts a worker for a role, if the server has a slot for it.
+    fn start(&mut self, role: pg_sys::Oid) {
         self.started += 1;
         // SAFETY: set at the start of the process.
         let dispatcher = unsafe { pg_sys::MyProcPid };
@@ -254,7 +257,6 @@ impl Dispatcher {
             notified: dispatcher,
             restart_seconds: -1,
         });
-        let has_started = handle.is_some();
         self.workers.extend(handle.map(|handle| Worker {
             worker_id,
             role,
@@ -263,7 +265,6 @@ impl Dispatcher {
             has_worked: false,
             is_to_end: false,
         }));
-        has_started
     }
 }
 

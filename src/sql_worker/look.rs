@@ -5,6 +5,7 @@ use crate::authority::as_server;
 use crate::endpoint::SQL;
 use crate::error::Result;
 use crate::execution::{self, Ended};
+use crate::settings;
 use crate::sql::{self, processes};
 use crate::status::Outcome;
 use chrono::{DateTime, Duration, Utc};
@@ -51,18 +52,11 @@ pub fn look(workers: &[&str], max: usize) -> Result<Look> {
             ],
             |row| sql::get(row, "worker_id"),
         )?;
-        let due = sql::by_index(|| {
-            sql::rows(
-                include_str!("find_due.sql"),
-                &[sql::to_pg(now).into(), (max as i64).into()],
-                |row| {
-                    Ok(Due {
-                        role: sql::get(row, "role")?,
-                        problem: sql::get_opt(row, "problem")?,
-                    })
-                },
-            )
-        })?;
+        let due = if settings::enabled() {
+            find_due(now, max)?
+        } else {
+            vec![]
+        };
         let next_at = execution::next_wakeup(None, Some(vec![SQL.to_owned()]))?
             .map(sql::from_pg)
             .filter(|at| *at <= now + AHEAD);
@@ -70,6 +64,18 @@ pub fn look(workers: &[&str], max: usize) -> Result<Look> {
             due,
             busy: busy.into_iter().collect(),
             next_at,
+        })
+    })
+}
+
+fn find_due(now: DateTime<Utc>, max: usize) -> Result<Vec<Due>> {
+    let args = [sql::to_pg(now).into(), (max as i64).into()];
+    sql::by_index(|| {
+        sql::rows(include_str!("find_due.sql"), &args, |row| {
+            Ok(Due {
+                role: sql::get(row, "role")?,
+                problem: sql::get_opt(row, "problem")?,
+            })
         })
     })
 }
@@ -103,18 +109,18 @@ from kronos_internal.live_executions x
 where x.status = 'RUNNING' and x.endpoint_type = 'SQL' and x.stop_requested_at is not null
 for no key update skip locked";
 
-/// Calls `stop` with each worker whose execution was asked to stop. The executions are locked meanwhile, so that no worker
+/// Calls `stop` with each worker whose execution was asked to stop, and returns whether there is one. The executions are locked meanwhile, so that no worker
 /// goes on to its next execution before it is stopped.
 ///
 /// # Errors
 /// Fails only if SQL does.
-pub fn stop_requested(stop: impl Fn(&str)) -> Result<()> {
+pub fn stop_requested(stop: impl Fn(&str)) -> Result<bool> {
     as_server(|_| {
         let workers: Vec<String> = sql::rows(LOCK_STOPPED, &[], |row| sql::get(row, "worker_id"))?;
-        for worker_id in workers {
-            stop(&worker_id);
+        for worker_id in &workers {
+            stop(worker_id);
         }
-        Ok(())
+        Ok(!workers.is_empty())
     })
 }
 

@@ -123,42 +123,46 @@ fn keep(body: &[u8]) {
     });
 }
 
-/// An error of a statement, and where it happened.
-struct Context {
-    message: String,
-    context: String,
+/// What pgrx does not keep of an error: an SQLSTATE that PostgreSQL does not define, and the context.
+pub struct Origin {
+    pub sqlstate: String,
+    pub context: Option<String>,
 }
 
 thread_local! {
-    static CONTEXT: RefCell<Option<Context>> = const { RefCell::new(None) };
+    /// The message of the last error, and its origin.
+    static LAST_ERROR: RefCell<Option<(String, Origin)>> = const { RefCell::new(None) };
 }
 
-/// Keeps the context of an error: pgrx does not. The callback is the outermost one, so it runs when PL/pgSQL and others
+/// Keeps the origin of an error. The callback is the outermost one, so it runs when PL/pgSQL and others
 /// have added what they know.
 #[pg_guard]
-unsafe extern "C-unwind" fn keep_context(_arg: *mut c_void) {
+unsafe extern "C-unwind" fn keep_origin(_arg: *mut c_void) {
     // SAFETY: PostgreSQL calls it while it builds an error. The copy lives in the transaction's memory.
     unsafe {
         let context = pg_sys::MemoryContextSwitchTo(pg_sys::TopTransactionContext);
         let error = pg_sys::CopyErrorData();
         pg_sys::MemoryContextSwitchTo(context);
-        if (*error).elevel >= pgrx::PgLogLevel::ERROR as c_int && !(*error).context.is_null() {
-            let own = |text| CStr::from_ptr(text).to_string_lossy().into_owned();
-            CONTEXT.set(Some(Context {
-                message: own((*error).message),
+        if (*error).elevel >= pgrx::PgLogLevel::ERROR as c_int {
+            let own = |text: *const c_char| {
+                (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy().into_owned())
+            };
+            let origin = Origin {
+                sqlstate: own(pg_sys::unpack_sql_state((*error).sqlerrcode)).unwrap_or_default(),
                 context: own((*error).context),
-            }));
+            };
+            LAST_ERROR.set(own((*error).message).map(|message| (message, origin)));
         }
         pg_sys::FreeErrorData(error);
     }
 }
 
-/// Where the last error with this message happened, as PostgreSQL tells it in CONTEXT.
-pub fn context_of(message: &str) -> Option<String> {
-    CONTEXT
+/// Where the last error comes from, if it has this message.
+pub fn origin_of(message: &str) -> Option<Origin> {
+    LAST_ERROR
         .take()
-        .filter(|last| last.message == message)
-        .map(|last| last.context)
+        .filter(|(last, _)| last == message)
+        .map(|(_, origin)| origin)
 }
 
 /// Restores where PostgreSQL sends messages, also when an error unwinds.
@@ -179,14 +183,14 @@ impl Drop for Saved {
     }
 }
 
-/// Runs `work`, and keeps the messages that PostgreSQL would send to a client, and the context of an error. The session's
+/// Runs `work`, and keeps the messages that PostgreSQL would send to a client, and the origin of an error. The session's
 /// client_min_messages decides which messages.
 pub fn keep_messages<T>(work: impl FnOnce() -> T) -> T {
     // SAFETY: the callback is popped before this frame ends.
     let mut callback = unsafe {
         pg_sys::ErrorContextCallback {
             previous: pg_sys::error_context_stack,
-            callback: Some(keep_context),
+            callback: Some(keep_origin),
             arg: std::ptr::null_mut(),
         }
     };

@@ -17,8 +17,8 @@ pub struct Receiver {
     rows: Vec<Box<RawValue>>,
     bytes: usize,
     is_full: bool,
-    /// Whether the result has columns.
-    returns_rows: bool,
+    /// The columns of the result. Those of a row's slot may lack their names.
+    columns: pg_sys::TupleDesc,
 }
 
 impl Receiver {
@@ -34,7 +34,7 @@ impl Receiver {
             rows: vec![],
             bytes: 0,
             is_full: false,
-            returns_rows: false,
+            columns: std::ptr::null_mut(),
         })
     }
 
@@ -45,7 +45,7 @@ impl Receiver {
 
     /// The kept rows; None if the statement returns no rows.
     pub fn rows(self) -> Option<Vec<Box<RawValue>>> {
-        self.returns_rows.then_some(self.rows)
+        (!self.columns.is_null()).then_some(self.rows)
     }
 }
 
@@ -55,8 +55,13 @@ unsafe extern "C-unwind" fn start(
     _operation: core::ffi::c_int,
     columns: pg_sys::TupleDesc,
 ) {
-    // SAFETY: the receiver is the first field of ours.
-    unsafe { (*receiver.cast::<Receiver>()).returns_rows = (*columns).natts > 0 };
+    // SAFETY: the receiver is the first field of ours; the columns live until the statement ends. row_to_json finds them
+    // by the row's type, which is registered here.
+    unsafe {
+        if (*columns).natts > 0 {
+            (*receiver.cast::<Receiver>()).columns = pg_sys::BlessTupleDesc(columns);
+        }
+    }
 }
 
 #[pg_guard]
@@ -70,10 +75,11 @@ unsafe extern "C-unwind" fn receive_slot(
     // SAFETY: as above; the row is copied to a memory context of its own, which is freed at the end.
     unsafe {
         let receiver = &mut *receiver.cast::<Receiver>();
-        if receiver.is_full {
+        if receiver.is_full || receiver.columns.is_null() {
             return true;
         }
-        let json = PgMemoryContexts::new("kronos row").switch_to(|_| row_as_json(slot));
+        let json =
+            PgMemoryContexts::new("kronos row").switch_to(|_| row_as_json(slot, receiver.columns));
         receiver.bytes += json.get().len();
         if receiver.rows.len() == MOST_ROWS || receiver.bytes > MOST_BYTES {
             receiver.is_full = true;
@@ -85,12 +91,16 @@ unsafe extern "C-unwind" fn receive_slot(
 }
 
 /// # Safety
-/// `slot` holds a row.
-unsafe fn row_as_json(slot: *mut pg_sys::TupleTableSlot) -> Box<RawValue> {
-    // SAFETY: row_to_json returns text. It finds the columns by the row's type, which is registered first.
+/// `slot` holds a row of these columns.
+unsafe fn row_as_json(
+    slot: *mut pg_sys::TupleTableSlot,
+    columns: pg_sys::TupleDesc,
+) -> Box<RawValue> {
+    // SAFETY: as receivers of PostgreSQL read a slot. row_to_json returns text.
     let json = unsafe {
-        pg_sys::BlessTupleDesc((*slot).tts_tupleDescriptor);
-        let row = pg_sys::ExecFetchSlotHeapTupleDatum(slot);
+        pg_sys::slot_getallattrs(slot);
+        let row = pg_sys::heap_form_tuple(columns, (*slot).tts_values, (*slot).tts_isnull);
+        let row = pg_sys::heap_copy_tuple_as_datum(row, columns);
         let text = pgrx::direct_function_call_as_datum(pg_sys::row_to_json, &[Some(row)])
             .expect("row_to_json returns no null");
         let text = pg_sys::text_to_cstring(text.cast_mut_ptr());

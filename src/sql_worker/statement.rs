@@ -33,11 +33,11 @@ pub enum Run {
     AtTopLevel,
 }
 
-/// Runs the statements of a text, and returns what each did.
+/// Runs the statements of a text, and returns what each did. Calls `before_each` before each statement.
 ///
 /// # Errors
 /// Fails for statements that cannot run here; an error of a statement is raised.
-pub fn run(text: &CStr, how: Run) -> Result<Vec<Done>> {
+pub fn run(text: &CStr, how: Run, before_each: impl Fn()) -> Result<Vec<Done>> {
     let mut context = PgMemoryContexts::new("kronos statements");
     // SAFETY: the parser's list lives in the context, which outlives the transactions of the statements.
     let parsed = unsafe { context.switch_to(|_| pg_sys::pg_parse_query(text.as_ptr())) };
@@ -52,6 +52,7 @@ pub fn run(text: &CStr, how: Run) -> Result<Vec<Done>> {
         // SAFETY: the list has `count` raw statements.
         let raw: *mut pg_sys::RawStmt =
             unsafe { (*(*parsed).elements.add(place)).ptr_value.cast() };
+        before_each();
         let one = match how {
             Run::InTransaction(input) => {
                 refuse_transaction_control(raw)?;

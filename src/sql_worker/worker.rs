@@ -97,12 +97,11 @@ fn claim(orders: &Orders) -> Result<Option<Claimed>> {
 /// Runs a claimed execution, records how it ended, and cleans the session.
 fn run(worker_id: &str, claimed: Claimed) {
     report_activity(&claimed);
-    let timer = Timer::start(&claimed);
     let result = match claimed.spec.mode {
         Mode::Transaction => run_in_transaction(worker_id, &claimed),
         Mode::Autocommit => run_at_top_level(worker_id, &claimed),
     };
-    drop(timer);
+    stop_timer();
     if let Err(failure) = result {
         record_failure(worker_id, &claimed, &failure);
     }
@@ -115,7 +114,7 @@ fn run_in_transaction(worker_id: &str, claimed: &Claimed) -> std::result::Result
         let text = c_string(&claimed.spec.statement);
         set_settings(claimed, SettingScope::Transaction);
         let how = Run::InTransaction(Jsonb::from_text("input", &claimed.input)?);
-        let done = messages::keep_messages(|| statement::run(&text, how))?;
+        let done = messages::keep_messages(|| statement::run(&text, how, || start_timer(claimed)))?;
         bookkeeping::complete(worker_id, claimed.key, &output(&done), messages::take())
     })
 }
@@ -128,7 +127,9 @@ fn run_at_top_level(worker_id: &str, claimed: &Claimed) -> std::result::Result<(
         unsafe { pg_sys::XLogFlush(pg_sys::XactLastCommitEnd) };
         let text = c_string(&claimed.spec.statement);
         sql::in_short_transaction(|| set_settings(claimed, SettingScope::Session));
-        let done = messages::keep_messages(|| statement::run(&text, Run::AtTopLevel))?;
+        let done = messages::keep_messages(|| {
+            statement::run(&text, Run::AtTopLevel, || start_timer(claimed))
+        })?;
         // SAFETY: the function only reads.
         if unsafe { pg_sys::IsTransactionBlock() } {
             return Err(left_open());
@@ -181,10 +182,7 @@ fn record_failure(worker_id: &str, claimed: &Claimed, failure: &Failure) {
         Outcome::Failed
     };
     let messages = std::cell::Cell::new(messages::take());
-    let mut error = failure.describe();
-    if let Some(context) = messages::context_of(failure.report.message()) {
-        error += &format!("\nCONTEXT: {context}");
-    }
+    let error = describe(failure);
     let recorded =
         insist(|| bookkeeping::fail(worker_id, claimed.key, outcome, &error, messages.take()));
     if let Err(problem) = recorded {
@@ -196,13 +194,25 @@ fn record_failure(worker_id: &str, claimed: &Claimed, failure: &Failure) {
     }
 }
 
+/// The error as psql shows it.
+fn describe(failure: &Failure) -> String {
+    let Some(origin) = messages::origin_of(failure.report.message()) else {
+        return failure.describe(&failure.sqlstate());
+    };
+    let mut error = failure.describe(&origin.sqlstate);
+    if let Some(context) = origin.context {
+        error += &format!("\nCONTEXT: {context}");
+    }
+    error
+}
+
 /// Ends what a statement may have left in the session, as DISCARD ALL does, but for the plans of Kronos. A session that
 /// cannot be cleaned ends.
 fn clean_session() {
     const CLEAN: &std::ffi::CStr = c"
         set session authorization default; reset all; deallocate all; close all; select pg_catalog.pg_advisory_unlock_all();
         discard temp; discard sequences";
-    let cleaned = sql::or_roll_back(|| statement::run(CLEAN, Run::AtTopLevel));
+    let cleaned = sql::or_roll_back(|| statement::run(CLEAN, Run::AtTopLevel, || ()));
     // SAFETY: reports what the worker does, and the statistics of its tables.
     unsafe {
         pg_sys::pgstat_report_stat(true);
@@ -239,23 +249,24 @@ unsafe extern "C-unwind" {
 /// STATEMENT_TIMEOUT of utils/timeout.h, in PostgreSQL 15 to 18.
 const STATEMENT_TIMEOUT: c_int = 3;
 
-/// The timer that cancels the statement at its deadline.
-struct Timer;
-
-impl Timer {
-    fn start(claimed: &Claimed) -> Timer {
-        if let Some(deadline) = claimed.deadline_at {
-            let left = (sql::from_pg(deadline) - Utc::now()).num_milliseconds();
-            let left = left.clamp(1, i64::from(c_int::MAX)) as c_int;
-            // SAFETY: PostgreSQL has registered the timeout, whose handler cancels the statement.
-            unsafe { pg_guard_ffi_boundary(|| enable_timeout_after(STATEMENT_TIMEOUT, left)) };
-        }
-        Timer
-    }
-}
-
-impl Drop for Timer {
-    fn drop(&mut self) {
+/// Starts the timer that cancels the statement: at the deadline of the attempt, or when statement_timeout is over if that
+/// is earlier. As in a session of a client, the latter counts for each statement.
+fn start_timer(claimed: &Claimed) {
+    // Rounded up, so that the deadline is past when the timer fires.
+    let left = |deadline| 1 + (sql::from_pg(deadline) - Utc::now()).num_milliseconds();
+    // SAFETY: the setting is only read.
+    let of_statement = Some(i64::from(unsafe { pg_sys::StatementTimeout }));
+    let first = claimed
+        .deadline_at
+        .map(left)
+        .into_iter()
+        .chain(of_statement.filter(|timeout| *timeout > 0))
+        .min();
+    if let Some(milliseconds) = first {
+        let milliseconds = milliseconds.clamp(1, i64::from(c_int::MAX)) as c_int;
+        // SAFETY: PostgreSQL has registered the timeout, whose handler cancels the statement.
+        unsafe { pg_guard_ffi_boundary(|| enable_timeout_after(STATEMENT_TIMEOUT, milliseconds)) };
+    } else {
         stop_timer();
     }
 }
