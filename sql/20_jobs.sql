@@ -56,6 +56,7 @@ create table kronos_internal.jobs (
     overlap_policy text not null,
     jitter kronos_internal.duration not null,
     priority integer not null,
+    concurrency_key text,
     declared_by text,
     created_at timestamptz not null default clock_timestamp(),
     version_since timestamptz not null default clock_timestamp(),
@@ -82,6 +83,7 @@ create table kronos_internal.jobs (
     constraint jobs_overlap_policy_known check (overlap_policy in ('allow', 'skip', 'queue_one', 'replace')),
     constraint jobs_jitter_range check (jitter <= interval '24 hours'),
     constraint jobs_priority_range check (priority between 0 and 9),
+    constraint jobs_concurrency_key_length check (length(concurrency_key) between 1 and 200),
     constraint jobs_declared_has_name check (name is not null or declared_by is null),
     constraint jobs_declared_by_length check (length(declared_by) between 1 and 200),
     constraint jobs_paused_has_time check (status <> 'PAUSED' or paused_at is not null),
@@ -125,6 +127,7 @@ create table kronos_internal.job_versions (
     overlap_policy text not null,
     jitter kronos_internal.duration not null,
     priority integer not null,
+    concurrency_key text,
     began_at timestamptz not null,
     ended_at timestamptz not null,
     constraint job_versions_one_per_number primary key (job_id, version)

@@ -64,17 +64,31 @@ retry_policy: an object with max_attempts (1 to 1000; default 5), backoff (fixed
 attempt_timeout: the longest that an attempt may take, at most 30 days; heartbeats do not extend its lease past this. NULL means no limit.
 payload_spec: the name of the payload spec that inputs must satisfy.
 if_not_exists: returns an existing endpoint of that name unchanged, instead of raising ENDPOINT_EXISTS.
+max_concurrent: how many attempts may run at once, 1 to 100000; NULL means no limit. rate_limit, rate_interval: how many attempts may start within any rate_interval, 1 to 100000 within 1 millisecond to 1 day; NULL means no limit. Both hold for each concurrency_key by itself; executions without a key share one bucket.
 workspace: NULL means the setting kronos.workspace.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023; DETAIL names the field of a retry_policy), VALUE_TOO_LARGE (54000), WORKSPACE_NOT_FOUND, PAYLOAD_SPEC_NOT_FOUND (P0002), ENDPOINT_EXISTS (23505), CONCURRENT_CHANGE (40001).';
 
 comment on function kronos.update_endpoint is
 'Updates an endpoint, and returns it. Unfinished executions use the endpoint as it is when a worker claims them.
 name: the endpoint. spec, retry_policy (replaced as a whole: an omitted field gets its default), attempt_timeout, payload_spec: as in create_endpoint; NULL keeps the old value, the interval 0 clears attempt_timeout, the empty string clears payload_spec. new_name: the new name.
+max_concurrent, rate_limit, rate_interval: as in create_endpoint; NULL keeps the old value, 0 clears max_concurrent or rate_limit. A limit holds for claims that begin after its commit. Attempts that are running count towards max_concurrent; a rate_limit counts the starts since the endpoint has one.
 Errors: as create_endpoint, and ENDPOINT_NOT_FOUND (P0002).';
 
 comment on function kronos.delete_endpoint is
-'Deletes an endpoint, unless a live job uses it, and returns it. Unfinished executions of the endpoint still run.
-Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002), ENDPOINT_IN_USE (23503).';
+'Deletes an endpoint, unless a live job uses it, and returns it. Unfinished executions of the endpoint still run, so a paused endpoint must be resumed first.
+Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002), ENDPOINT_IN_USE (23503), ENDPOINT_PAUSED (55000).';
+
+comment on function kronos.pause_endpoint is
+'Pauses an endpoint, and returns it with the time, the reason and the role that paused it. Once the transaction commits, no claim starts an execution of the endpoint until it is resumed. Running executions go on, and jobs and enqueue() create executions as before.
+name: the endpoint. reason: 1 to 1000 characters, or NULL.
+workspace: NULL means the setting kronos.workspace.
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002), ENDPOINT_PAUSED (55000).';
+
+comment on function kronos.resume_endpoint is
+'Resumes a paused endpoint, notifies the workers of the workspace, and returns the endpoint. Its waiting executions may start once the transaction commits.
+name: the endpoint.
+workspace: NULL means the setting kronos.workspace.
+Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002), ENDPOINT_NOT_PAUSED (55000).';
 
 comment on function kronos.get_endpoint is
 'Returns an endpoint.
@@ -125,6 +139,7 @@ overlap_policy: what happens to a tick while an execution of the job is unfinish
 jitter: 0 to 1 day; run_at is at most this long after the tick, and the same tick of a job always gets the same run_at.
 priority: 0 (starts first) to 9.
 metadata: the caller''s own JSON object, at most 8192 bytes; claims return it.
+concurrency_key: 1 to 200 characters; the limits of the endpoint hold for the executions of each key by itself. NULL means the bucket that all executions without a key share.
 idempotency_key: 1 to 200 characters, unique in the workspace until prune() deletes the job; a repeated request with the same key and arguments returns the job that the first one created, and created is false.
 if_not_exists: returns an existing live job of that name unchanged, instead of raising JOB_EXISTS; needs a name.
 workspace: NULL means the setting kronos.workspace.
@@ -139,7 +154,7 @@ Errors: as create_cron_job, with the place in the array (from 0) in DETAIL.';
 comment on function kronos.update_cron_job is
 'Ends the current version of a live cron job and begins the next one, at the same instant, and returns the job. The job_id does not change. A paused job stays paused.
 job_id, or job_name: the job.
-The other arguments are as in create_cron_job; NULL keeps the old value, -infinity clears starts_at, infinity clears ends_at. new_name: the new name.
+The other arguments are as in create_cron_job; NULL keeps the old value, -infinity clears starts_at, infinity clears ends_at, the empty string clears concurrency_key. new_name: the new name.
 expected_version: the call fails unless this is the job''s current version.
 Ticks that came due before the update belong to the old version. A job whose schedule changes does not catch up on earlier ticks.
 Errors: as create_cron_job for its arguments, and JOB_NOT_FOUND (P0002), JOB_RETIRED, VERSION_CONFLICT (55000).';
@@ -208,6 +223,7 @@ comment on function kronos.enqueue is
 'Enqueues one execution without a job, in the caller''s transaction, and returns it. Workers see it once the transaction commits.
 endpoint: the name of the endpoint where it runs. input: at most 262144 bytes of JSON; it must satisfy the endpoint''s payload spec.
 run_at: the earliest start, in the years 1970 to 2199; NULL means now. priority: 0 (starts first) to 9. metadata: the caller''s own JSON object, at most 8192 bytes; claims return it.
+concurrency_key: 1 to 200 characters; the limits of the endpoint hold for the executions of each key by itself. NULL means the bucket that all executions without a key share.
 idempotency_key: 1 to 200 characters, unique in the workspace; a repeated request with the same key and arguments returns the execution of the first one, whatever its status, and created is false.
 workspace: NULL means the setting kronos.workspace.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT, INVALID_INPUT (22023), VALUE_TOO_LARGE (54000), WORKSPACE_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002), IDEMPOTENCY_CONFLICT (23505), CONCURRENT_CHANGE (40001).';
@@ -221,7 +237,7 @@ Errors: as enqueue, with the place in the array (from 0) in DETAIL.';
 -- Workers
 
 comment on function kronos.claim_executions is
-'Claims executions of a workspace that may start now, by priority, then run_at; no two workers get the same one. Returns everything that a worker needs to run them. Commit before starting the work. Each attempt begins now, and the worker holds its execution until lease_expires_at. Heartbeats extend the lease, but not past deadline_at (the endpoint''s attempt_timeout).
+'Claims executions of a workspace that may start now, by priority, then run_at; no two workers get the same one. Executions of paused endpoints, and those that a limit of their endpoint holds back, are passed over. Returns everything that a worker needs to run them. Commit before starting the work. Each attempt begins now, and the worker holds its execution until lease_expires_at. Heartbeats extend the lease, but not past deadline_at (the endpoint''s attempt_timeout).
 worker_id: 1 to 200 characters, unique to the process. max: the most executions to claim, 1 to 10000; one claim returns at most 16 MB of inputs and specs, but at least one execution. lease: 1 second to 1 day. endpoint_types: only executions of these types; NULL means all.
 workspace: NULL means the setting kronos.workspace.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND (P0002).';
@@ -271,7 +287,7 @@ execution_id, attempt, worker_id: as claimed. message: 1 to 10000 characters. le
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), VALUE_TOO_LARGE (54000), EXECUTION_NOT_FOUND (P0002), LEASE_LOST (55000).';
 
 comment on function kronos.next_wakeup is
-'Returns until when an idle worker may sleep unless it is notified (channel kronos_executions, payload: the workspace_id): now, if an execution may start; otherwise the earliest run_at or end of a lease; NULL if there is neither. Sleep for at least a tenth of a second and at most one minute.
+'Returns until when an idle worker may sleep unless it is notified (channel kronos_executions, payload: the workspace_id): now, if an execution may start; otherwise the earliest run_at, end of a lease or time at which a rate_limit lets an execution start; NULL if there is none. Executions of paused endpoints do not count; those that max_concurrent holds back start when another one finishes, which notifies workers. Sleep for at least a tenth of a second and at most one minute.
 endpoint_types: only executions of these types; NULL means all. all_workspaces: looks at every workspace, for a worker that calls claim_any_executions. workspace: NULL means the setting kronos.workspace.
 Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND (P0002).';
 

@@ -12,6 +12,7 @@ use pgrx::prelude::*;
 /// Enqueues a one-shot; see [`execution::enqueue`].
 #[pg_extern(schema = "kronos", requires = ["views"])]
 #[search_path(pg_catalog, pg_temp)]
+#[expect(clippy::too_many_arguments, reason = "SQL passes them by name")]
 fn enqueue(
     endpoint: Option<&str>,
     input: default!(Option<Jsonb>, "'{}'"),
@@ -19,6 +20,7 @@ fn enqueue(
     priority: default!(Option<i32>, "5"),
     idempotency_key: default!(Option<&str>, "NULL"),
     metadata: default!(Option<Jsonb>, "'{}'"),
+    concurrency_key: default!(Option<&str>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.enqueued_execution")> {
     let new = OneShot {
@@ -28,6 +30,7 @@ fn enqueue(
         priority: require("priority", priority)?,
         idempotency_key,
         metadata: require("metadata", metadata)?,
+        concurrency_key,
     };
     new.check()?;
     Ok(authorise_or_create(

@@ -31,6 +31,7 @@ fn create_cron_job(
     jitter: default!(Option<Interval>, "'0'"),
     priority: default!(Option<i32>, "5"),
     metadata: default!(Option<Jsonb>, "'{}'"),
+    concurrency_key: default!(Option<&str>, "NULL"),
     idempotency_key: default!(Option<&str>, "NULL"),
     if_not_exists: default!(Option<bool>, "false"),
     workspace: default!(Option<&str>, "NULL"),
@@ -50,6 +51,7 @@ fn create_cron_job(
             overlap_policy: OverlapPolicy::parse(require("overlap_policy", overlap_policy)?)?,
             jitter: require("jitter", jitter)?,
             priority: require("priority", priority)?,
+            concurrency_key,
         },
         idempotency_key,
         if_not_exists: require("if_not_exists", if_not_exists)?,
@@ -95,6 +97,7 @@ fn update_cron_job(
     jitter: default!(Option<Interval>, "NULL"),
     priority: default!(Option<i32>, "NULL"),
     metadata: default!(Option<Jsonb>, "NULL"),
+    concurrency_key: default!(Option<&str>, "NULL"),
     expected_version: default!(Option<i32>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.job_details")> {
@@ -113,6 +116,7 @@ fn update_cron_job(
         jitter,
         priority,
         metadata,
+        concurrency_key,
         expected_version,
     };
     Ok(authorise(workspace, Capability::Producer, |workspace| {

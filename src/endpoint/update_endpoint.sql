@@ -1,5 +1,5 @@
--- Updates an endpoint. A null keeps the old value, and a timeout of 0 clears it. $11 is whether $12 replaces the
--- payload spec.
+-- Updates an endpoint. A null keeps the old value, and 0 clears a timeout or limit. $11 is whether $12 replaces the payload
+-- spec.
 update kronos_internal.endpoints
 set name = coalesce($3, name),
     spec = coalesce($4, spec),
@@ -10,6 +10,11 @@ set name = coalesce($3, name),
     retry_jitter = coalesce($9, retry_jitter),
     attempt_timeout = nullif(coalesce($10, attempt_timeout), interval '0'),
     payload_spec_id = case when $11 then $12 else payload_spec_id end,
+    max_concurrent = nullif(coalesce($13, max_concurrent), 0),
+    rate_limit = nullif(coalesce($14, rate_limit), 0),
+    rate_interval = case when $14 = 0 then null else coalesce($15, rate_interval) end,
+    gated_at = case when paused_at is not null or coalesce($13, max_concurrent, 0) > 0 or coalesce($14, rate_limit, 0) > 0
+                    then coalesce(gated_at, clock_timestamp()) end,
     updated_at = clock_timestamp()
 where workspace_id = $1
   and name = $2

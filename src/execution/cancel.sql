@@ -7,10 +7,10 @@ with moved as (
 )
 insert into kronos_internal.history as h
     (execution_id, workspace_id, endpoint_id, job_id, run_at, tick_at, created_at, finished_at, stop_requested_at, version,
-     priority, attempt, failed_attempts, origin, status, endpoint_type, status_reason, input, metadata)
+     priority, attempt, failed_attempts, origin, status, endpoint_type, concurrency_key, status_reason, input, metadata)
 select m.execution_id, m.workspace_id, m.endpoint_id, m.job_id, m.run_at, m.tick_at, m.created_at, clock_timestamp(),
        m.stop_requested_at, m.version, m.priority, m.attempt, m.failed_attempts, m.origin, 'CANCELLED', m.endpoint_type,
-       'cancelled', m.input, m.metadata
+       m.concurrency_key, 'cancelled', m.input, m.metadata
 from moved m
 returning h.workspace_id,
           case when h.job_id is not null

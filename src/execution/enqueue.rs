@@ -21,6 +21,7 @@ pub struct OneShot<'a> {
     pub priority: i32,
     pub idempotency_key: Option<&'a str>,
     pub metadata: Jsonb,
+    pub concurrency_key: Option<&'a str>,
 }
 
 impl OneShot<'_> {
@@ -32,6 +33,7 @@ impl OneShot<'_> {
         args::json_size("input", self.input, MAX_INPUT_BYTES)?;
         args::metadata(self.metadata)?;
         args::priority(self.priority)?;
+        args::concurrency_key(self.concurrency_key)?;
         if let Some(run_at) = self.run_at {
             args::instant("run_at", run_at)?;
         }
@@ -69,6 +71,7 @@ pub fn enqueue(workspace: &Authorised, new: &OneShot) -> Result<Composite> {
                 priority: new.priority,
                 input: new.input,
                 metadata: new.metadata,
+                concurrency_key: new.concurrency_key,
             };
             return find_repeated(workspace_id, key, made_id, &request);
         }
@@ -96,6 +99,7 @@ fn insert(
         new.input.into(),
         new.metadata.into(),
         is_checked.into(),
+        new.concurrency_key.into(),
     ];
     let written = sql::by_index(|| {
         sql::row(ENQUEUE, &args, |row| {
@@ -112,12 +116,13 @@ fn insert(
 }
 
 /// The arguments of a request that is compared with an earlier one.
-pub struct Request {
+pub struct Request<'a> {
     pub endpoint_id: EndpointId,
     pub run_at: Option<TimestampWithTimeZone>,
     pub priority: i32,
     pub input: Jsonb,
     pub metadata: Jsonb,
+    pub concurrency_key: Option<&'a str>,
 }
 
 const COMPARE: &str = include_str!("compare.sql");
@@ -144,6 +149,7 @@ pub fn find_repeated(
         request.priority.into(),
         request.input.into(),
         request.metadata.into(),
+        request.concurrency_key.into(),
     ];
     let found = sql::row(COMPARE, &args, |row| {
         Ok((sql::first(row)?, sql::get::<Vec<String>>(row, "differing")?))

@@ -28,6 +28,7 @@ struct Fields<'a> {
     idempotency_key: Option<String>,
     #[serde(borrow)]
     metadata: Option<&'a RawValue>,
+    concurrency_key: Option<String>,
 }
 
 /// One execution of a list.
@@ -36,6 +37,7 @@ struct Listed {
     run_at: Option<TimestampWithTimeZone>,
     priority: i32,
     idempotency_key: Option<String>,
+    concurrency_key: Option<String>,
 }
 
 /// Enqueues the one-shots of a JSON array, and returns their rows in the order given.
@@ -129,6 +131,7 @@ fn check(fields: Fields) -> Result<Listed> {
     if let Some(key) = &fields.idempotency_key {
         args::length("idempotency_key", key, 200)?;
     }
+    args::concurrency_key(fields.concurrency_key.as_deref())?;
     let run_at = match &fields.run_at {
         None => None,
         Some(text) => Some(args::instant("run_at", args::iso_instant("run_at", text)?)?),
@@ -138,6 +141,7 @@ fn check(fields: Fields) -> Result<Listed> {
         run_at,
         priority,
         idempotency_key: fields.idempotency_key,
+        concurrency_key: fields.concurrency_key,
     })
 }
 
@@ -146,10 +150,12 @@ struct Found {
     endpoint_id: EndpointId,
     endpoint_type: String,
     has_payload_spec: bool,
+    is_gated: bool,
 }
 
 const FIND_ENDPOINTS: &str = "
-select name, endpoint_id, endpoint_type, payload_spec_id is not null as has_payload_spec
+select name, endpoint_id, endpoint_type, payload_spec_id is not null as has_payload_spec,
+       gated_at is not null as is_gated
 from kronos_internal.endpoints
 where workspace_id = $1 and name = any ($2) and deleted_at is null";
 
@@ -164,6 +170,7 @@ fn find_endpoints(workspace: &Authorised, listed: &[Listed]) -> Result<HashMap<S
             endpoint_id: sql::get(row, "endpoint_id")?,
             endpoint_type: sql::get(row, "endpoint_type")?,
             has_payload_spec: sql::get(row, "has_payload_spec")?,
+            is_gated: sql::get(row, "is_gated")?,
         };
         Ok((sql::get(row, "name")?, endpoint))
     })?
@@ -289,6 +296,16 @@ fn insert(
             .map(|one| one.priority)
             .collect::<Vec<_>>()
             .into(),
+        listed
+            .iter()
+            .map(|one| one.concurrency_key.as_deref())
+            .collect::<Vec<_>>()
+            .into(),
+        listed
+            .iter()
+            .map(|one| of(one).is_gated)
+            .collect::<Vec<_>>()
+            .into(),
     ];
     let written = sql::rows(ENQUEUE_MANY, &args, |row| {
         Ok((
@@ -327,6 +344,7 @@ fn compare(
             priority: one.priority,
             input: sql::get(row, "input")?,
             metadata: sql::get(row, "metadata")?,
+            concurrency_key: one.concurrency_key.as_deref(),
         };
         let key = one.idempotency_key.as_deref().unwrap_or_default();
         find_repeated(workspace.workspace_id, key, made_id, &request)

@@ -96,6 +96,7 @@ pub struct Request<'a> {
     pub jitter: Interval,
     /// 0 (most urgent) to 9.
     pub priority: i32,
+    pub concurrency_key: Option<&'a str>,
 }
 
 /// A checked request, in the form in which it is stored.
@@ -109,6 +110,7 @@ pub struct Terms<'a> {
     pub overlap_policy: OverlapPolicy,
     pub jitter: Interval,
     pub priority: i32,
+    pub concurrency_key: Option<&'a str>,
 }
 
 impl<'a> Request<'a> {
@@ -135,6 +137,7 @@ impl<'a> Request<'a> {
             "must be from 0 to 1 day",
         )?;
         args::priority(self.priority)?;
+        args::concurrency_key(self.concurrency_key)?;
         Ok(Terms {
             name: self.name,
             timing,
@@ -145,6 +148,7 @@ impl<'a> Request<'a> {
             overlap_policy: self.overlap_policy,
             jitter,
             priority: self.priority,
+            concurrency_key: self.concurrency_key,
         })
     }
 }
@@ -167,6 +171,7 @@ pub struct Definition {
     pub overlap_policy: OverlapPolicy,
     pub jitter: Interval,
     pub priority: i32,
+    pub concurrency_key: Option<String>,
 }
 
 impl Definition {
@@ -185,6 +190,7 @@ impl Definition {
             overlap_policy: OverlapPolicy::read(row)?,
             jitter: sql::get(row, "jitter")?,
             priority: sql::get(row, "priority")?,
+            concurrency_key: sql::get_opt(row, "concurrency_key")?,
         })
     }
 
@@ -223,6 +229,10 @@ impl Definition {
             ),
             ("priority", self.priority != terms.priority),
             ("metadata", !same_metadata),
+            (
+                "concurrency_key",
+                self.concurrency_key.as_deref() != terms.concurrency_key,
+            ),
         ];
         let named = |(argument, differs)| -> Option<String> {
             Some(argument).filter(|_| differs).map(str::to_owned)

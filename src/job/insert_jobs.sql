@@ -1,14 +1,14 @@
 insert into kronos_internal.jobs
     (job_id, workspace_id, name, endpoint_id, endpoint_type, cron, timezone, schedule_id, input, metadata, starts_at,
-     ends_at, catchup_policy, catchup_window, overlap_policy, jitter, priority, declared_by, created_at, version_since,
-     active_since)
+     ends_at, catchup_policy, catchup_window, overlap_policy, jitter, priority, concurrency_key, declared_by, created_at,
+     version_since, active_since)
 select n.job_id, $2, n.name, n.endpoint_id, n.endpoint_type, n.cron, n.timezone, n.schedule_id, n.input, n.metadata,
-       n.starts_at, n.ends_at, n.catchup_policy, n.catchup_window, n.overlap_policy, n.jitter, n.priority, $18, $19, $19,
-       $19
+       n.starts_at, n.ends_at, n.catchup_policy, n.catchup_window, n.overlap_policy, n.jitter, n.priority,
+       n.concurrency_key, $18, $19, $19, $19
 from unnest($1::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::uuid[], $9::jsonb[],
             $10::jsonb[], $11::timestamptz[], $12::timestamptz[], $13::text[], $14::interval[], $15::text[],
-            $16::interval[], $17::integer[])
+            $16::interval[], $17::integer[], $20::text[])
     as n (job_id, name, endpoint_id, endpoint_type, cron, timezone, schedule_id, input, metadata, starts_at, ends_at,
-          catchup_policy, catchup_window, overlap_policy, jitter, priority)
+          catchup_policy, catchup_window, overlap_policy, jitter, priority, concurrency_key)
 on conflict (workspace_id, name) where status <> 'RETIRED' do nothing
 returning job_id

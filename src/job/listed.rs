@@ -47,6 +47,7 @@ struct Fields {
     overlap_policy: Option<String>,
     jitter: Option<String>,
     priority: Option<i32>,
+    concurrency_key: Option<String>,
     idempotency_key: Option<String>,
     if_not_exists: Option<bool>,
 }
@@ -172,6 +173,7 @@ impl Listed {
                 overlap_policy: self.overlap_policy,
                 jitter: self.jitter,
                 priority: fields.priority.unwrap_or(args::DEFAULT_PRIORITY),
+                concurrency_key: fields.concurrency_key.as_deref(),
             },
             idempotency_key: fields.idempotency_key.as_deref(),
             if_not_exists: fields.if_not_exists.unwrap_or(false),

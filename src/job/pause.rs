@@ -82,6 +82,7 @@ fn terms_of(job: &Job) -> Result<Terms<'_>> {
         overlap_policy: stored.overlap_policy,
         jitter: stored.jitter,
         priority: stored.priority,
+        concurrency_key: stored.concurrency_key.as_deref(),
     };
     request.check()
 }

@@ -33,6 +33,8 @@ pub struct Changes<'a> {
     pub overlap_policy: Option<OverlapPolicy>,
     pub jitter: Option<Interval>,
     pub priority: Option<i32>,
+    /// The empty key clears it.
+    pub concurrency_key: Option<&'a str>,
     pub metadata: Option<Jsonb>,
     /// The update fails unless this is the job's current version.
     pub expected_version: Option<i32>,
@@ -67,6 +69,10 @@ pub fn update(workspace: &Authorised, job: JobRef, changes: Changes) -> Result<J
         overlap_policy: changes.overlap_policy.unwrap_or(old.overlap_policy),
         jitter: changes.jitter.unwrap_or(old.jitter),
         priority: changes.priority.unwrap_or(old.priority),
+        concurrency_key: match changes.concurrency_key {
+            Some("") => None,
+            given => given.or(old.concurrency_key.as_deref()),
+        },
     };
     let terms = request.check()?;
     if let Some(metadata) = changes.metadata {
@@ -159,6 +165,7 @@ pub fn write_version(
         terms.priority.into(),
         sql::to_pg(instant).into(),
         has_later_ticks_only.into(),
+        terms.concurrency_key.into(),
     ];
     let [workspace, name, endpoint] = [
         workspace,

@@ -1,9 +1,9 @@
 with archived as (
     insert into kronos_internal.job_versions
         (job_id, version, name, endpoint_id, cron, timezone, input, metadata, starts_at, ends_at, catchup_policy,
-         catchup_window, overlap_policy, jitter, priority, began_at, ended_at)
+         catchup_window, overlap_policy, jitter, priority, concurrency_key, began_at, ended_at)
     select job_id, version, name, endpoint_id, cron, timezone, input, metadata, starts_at, ends_at, catchup_policy,
-           catchup_window, overlap_policy, jitter, priority, version_since, $17
+           catchup_window, overlap_policy, jitter, priority, concurrency_key, version_since, $17
     from kronos_internal.jobs
     where job_id = $1
 )
@@ -25,6 +25,7 @@ set version = version + 1,
     overlap_policy = $14,
     jitter = $15,
     priority = $16,
+    concurrency_key = $19,
     version_since = $17,
     active_since = case when $18 then $17 else active_since end
 where job_id = $1

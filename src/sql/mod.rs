@@ -13,12 +13,15 @@ mod time;
 mod version;
 
 pub use jsonb::Jsonb;
-pub use locks::{lock_named_thing, main_relation, refuse_on_standby, try_lock_named_thing};
+pub use locks::{
+    lock_named_thing, main_relation, refuse_on_standby, try_lock_id, try_lock_named_thing,
+    unlock_id,
+};
 pub use notify::notify;
 pub use planning::{by_index, install_hook};
 pub use settings::{setting, with_lock_timeout, with_safe_search_path};
 pub use statement::{
-    Composite, Row, composite, composites, exists, first, get, get_opt, row, rows,
+    Composite, Row, composite, composites, exists, first, get, get_opt, newest, row, rows,
     rows_planned_anew, run,
 };
 pub use subtransaction::{Failure, convert_errors, dry_run, in_subtransaction};
