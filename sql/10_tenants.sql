@@ -86,6 +86,13 @@ create table kronos_internal.endpoints (
     payload_spec_id uuid,
     run_as regrole,
     on_failure_id uuid,
+    max_concurrent integer,
+    rate_limit integer,
+    rate_interval kronos_internal.duration,
+    paused_at timestamptz,
+    paused_reason text,
+    paused_by text,
+    gated_at timestamptz,
     created_at timestamptz not null default clock_timestamp(),
     updated_at timestamptz not null default clock_timestamp(),
     deleted_at timestamptz,
@@ -106,7 +113,16 @@ create table kronos_internal.endpoints (
         check (initial_delay_ms between 0 and 2592000000 and max_delay_ms between 0 and 2592000000),
     constraint endpoints_retry_jitter_range check (retry_jitter between 0 and 1),
     constraint endpoints_attempt_timeout_range
-        check (attempt_timeout > interval '0' and attempt_timeout <= interval '720 hours')
+        check (attempt_timeout > interval '0' and attempt_timeout <= interval '720 hours'),
+    constraint endpoints_max_concurrent_range check (max_concurrent between 1 and 100000),
+    constraint endpoints_rate_limit_range check (rate_limit between 1 and 100000),
+    constraint endpoints_rate_interval_range
+        check (rate_interval >= interval '0.001 seconds' and rate_interval <= interval '24 hours'),
+    constraint endpoints_rate_limit_has_interval check ((rate_limit is null) = (rate_interval is null)),
+    constraint endpoints_paused_reason_length check (length(paused_reason) between 1 and 1000),
+    constraint endpoints_paused_by_known check ((paused_at is null) = (paused_by is null)),
+    constraint endpoints_gated_if_paused_or_limited
+        check ((gated_at is null) = (paused_at is null and max_concurrent is null and rate_limit is null))
 );
 create unique index endpoints_name_unique_in_workspace
     on kronos_internal.endpoints (workspace_id, name) where deleted_at is null;
@@ -121,10 +137,20 @@ comment on column kronos_internal.endpoints.run_as is
     'The role as which the server runs the statement of an SQL endpoint: the one that last wrote it.';
 comment on column kronos_internal.endpoints.on_failure_id is
     'The endpoint that gets an execution for each execution of this one that fails. Once it is deleted, it gets none. It has no foreign key, because pg_dump warns of a table that refers to itself.';
+comment on column kronos_internal.endpoints.gated_at is
+    'Since when the endpoint is paused or has limits without interruption. Executions of a gated endpoint start from lanes only.';
 comment on column kronos_internal.endpoints.deleted_at is
     'A deleted endpoint stays for its history and its unfinished executions until prune() removes it.';
 comment on column kronos_internal.endpoints.is_live is
     'Live jobs reference this column, so PostgreSQL refuses to delete an endpoint that is in use.';
+
+-- The lane in which the executions of a gated endpoint wait: one for each concurrency key. It begins with the 36
+-- characters of the endpoint's id and a colon, so that the lanes of an endpoint are neighbours in an index.
+create function kronos_internal.lane(endpoint_id uuid, concurrency_key text) returns text
+language sql
+immutable
+parallel safe
+return endpoint_id::text || ':' || coalesce(concurrency_key, '');
 
 -- The delay after an execution's n-th failed attempt, before jitter; see AWS's "Exponential Backoff and Jitter". The
 -- exponent is capped so that the power stays finite, and the delay at the 30 days of a policy so that it fits an interval.

@@ -58,6 +58,7 @@ create table kronos_internal.jobs (
     priority integer not null,
     on_failure_id uuid,
     max_consecutive_failures integer,
+    concurrency_key text,
     declared_by text,
     created_at timestamptz not null default clock_timestamp(),
     version_since timestamptz not null default clock_timestamp(),
@@ -87,6 +88,7 @@ create table kronos_internal.jobs (
     constraint jobs_jitter_range check (jitter <= interval '24 hours'),
     constraint jobs_priority_range check (priority between 0 and 9),
     constraint jobs_max_consecutive_failures_range check (max_consecutive_failures between 1 and 1000),
+    constraint jobs_concurrency_key_length check (length(concurrency_key) between 1 and 200),
     constraint jobs_declared_has_name check (name is not null or declared_by is null),
     constraint jobs_declared_by_length check (length(declared_by) between 1 and 200),
     constraint jobs_paused_has_time check (status <> 'PAUSED' or paused_at is not null),
@@ -139,6 +141,7 @@ create table kronos_internal.job_versions (
     priority integer not null,
     on_failure_id uuid,
     max_consecutive_failures integer,
+    concurrency_key text,
     began_at timestamptz not null,
     ended_at timestamptz not null,
     constraint job_versions_one_per_number primary key (job_id, version)

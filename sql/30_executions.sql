@@ -28,6 +28,8 @@ create table kronos_internal.live_executions (
     origin text not null,
     status text not null,
     endpoint_type text not null,
+    lane text collate "C" not null default '',
+    concurrency_key text,
     status_reason text,
     worker_id text,
     retried_by text,
@@ -36,8 +38,14 @@ create table kronos_internal.live_executions (
     key text
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 create index live_executions_waiting
-    on kronos_internal.live_executions (workspace_id, endpoint_type, priority, run_at) where status <> 'RUNNING';
+    on kronos_internal.live_executions (workspace_id, endpoint_type, priority, run_at)
+    where status <> 'RUNNING' and lane = '';
+create index live_executions_waiting_in_lanes
+    on kronos_internal.live_executions (workspace_id, endpoint_type, lane, priority, run_at)
+    where status <> 'RUNNING' and lane <> '';
 create index live_executions_running on kronos_internal.live_executions (lease_expires_at) where status = 'RUNNING';
+create index live_executions_running_in_lanes
+    on kronos_internal.live_executions (lane) where status = 'RUNNING' and lane <> '';
 create index live_executions_by_job on kronos_internal.live_executions (job_id) where job_id is not null;
 create unique index live_executions_one_per_key on kronos_internal.live_executions (workspace_id, key) where key is not null;
 comment on table kronos_internal.live_executions is
@@ -52,6 +60,8 @@ comment on column kronos_internal.live_executions.attempt is
     'The number of the last attempt, from 1. Together with worker_id it fences off a worker that has lost its lease.';
 comment on column kronos_internal.live_executions.failed_attempts is
     'How many attempts count against max_attempts: attempts that failed or whose lease expired.';
+comment on column kronos_internal.live_executions.lane is
+    'Empty for the common lane, which claims read first. The executions of paused and limited endpoints wait in lanes of their own, one for each concurrency key, so that no claim reads past them. Claims move executions between lanes.';
 comment on column kronos_internal.live_executions.stop_requested_at is 'When the worker was first asked to stop.';
 comment on column kronos_internal.live_executions.key is 'The caller''s name for a one-shot, unique in the workspace while the one-shot is unfinished.';
 comment on column kronos_internal.live_executions.retried_at is
@@ -87,6 +97,8 @@ create table kronos_internal.history (
     origin text not null,
     status text not null,
     endpoint_type text not null,
+    lane text collate "C" not null default '',
+    concurrency_key text,
     status_reason text,
     worker_id text,
     retried_by text,
@@ -121,6 +133,8 @@ comment on function kronos_internal.has_failed_in_a_row is
     'Whether the last finished executions of a job, of those created since an instant, all failed: so many of them.';
 comment on table kronos_internal.history is
     'Finished executions, written once, with their last attempt: worker_id, started_at, finished_at, output or error.';
+comment on column kronos_internal.history.lane is
+    'The lane from which an execution of a limited endpoint started that succeeded. The statement that writes the row reads it to notify workers.';
 comment on column kronos_internal.history.outcome is
     'How the last attempt ended; null for an execution that was cancelled while it waited.';
 
@@ -170,6 +184,65 @@ comment on table kronos_internal.idempotency_keys is
 comment on column kronos_internal.idempotency_keys.scope is
     'The kind of request: create_cron_job, enqueue, or trigger_cron_job and the job''s id.';
 comment on column kronos_internal.idempotency_keys.made_id is 'The id of the created job or execution.';
+
+create table kronos_internal.attempt_starts (
+    lane text collate "C" not null,
+    started_at timestamptz not null,
+    starts integer not null
+);
+create index attempt_starts_by_lane on kronos_internal.attempt_starts (lane, started_at);
+create index attempt_starts_by_time on kronos_internal.attempt_starts (started_at);
+comment on table kronos_internal.attempt_starts is
+    'When attempts of endpoints with a rate limit started: one row for each claim and lane, for the time of rate_interval.';
+
+-- When the oldest waiting execution of a queue was due, the executions of paused endpoints left out. It reads up to a
+-- limit: the first 1000 executions of each priority, and of the first 100 lanes and priorities.
+create function kronos_internal.oldest_waiting(workspace_id uuid, endpoint_type text) returns timestamptz
+language sql
+stable
+return (
+    with recursive queues (lane, priority) as (
+        (select x.lane, x.priority
+         from kronos_internal.live_executions x
+         where x.workspace_id = oldest_waiting.workspace_id and x.endpoint_type = oldest_waiting.endpoint_type
+           and x.lane <> '' and x.status <> 'RUNNING'
+         order by x.lane, x.priority
+         limit 1)
+        union all
+        select n.lane, n.priority
+        from queues q
+        cross join lateral (
+            select x.lane, x.priority
+            from kronos_internal.live_executions x
+            where x.workspace_id = oldest_waiting.workspace_id and x.endpoint_type = oldest_waiting.endpoint_type
+              and (x.lane, x.priority) > (q.lane, q.priority) and x.lane <> '' and x.status <> 'RUNNING'
+            order by x.lane, x.priority
+            limit 1) n
+    )
+    select min(f.run_at)
+    from (
+        select w.run_at, w.endpoint_id
+        from pg_catalog.generate_series(0, 9) p (priority)
+        cross join lateral (
+            select x.run_at, x.endpoint_id
+            from kronos_internal.live_executions x
+            where x.workspace_id = oldest_waiting.workspace_id and x.endpoint_type = oldest_waiting.endpoint_type
+              and x.lane = '' and x.priority = p.priority and x.status <> 'RUNNING'
+            order by x.run_at
+            limit 1000) w
+        union all
+        select w.run_at, w.endpoint_id
+        from (select q.lane, q.priority from queues q limit 100) q
+        cross join lateral (
+            select x.run_at, x.endpoint_id
+            from kronos_internal.live_executions x
+            where x.workspace_id = oldest_waiting.workspace_id and x.endpoint_type = oldest_waiting.endpoint_type
+              and x.lane = q.lane and x.lane <> '' and x.priority = q.priority and x.status <> 'RUNNING'
+            order by x.run_at
+            limit 1) w) f
+    where not exists (select
+                      from kronos_internal.endpoints e
+                      where e.endpoint_id = f.endpoint_id and e.paused_at is not null));
 
 create type kronos.enqueued_execution as (
     execution_id uuid,
@@ -246,5 +319,6 @@ comment on column kronos.execution_report.held_by is
 select pg_catalog.pg_extension_config_dump('kronos_internal.live_executions', '');
 select pg_catalog.pg_extension_config_dump('kronos_internal.history', '');
 select pg_catalog.pg_extension_config_dump('kronos_internal.attempts', '');
+select pg_catalog.pg_extension_config_dump('kronos_internal.attempt_starts', '');
 select pg_catalog.pg_extension_config_dump('kronos_internal.execution_logs', '');
 select pg_catalog.pg_extension_config_dump('kronos_internal.idempotency_keys', '');

@@ -29,8 +29,9 @@ comment on view kronos.payload_specs is 'The JSON Schemas that inputs must satis
 create view kronos.endpoints with (security_invoker) as
 select w.name as workspace, e.name as endpoint, e.endpoint_type,
        case when e.workspace_id = any (array(select kronos.my_workspaces('admin'))) then e.spec end as spec, e.max_attempts, e.backoff, e.initial_delay_ms,
-       e.max_delay_ms, e.retry_jitter, e.attempt_timeout, p.name as payload_spec, h.name as on_failure,
-       pg_catalog.pg_get_userbyid(e.run_as::oid) as run_as, e.created_at, e.updated_at, e.deleted_at, e.endpoint_id
+       e.max_delay_ms, e.retry_jitter, e.attempt_timeout, e.max_concurrent, e.rate_limit, e.rate_interval,
+       p.name as payload_spec, h.name as on_failure, pg_catalog.pg_get_userbyid(e.run_as::oid) as run_as, e.paused_at,
+       e.paused_reason, e.paused_by, e.created_at, e.updated_at, e.deleted_at, e.endpoint_id
 from kronos_internal.endpoints e
 join kronos_internal.workspaces w using (workspace_id)
 left join kronos_internal.payload_specs p using (payload_spec_id)
@@ -49,6 +50,12 @@ comment on column kronos.endpoints.on_failure is
     'The endpoint that gets an execution for each execution that fails; null if there is none or it was deleted.';
 comment on column kronos.endpoints.run_as is
     'The role as which the server runs the statement of an endpoint of type SQL: the one that last wrote it. Null for other types.';
+comment on column kronos.endpoints.max_concurrent is
+    'How many attempts may run at once for each concurrency key; null for no limit.';
+comment on column kronos.endpoints.rate_limit is
+    'How many attempts may start within any rate_interval for each concurrency key; null for no limit.';
+comment on column kronos.endpoints.paused_at is 'Since when no execution starts; null unless the endpoint is paused.';
+comment on column kronos.endpoints.paused_by is 'The role that paused the endpoint.';
 comment on column kronos.endpoints.deleted_at is 'When the endpoint was deleted; null for a live endpoint.';
 
 create view kronos.job_details with (security_invoker) as
@@ -56,7 +63,7 @@ select w.name as workspace, j.name as job_name, j.job_id, j.version, j.status, j
        case when n.tick_at < coalesce(j.ends_at, 'infinity') then n.tick_at end as next_tick_at,
        (select max(t.tick_at) from kronos_internal.ticks t where t.job_id = j.job_id) as last_tick_at,
        j.priority, j.overlap_policy, j.catchup_policy, j.catchup_window, j.jitter, j.starts_at, j.ends_at, j.input,
-       j.metadata, h.name as on_failure, j.max_consecutive_failures, j.declared_by, j.created_at, j.version_since, j.paused_at, j.paused_reason, j.retired_at,
+       j.metadata, j.concurrency_key, h.name as on_failure, j.max_consecutive_failures, j.declared_by, j.created_at, j.version_since, j.paused_at, j.paused_reason, j.retired_at,
        j.retired_reason
 from kronos_internal.jobs j
 join kronos_internal.workspaces w using (workspace_id)
@@ -71,6 +78,8 @@ comment on view kronos.job_details is 'The cron jobs with all their settings, ea
 comment on column kronos.job_details.next_tick_at is 'The next tick; null if there is none or the job is not active.';
 comment on column kronos.job_details.last_tick_at is 'The last tick of the job in the ledger.';
 comment on column kronos.job_details.declared_by is 'The apply_crontab() set that declares the job.';
+comment on column kronos.job_details.concurrency_key is
+    'The bucket in which executions of the job count towards the limits of their endpoint; null for the bucket without a key.';
 comment on column kronos.job_details.priority is '0 (most urgent) to 9.';
 comment on column kronos.job_details.overlap_policy is
     'What happens to a tick while an execution of the job is unfinished: allow, skip, queue_one or replace.';
@@ -95,14 +104,14 @@ comment on view kronos.jobs is 'The cron jobs, in few columns. kronos.job_detail
 create view kronos.job_versions with (security_invoker) as
 select w.name as workspace, j.name as job_name, v.job_id, v.version, v.name, v.cron, v.timezone, e.name as endpoint,
        v.priority, v.overlap_policy, v.catchup_policy, v.catchup_window, v.jitter, v.starts_at, v.ends_at, v.input,
-       v.metadata, h.name as on_failure, v.max_consecutive_failures, v.began_at, v.ended_at
+       v.metadata, v.concurrency_key, h.name as on_failure, v.max_consecutive_failures, v.began_at, v.ended_at
 from (select o.job_id, o.version, o.name, o.endpoint_id, o.cron, o.timezone, o.input, o.metadata, o.starts_at, o.ends_at,
-             o.catchup_policy, o.catchup_window, o.overlap_policy, o.jitter, o.priority, o.on_failure_id,
+             o.catchup_policy, o.catchup_window, o.overlap_policy, o.jitter, o.priority, o.concurrency_key, o.on_failure_id,
              o.max_consecutive_failures, o.began_at, o.ended_at
       from kronos_internal.job_versions o
       union all
       select c.job_id, c.version, c.name, c.endpoint_id, c.cron, c.timezone, c.input, c.metadata, c.starts_at, c.ends_at,
-             c.catchup_policy, c.catchup_window, c.overlap_policy, c.jitter, c.priority, c.on_failure_id,
+             c.catchup_policy, c.catchup_window, c.overlap_policy, c.jitter, c.priority, c.concurrency_key, c.on_failure_id,
              c.max_consecutive_failures, c.version_since, c.retired_at
       from kronos_internal.jobs c) v
 join kronos_internal.jobs j using (job_id)
@@ -137,7 +146,7 @@ comment on view kronos.ticks is
 create view kronos.execution_details with (security_invoker) as
 select w.name as workspace, j.name as job_name, x.execution_id, x.status, x.tick_at, x.run_at, e.name as endpoint,
        x.attempt, x.worker_id, x.started_at, x.finished_at, x.finished_at - x.started_at as duration,
-       x.output, x.error, x.status_reason, x.origin, x.endpoint_type, x.priority, x.job_id, x.version,
+       x.output, x.error, x.status_reason, x.origin, x.endpoint_type, x.priority, x.concurrency_key, x.job_id, x.version,
        x.failed_attempts, x.lease_expires_at, x.deadline_at, x.stop_requested_at, x.rescheduled_at, x.retried_at,
        x.retried_by, x.created_at,
        coalesce(x.input, case when x.version = j.version then j.input else v.input end) as input,
@@ -146,14 +155,14 @@ select w.name as workspace, j.name as job_name, x.execution_id, x.status, x.tick
 from (select l.workspace_id, l.execution_id, l.endpoint_id, l.job_id, l.version, l.tick_at, l.run_at, l.status,
              l.status_reason, l.origin, l.endpoint_type, l.priority, l.attempt, l.failed_attempts, l.worker_id,
              l.started_at, null::timestamptz as finished_at, l.lease_expires_at, l.deadline_at, l.stop_requested_at,
-             l.rescheduled_at, l.retried_at, l.retried_by, l.created_at, l.input, l.metadata, l.key, null::jsonb as output,
+             l.rescheduled_at, l.retried_at, l.retried_by, l.created_at, l.concurrency_key, l.input, l.metadata, l.key, null::jsonb as output,
              null::text as error
       from kronos_internal.live_executions l
       union all
       select h.workspace_id, h.execution_id, h.endpoint_id, h.job_id, h.version, h.tick_at, h.run_at, h.status,
              h.status_reason, h.origin, h.endpoint_type, h.priority, h.attempt, h.failed_attempts, h.worker_id,
              h.started_at, h.finished_at, null, null, h.stop_requested_at, h.rescheduled_at, h.retried_at,
-             h.retried_by, h.created_at, h.input, h.metadata, h.key, h.output, h.error
+             h.retried_by, h.created_at, h.concurrency_key, h.input, h.metadata, h.key, h.output, h.error
       from kronos_internal.history h) x
 join kronos_internal.workspaces w using (workspace_id)
 left join kronos_internal.endpoints e on e.endpoint_id = x.endpoint_id
@@ -172,6 +181,8 @@ comment on column kronos.execution_details.tick_at is
 comment on column kronos.execution_details.run_at is 'No worker starts the execution before this time.';
 comment on column kronos.execution_details.attempt is
     'The number of the last attempt; 0 before the first. It also grows when a worker releases the execution.';
+comment on column kronos.execution_details.concurrency_key is
+    'The bucket in which the execution counts towards the limits of its endpoint.';
 comment on column kronos.execution_details.failed_attempts is
     'The attempts that count against max_attempts of the endpoint.';
 comment on column kronos.execution_details.lease_expires_at is
@@ -219,18 +230,23 @@ from kronos_internal.execution_logs l;
 comment on view kronos.execution_logs is 'The last 1000 lines that workers logged about each execution.';
 
 create view kronos.queues with (security_invoker) as
-select w.name as workspace, q.endpoint_type, q.waiting, q.running, q.delayed, q.retrying, q.lag
+select w.name as workspace, q.endpoint_type, q.waiting, q.running, q.delayed, q.retrying, q.paused, q.lag
 from (select l.workspace_id, l.endpoint_type,
-             count(*) filter (where l.status <> 'RUNNING' and l.run_at <= now()) as waiting,
+             count(*) filter (where l.status <> 'RUNNING' and l.run_at <= now() and e.paused_at is null) as waiting,
              count(*) filter (where l.status = 'RUNNING') as running,
              count(*) filter (where l.status in ('PENDING', 'QUEUED') and l.run_at > now()) as delayed,
              count(*) filter (where l.status = 'RETRYING' and l.run_at > now()) as retrying,
-             coalesce(now() - min(l.run_at) filter (where l.status <> 'RUNNING' and l.run_at <= now()), interval '0') as lag
+             count(*) filter (where l.status <> 'RUNNING' and l.run_at <= now() and e.paused_at is not null) as paused,
+             coalesce(now() - min(l.run_at) filter (where l.status <> 'RUNNING' and l.run_at <= now() and e.paused_at is null),
+                      interval '0') as lag
       from kronos_internal.live_executions l
+      left join kronos_internal.endpoints e on e.endpoint_id = l.endpoint_id
       group by l.workspace_id, l.endpoint_type) q
 join kronos_internal.workspaces w using (workspace_id);
 comment on view kronos.queues is 'How many executions wait and run, per workspace and endpoint type.';
-comment on column kronos.queues.waiting is 'Executions that are due and not held by a worker.';
+comment on column kronos.queues.waiting is
+    'Executions that are due and not held by a worker, those that a limit of their endpoint holds back included.';
+comment on column kronos.queues.paused is 'Due executions of paused endpoints. waiting and lag leave them out.';
 comment on column kronos.queues.delayed is 'Executions not yet tried whose run_at is in the future.';
 comment on column kronos.queues.retrying is 'Executions that wait for run_at after a failed attempt.';
 comment on column kronos.queues.lag is 'How long the oldest waiting execution has been due.';

@@ -65,13 +65,14 @@ alter table kronos_internal.execution_logs enable row level security;
 create policy readers on kronos_internal.execution_logs for select
     using (workspace_id = any (array(select kronos.my_workspaces('viewer'))));
 
--- Nobody but the owner reads idempotency keys.
+-- Nobody but the owner reads idempotency keys and the starts of attempts.
 alter table kronos_internal.idempotency_keys enable row level security;
+alter table kronos_internal.attempt_starts enable row level security;
 
 alter table kronos_internal.upkeep_steps enable row level security;
 create policy operators on kronos_internal.upkeep_steps for select
     using ((select kronos_internal.has_everywhere('viewer')));
 
 grant select on all tables in schema kronos_internal to public;
-revoke select on kronos_internal.idempotency_keys from public;
+revoke select on kronos_internal.idempotency_keys, kronos_internal.attempt_starts from public;
 grant select on all tables in schema kronos to public;

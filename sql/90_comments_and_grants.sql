@@ -65,17 +65,31 @@ attempt_timeout: the longest that an attempt may take, at most 30 days; heartbea
 payload_spec: the name of the payload spec that inputs must satisfy.
 on_failure: the name of an endpoint of the workspace, without a payload spec. Each execution that ends FAILED gives it an execution, in the same transaction, with the facts as input: execution_id, endpoint, job_id, job_name, tick_at, attempt, failed_attempts, error, status_reason, worker_id, finished_at, and input unless that has more than 65536 bytes. Priority and metadata are those of the failed execution. The failure of an execution of origin ON_FAILURE gives nobody an execution. Once the endpoint is deleted, it gets none. A payload spec that it gets later does not apply to these inputs.
 if_not_exists: returns an existing endpoint of that name unchanged, instead of raising ENDPOINT_EXISTS.
+max_concurrent: how many attempts may run at once, 1 to 100000; NULL means no limit. rate_limit, rate_interval: how many attempts may start within any rate_interval, 1 to 100000 within 1 millisecond to 1 day; NULL means no limit. Both hold for each concurrency_key by itself; executions without a key share one bucket.
 workspace: NULL means the setting kronos.workspace.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023; DETAIL names the field of a retry_policy), VALUE_TOO_LARGE (54000), WORKSPACE_NOT_FOUND, PAYLOAD_SPEC_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002), ENDPOINT_EXISTS (23505), CONCURRENT_CHANGE (40001).';
 
 comment on function kronos.update_endpoint is
 'Updates an endpoint, and returns it. Unfinished executions use the endpoint as it is when a worker claims them. Who writes the spec of an SQL endpoint becomes its run_as; the caller needs the privileges of the role that it had.
 name: the endpoint. spec, retry_policy (replaced as a whole: an omitted field gets its default), attempt_timeout, payload_spec, on_failure: as in create_endpoint; NULL keeps the old value, the interval 0 clears attempt_timeout, the empty string clears payload_spec and on_failure. new_name: the new name.
+max_concurrent, rate_limit, rate_interval: as in create_endpoint; NULL keeps the old value, 0 clears max_concurrent or rate_limit. A limit holds for claims that begin after its commit. Attempts that are running count towards max_concurrent; a rate_limit counts the starts since the endpoint has one.
 Errors: as create_endpoint; PERMISSION_DENIED (42501) without the privileges of an SQL endpoint''s run_as.';
 
 comment on function kronos.delete_endpoint is
-'Deletes an endpoint, unless a live job uses it, and returns it. Unfinished executions of the endpoint still run.
-Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002), ENDPOINT_IN_USE (23503).';
+'Deletes an endpoint, unless a live job uses it, and returns it. Unfinished executions of the endpoint still run, so a paused endpoint must be resumed first.
+Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002), ENDPOINT_IN_USE (23503), ENDPOINT_PAUSED (55000).';
+
+comment on function kronos.pause_endpoint is
+'Pauses an endpoint, and returns it with the time, the reason and the role that paused it. Once the transaction commits, no claim starts an execution of the endpoint until it is resumed. Running executions go on, and jobs and enqueue() create executions as before.
+name: the endpoint. reason: 1 to 1000 characters, or NULL.
+workspace: NULL means the setting kronos.workspace.
+Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002), ENDPOINT_PAUSED (55000).';
+
+comment on function kronos.resume_endpoint is
+'Resumes a paused endpoint, notifies the workers of the workspace, and returns the endpoint. Its waiting executions may start once the transaction commits.
+name: the endpoint.
+workspace: NULL means the setting kronos.workspace.
+Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002), ENDPOINT_NOT_PAUSED (55000).';
 
 comment on function kronos.get_endpoint is
 'Returns an endpoint.
@@ -126,6 +140,7 @@ overlap_policy: what happens to a tick while an execution of the job is unfinish
 jitter: 0 to 1 day; run_at is at most this long after the tick, and the same tick of a job always gets the same run_at.
 priority: 0 (starts first) to 9.
 metadata: the caller''s own JSON object, at most 8192 bytes; claims return it.
+concurrency_key: 1 to 200 characters; the limits of the endpoint hold for the executions of each key by itself. NULL means the bucket that all executions without a key share.
 on_failure: as in create_endpoint, for the executions of this job; NULL means that of its endpoint.
 max_consecutive_failures: 1 to 1000; NULL means no limit. Once the last so many finished executions of the job, in the order in which they were created, have all FAILED, no further tick runs: ticks are SKIPPED, and upkeep pauses the job within a minute. CANCELLED executions neither count nor end the row. An update or a resume counts anew. Counts at most the last 2000 executions that the workspace still keeps.
 idempotency_key: 1 to 200 characters, unique in the workspace until prune() deletes the job; a repeated request with the same key and arguments returns the job that the first one created, and created is false.
@@ -142,7 +157,7 @@ Errors: as create_cron_job, with the place in the array (from 0) in DETAIL.';
 comment on function kronos.update_cron_job is
 'Ends the current version of a live cron job and begins the next one, at the same instant, and returns the job. The job_id does not change. A paused job stays paused.
 job_id, or job_name: the job.
-The other arguments are as in create_cron_job; NULL keeps the old value, -infinity clears starts_at, infinity clears ends_at, the empty string clears on_failure, 0 clears max_consecutive_failures. new_name: the new name.
+The other arguments are as in create_cron_job; NULL keeps the old value, -infinity clears starts_at, infinity clears ends_at, the empty string clears on_failure and concurrency_key, 0 clears max_consecutive_failures. new_name: the new name.
 expected_version: the call fails unless this is the job''s current version.
 Ticks that came due before the update belong to the old version. A job whose schedule changes does not catch up on earlier ticks.
 Errors: as create_cron_job for its arguments, and JOB_NOT_FOUND (P0002), JOB_RETIRED, VERSION_CONFLICT (55000).';
@@ -233,6 +248,7 @@ comment on function kronos.enqueue is
 'Enqueues one execution without a job, in the caller''s transaction, and returns it. Workers see it once the transaction commits.
 endpoint: the name of the endpoint where it runs. input: at most 262144 bytes of JSON; it must satisfy the endpoint''s payload spec.
 run_at: the earliest start, in the years 1970 to 2199; NULL means now. priority: 0 (starts first) to 9. metadata: the caller''s own JSON object, at most 8192 bytes; claims return it.
+concurrency_key: 1 to 200 characters; the limits of the endpoint hold for the executions of each key by itself. NULL means the bucket that all executions without a key share.
 idempotency_key: 1 to 200 characters, unique in the workspace; a repeated request with the same key and arguments returns the execution of the first one, whatever its status, and created is false.
 key: 1 to 200 characters; names the execution in the workspace while it is unfinished. Then the key is free again. Of a repeated request with a key and an idempotency_key, only the key is compared.
 on_conflict: what happens if an unfinished execution has the key. keep returns it unchanged. replace gives it this call''s endpoint, input, run_at, priority and metadata, with a full set of attempts, and raises KEY_IN_USE if it is running. error raises KEY_IN_USE. After keep and replace, created is false. A call that creates or replaces the execution waits for an open transaction that does so or that holds the execution.
@@ -248,7 +264,7 @@ Errors: as enqueue, with the place in the array (from 0) in DETAIL.';
 -- Workers
 
 comment on function kronos.claim_executions is
-'Claims executions of a workspace that may start now, by priority, then run_at; no two workers get the same one. Returns everything that a worker needs to run them. Commit before starting the work. Each attempt begins now, and the worker holds its execution until lease_expires_at. Heartbeats extend the lease, but not past deadline_at (the endpoint''s attempt_timeout).
+'Claims executions of a workspace that may start now, by priority, then run_at; no two workers get the same one. Executions of paused endpoints, and those that a limit of their endpoint holds back, are passed over. Returns everything that a worker needs to run them. Commit before starting the work. Each attempt begins now, and the worker holds its execution until lease_expires_at. Heartbeats extend the lease, but not past deadline_at (the endpoint''s attempt_timeout).
 worker_id: 1 to 200 characters, unique to the process. max: the most executions to claim, 1 to 10000; one claim returns at most 16 MB of inputs and specs, but at least one execution. lease: 1 second to 1 day. endpoint_types: only executions of these types; NULL means all but SQL, which the server runs itself.
 workspace: NULL means the setting kronos.workspace.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND (P0002).';
@@ -303,7 +319,7 @@ execution_id, attempt, worker_id: as claimed. message: 1 to 10000 characters. le
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), VALUE_TOO_LARGE (54000), EXECUTION_NOT_FOUND (P0002), LEASE_LOST (55000).';
 
 comment on function kronos.next_wakeup is
-'Returns until when an idle worker may sleep unless it is notified (channel kronos_executions, payload: the workspace_id): now, if an execution may start; otherwise the earliest run_at or end of a lease; NULL if there is neither. Sleep for at least a tenth of a second and at most one minute.
+'Returns until when an idle worker may sleep unless it is notified (channel kronos_executions, payload: the workspace_id): now, if an execution may start; otherwise the earliest run_at, end of a lease or time at which a rate_limit lets an execution start; NULL if there is none. Executions of paused endpoints do not count; those that max_concurrent holds back start when another one finishes, which notifies workers. Sleep for at least a tenth of a second and at most one minute.
 endpoint_types: only executions of these types; NULL means all. all_workspaces: looks at every workspace, for a worker that calls claim_any_executions. workspace: NULL means the setting kronos.workspace.
 Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND (P0002).';
 

@@ -204,6 +204,14 @@ pub fn metadata(metadata: Jsonb) -> Result<()> {
     Ok(())
 }
 
+/// Fails unless a concurrency key has 1 to 200 characters.
+///
+/// # Errors
+/// `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`.
+pub fn concurrency_key(key: Option<&str>) -> Result<()> {
+    key.map_or(Ok(()), |key| length("concurrency_key", key, 200))
+}
+
 /// Fails unless a priority is from 0 (most urgent) to 9.
 ///
 /// # Errors

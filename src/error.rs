@@ -58,6 +58,8 @@ error_kinds! {
     WORKSPACE_IN_USE ERRCODE_OBJECT_IN_USE 409 "The workspace has live jobs or unfinished executions; DETAIL counts them."
     ENDPOINT_EXISTS ERRCODE_UNIQUE_VIOLATION 409 "The workspace already has an endpoint of that name."
     ENDPOINT_IN_USE ERRCODE_FOREIGN_KEY_VIOLATION 409 "Live jobs use the endpoint."
+    ENDPOINT_PAUSED ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The endpoint is paused; DETAIL says since when."
+    ENDPOINT_NOT_PAUSED ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE 409 "The endpoint is not paused."
     PAYLOAD_SPEC_EXISTS ERRCODE_UNIQUE_VIOLATION 409 "The workspace already has a payload spec of that name."
     PAYLOAD_SPEC_IN_USE ERRCODE_FOREIGN_KEY_VIOLATION 409 "Endpoints use the payload spec."
     JOB_EXISTS ERRCODE_UNIQUE_VIOLATION 409 "The workspace already has a live job of that name."

@@ -36,6 +36,10 @@ impl<Table> Id<Table> {
         Uuid::from_bytes(*uuid::Uuid::now_v7().as_bytes()).into()
     }
 
+    pub fn uuid(&self) -> &Uuid {
+        &self.uuid
+    }
+
     /// Less than every other id.
     pub fn least() -> Id<Table> {
         Uuid::from_bytes([0; 16]).into()

@@ -26,7 +26,7 @@ use Need::*;
 
 /// Every function of schema kronos: what it needs, and a call. `$W` is the argument workspace, `$X` and `$N` are an
 /// execution that worker `w` holds and its attempt, `$Q` is a waiting execution, `$F` a failed one.
-const MATRIX: [(&str, Need, &str); 74] = [
+const MATRIX: [(&str, Need, &str); 76] = [
     ("start", Everywhere("admin"), "kronos.start()"),
     (
         "create_workspace",
@@ -110,6 +110,16 @@ const MATRIX: [(&str, Need, &str); 74] = [
         "delete_endpoint",
         Workspace("admin"),
         "kronos.delete_endpoint('spare', workspace => $W)",
+    ),
+    (
+        "pause_endpoint",
+        Workspace("admin"),
+        "kronos.pause_endpoint('hook', workspace => $W)",
+    ),
+    (
+        "resume_endpoint",
+        Workspace("admin"),
+        "kronos.resume_endpoint('idle', workspace => $W)",
     ),
     (
         "create_cron_job",
@@ -420,6 +430,7 @@ fn house() -> House {
                  select kronos.create_payload_spec('spec', '{{\"type\": \"object\"}}');
                  select kronos.create_endpoint('hook', 'HTTP', '{{\"token\": \"secret of {workspace}\"}}');
                  select kronos.create_endpoint('spare', 'HTTP');
+                 select kronos.create_endpoint('idle', 'HTTP'), kronos.pause_endpoint('idle');
                  select kronos.create_cron_job('hook', '0 9 * * *', name => 'report');
                  select kronos.trigger_cron_job(job_name => 'report');
                  select kronos.fail_execution(execution_id, attempt, 'w', 'no', retryable => false)

@@ -105,6 +105,13 @@ pub fn count(session: &mut impl GenericClient, statement: &str) -> i64 {
     session.query_one(statement, &[]).unwrap().get(0)
 }
 
+/// How many rows of Kronos's tables the session has read, since the statistics were last sent at the latest.
+pub fn rows_read(transaction: &mut impl GenericClient) -> i64 {
+    let statement = "select sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint
+                     from pg_stat_xact_user_tables where schemaname = 'kronos_internal'";
+    count(transaction, statement)
+}
+
 pub fn executions(session: &mut impl GenericClient) -> i64 {
     count(session, "select count(*) from kronos.executions")
 }

@@ -36,7 +36,8 @@ fn fill(session: &mut Client) {
     session
         .batch_execute(
             "select kronos.create_payload_spec('any', 'true', workspace => 'acme');
-             select kronos.update_endpoint('hook', payload_spec => 'any', workspace => 'acme');
+             select kronos.update_endpoint('hook', payload_spec => 'any', rate_limit => 100, rate_interval => '1 hour',
+                                           workspace => 'acme');
              select kronos.enqueue('hook', idempotency_key => 'once', workspace => 'acme');
              select kronos.enqueue('hook', workspace => 'acme');
              select kronos.grant_workspace('postgres', 'viewer', workspace => 'acme')",

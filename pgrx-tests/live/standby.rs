@@ -42,7 +42,7 @@ const READS: [&str; 27] = [
 ];
 
 /// Calls that write. `$l` is the list of executions that worker `w` holds.
-const WRITES: [&str; 54] = [
+const WRITES: [&str; 56] = [
     "start()",
     "create_workspace('other')",
     "delete_workspace('acme', cancel => true)",
@@ -56,6 +56,8 @@ const WRITES: [&str; 54] = [
     "create_endpoint('other', 'HTTP')",
     "update_endpoint('hook', '{}')",
     "delete_endpoint('spare')",
+    "pause_endpoint('spare')",
+    "resume_endpoint('idle')",
     "create_cron_job('hook', '0 9 * * *')",
     "create_cron_job('hook', '0 0 1 1 *')",
     "create_cron_jobs('[{\"endpoint\": \"hook\", \"cron\": \"0 9 * * *\", \"name\": \"x\"}]')",
@@ -108,6 +110,7 @@ fn primary_and_standby() -> (Server, Server, Held) {
         .batch_execute(
             "select kronos.create_payload_spec('amounts', '{}');
              select kronos.create_endpoint('spare', 'HTTP', payload_spec => 'amounts');
+             select kronos.create_endpoint('idle', 'HTTP'), kronos.pause_endpoint('idle');
              select kronos.create_cron_job('hook', '0 0 1 1 *', name => 'job');
              select kronos.create_cron_job('hook', '0 0 1 1 *', name => 'paused');
              select kronos.pause_cron_job(job_name => 'paused');",

@@ -70,6 +70,18 @@ SELECT endpoint FROM kronos.create_endpoint('alarm', 'ALARM');
 SELECT endpoint, attempt_timeout, on_failure
 FROM kronos.update_endpoint('mailer', attempt_timeout => '30 seconds', on_failure => 'alarm');
 
+SELECT endpoint, max_concurrent, rate_limit, rate_interval
+FROM kronos.update_endpoint('mailer', max_concurrent => 10, rate_limit => 100, rate_interval => '1 minute');
+
+-- ## pause_endpoint
+SELECT endpoint, paused_at IS NOT NULL AS paused, paused_reason, paused_by
+FROM kronos.pause_endpoint('mailer', reason => 'the mail server is down');
+SELECT kronos.pause_endpoint('mailer');
+
+-- ## resume_endpoint
+SELECT endpoint, paused_at IS NOT NULL AS paused FROM kronos.resume_endpoint('mailer');
+SELECT kronos.resume_endpoint('mailer');
+
 -- ## get_endpoint
 SELECT endpoint, spec, attempt_timeout FROM kronos.get_endpoint('mailer');
 

@@ -2,10 +2,11 @@
 
 use super::Result;
 use crate::args::{length, page_size, require};
-use crate::authority::{Capability, authorise, authorise_or_create};
-use crate::endpoint::{self, Changes, NewEndpoint};
+use crate::authority::{self, Capability, authorise, authorise_or_create};
+use crate::endpoint::{self, Changes, Limits, NewEndpoint};
+use crate::execution::notify_workers;
 use crate::id::EndpointId;
-use crate::sql::Jsonb;
+use crate::sql::{self, Jsonb};
 use pgrx::datum::Interval;
 use pgrx::iter::SetOfIterator;
 use pgrx::prelude::*;
@@ -23,6 +24,9 @@ fn create_endpoint(
     payload_spec: default!(Option<&str>, "NULL"),
     on_failure: default!(Option<&str>, "NULL"),
     if_not_exists: default!(Option<bool>, "false"),
+    max_concurrent: default!(Option<i32>, "NULL"),
+    rate_limit: default!(Option<i32>, "NULL"),
+    rate_interval: default!(Option<Interval>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.endpoints")> {
     let new = NewEndpoint {
@@ -34,6 +38,11 @@ fn create_endpoint(
         payload_spec,
         on_failure,
         run_as: None,
+        limits: Limits {
+            max_concurrent,
+            rate_limit,
+            rate_interval,
+        },
     };
     let if_not_exists = require("if_not_exists", if_not_exists)?;
     Ok(authorise_or_create(
@@ -55,6 +64,9 @@ fn update_endpoint(
     payload_spec: default!(Option<&str>, "NULL"),
     on_failure: default!(Option<&str>, "NULL"),
     new_name: default!(Option<&str>, "NULL"),
+    max_concurrent: default!(Option<i32>, "NULL"),
+    rate_limit: default!(Option<i32>, "NULL"),
+    rate_interval: default!(Option<Interval>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.endpoints")> {
     let changes = Changes {
@@ -64,10 +76,21 @@ fn update_endpoint(
         attempt_timeout,
         payload_spec,
         on_failure,
+        limits: Limits {
+            max_concurrent,
+            rate_limit,
+            rate_interval,
+        },
     };
     let name = require("name", name)?;
     Ok(authorise(workspace, Capability::Admin, |workspace| {
-        endpoint::row(workspace, endpoint::update(workspace, name, changes)?)
+        let has_limits = changes.limits.is_given();
+        let endpoint_id = endpoint::update(workspace, name, changes)?;
+        if has_limits {
+            // A higher limit lets executions start.
+            notify_workers(workspace.workspace_id, sql::now());
+        }
+        endpoint::row(workspace, endpoint_id)
     })?)
 }
 
@@ -81,6 +104,39 @@ fn delete_endpoint(
     let name = require("name", name)?;
     Ok(authorise(workspace, Capability::Admin, |workspace| {
         endpoint::row(workspace, endpoint::delete(workspace, name)?)
+    })?)
+}
+
+/// Pauses an endpoint; see [`endpoint::pause`].
+#[pg_extern(schema = "kronos", requires = ["views"])]
+#[search_path(pg_catalog, pg_temp)]
+fn pause_endpoint(
+    name: Option<&str>,
+    reason: default!(Option<&str>, "NULL"),
+    workspace: default!(Option<&str>, "NULL"),
+) -> Result<pgrx::composite_type!('static, "kronos.endpoints")> {
+    let name = require("name", name)?;
+    let paused_by = authority::caller();
+    Ok(authorise(workspace, Capability::Admin, |workspace| {
+        endpoint::row(
+            workspace,
+            endpoint::pause(workspace, name, reason, paused_by)?,
+        )
+    })?)
+}
+
+/// Resumes an endpoint; see [`endpoint::resume`].
+#[pg_extern(schema = "kronos", requires = ["views"])]
+#[search_path(pg_catalog, pg_temp)]
+fn resume_endpoint(
+    name: Option<&str>,
+    workspace: default!(Option<&str>, "NULL"),
+) -> Result<pgrx::composite_type!('static, "kronos.endpoints")> {
+    let name = require("name", name)?;
+    Ok(authorise(workspace, Capability::Admin, |workspace| {
+        let endpoint_id = endpoint::resume(workspace, name)?;
+        notify_workers(workspace.workspace_id, sql::now());
+        endpoint::row(workspace, endpoint_id)
     })?)
 }
 

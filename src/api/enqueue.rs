@@ -21,6 +21,7 @@ fn enqueue(
     priority: default!(Option<i32>, "5"),
     idempotency_key: default!(Option<&str>, "NULL"),
     metadata: default!(Option<Jsonb>, "'{}'"),
+    concurrency_key: default!(Option<&str>, "NULL"),
     key: default!(Option<&str>, "NULL"),
     on_conflict: default!(Option<&str>, "'keep'"),
     workspace: default!(Option<&str>, "NULL"),
@@ -32,6 +33,7 @@ fn enqueue(
         priority: require("priority", priority)?,
         idempotency_key,
         metadata: require("metadata", metadata)?,
+        concurrency_key,
         key,
         on_conflict: OnConflict::parse(require("on_conflict", on_conflict)?)?,
     };

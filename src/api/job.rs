@@ -33,6 +33,7 @@ fn create_cron_job(
     metadata: default!(Option<Jsonb>, "'{}'"),
     on_failure: default!(Option<&str>, "NULL"),
     max_consecutive_failures: default!(Option<i32>, "NULL"),
+    concurrency_key: default!(Option<&str>, "NULL"),
     idempotency_key: default!(Option<&str>, "NULL"),
     if_not_exists: default!(Option<bool>, "false"),
     workspace: default!(Option<&str>, "NULL"),
@@ -53,6 +54,7 @@ fn create_cron_job(
             jitter: require("jitter", jitter)?,
             priority: require("priority", priority)?,
             max_consecutive_failures,
+            concurrency_key,
         },
         on_failure,
         idempotency_key,
@@ -101,6 +103,7 @@ fn update_cron_job(
     metadata: default!(Option<Jsonb>, "NULL"),
     on_failure: default!(Option<&str>, "NULL"),
     max_consecutive_failures: default!(Option<i32>, "NULL"),
+    concurrency_key: default!(Option<&str>, "NULL"),
     expected_version: default!(Option<i32>, "NULL"),
     workspace: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::composite_type!('static, "kronos.job_details")> {
@@ -121,6 +124,7 @@ fn update_cron_job(
         metadata,
         on_failure,
         max_consecutive_failures,
+        concurrency_key,
         expected_version,
     };
     Ok(authorise(workspace, Capability::Producer, |workspace| {

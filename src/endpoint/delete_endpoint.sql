@@ -1,4 +1,5 @@
--- Marks an endpoint as deleted, and clears its payload spec and its on_failure. A foreign key prevents it while a live job uses the
+-- Marks an endpoint that is not paused as deleted, and clears its payload spec and its on_failure. A foreign key prevents
+-- it while a live job uses the
 -- endpoint.
 update kronos_internal.endpoints
 set deleted_at = clock_timestamp(),
@@ -8,4 +9,5 @@ set deleted_at = clock_timestamp(),
 where workspace_id = $1
   and name = $2
   and deleted_at is null
+  and paused_at is null
 returning endpoint_id

@@ -1,6 +1,8 @@
 //! Creates, updates and deletes endpoints.
 
+use super::limits::Limits;
 use super::lookup::{self, endpoint_exists};
+use super::pause::paused_or_missing;
 use super::payload_spec;
 use super::retry_policy::RetryPolicy;
 use super::sql_spec;
@@ -26,6 +28,7 @@ pub struct NewEndpoint<'a> {
     pub on_failure: Option<&'a str>,
     /// The role of an SQL endpoint, whose privileges the caller has; None for the caller.
     pub run_as: Option<pg_sys::Oid>,
+    pub limits: Limits,
 }
 
 /// Creates an endpoint and returns its id. With `if_not_exists`, an existing endpoint of that name is left unchanged.
@@ -50,6 +53,7 @@ pub fn create(workspace: &Authorised, new: NewEndpoint, if_not_exists: bool) -> 
         .map(|timeout| read_timeout(&timeout, 1, "must be more than 0 and at most 30 days"))
         .transpose()?;
     let policy = RetryPolicy::read(new.retry_policy)?;
+    let limits = new.limits.check_new()?;
     let payload_spec_id = new
         .payload_spec
         .map(|name| payload_spec::find(workspace, name))
@@ -72,6 +76,9 @@ pub fn create(workspace: &Authorised, new: NewEndpoint, if_not_exists: bool) -> 
         payload_spec_id.into(),
         on_failure_id.into(),
         run_as.into(),
+        limits.max_concurrent.into(),
+        limits.rate_limit.into(),
+        limits.rate_interval.into(),
     ];
     let inserted = translate_constraints(workspace, new.name, new.payload_spec, || {
         sql::row(include_str!("insert_endpoint.sql"), &args, |row| {
@@ -88,8 +95,8 @@ pub fn create(workspace: &Authorised, new: NewEndpoint, if_not_exists: bool) -> 
     }
 }
 
-/// Runs a statement that writes an endpoint, and translates violations of its constraints: its name is taken, or another
-/// session has deleted its payload spec.
+/// Runs a statement that writes an endpoint, and translates violations of its constraints: its name is taken, it would
+/// have half a rate limit, or another session has deleted its payload spec.
 fn translate_constraints<T>(
     workspace: &Authorised,
     name: &str,
@@ -103,6 +110,14 @@ fn translate_constraints<T>(
             "endpoints_name_unique_in_workspace",
         ) {
             return Some(endpoint_exists(&workspace.name, name));
+        }
+        if error::violates(
+            report,
+            PgSqlErrorCode::ERRCODE_CHECK_VIOLATION,
+            "endpoints_rate_limit_has_interval",
+        ) {
+            let rule = "and rate_interval need each other: the endpoint has neither";
+            return Some(invalid_argument("rate_limit", rule));
         }
         error::violates(
             report,
@@ -138,6 +153,7 @@ pub struct Changes<'a> {
     pub payload_spec: Option<&'a str>,
     /// The empty name clears it.
     pub on_failure: Option<&'a str>,
+    pub limits: Limits,
 }
 
 /// Updates an endpoint and returns its id. Unfinished executions use the endpoint as it is when a worker claims them. Who
@@ -165,6 +181,7 @@ pub fn update(workspace: &Authorised, name: &str, changes: Changes) -> Result<En
         .map(|timeout| read_timeout(&timeout, 0, "must be at most 30 days; 0 clears it"))
         .transpose()?;
     let policy = changes.retry_policy.map(RetryPolicy::read).transpose()?;
+    let limits = changes.limits.check_changes()?;
     let payload_spec_id = match changes.payload_spec {
         None | Some("") => None,
         Some(payload_spec) => Some(payload_spec::find(workspace, payload_spec)?),
@@ -189,6 +206,9 @@ pub fn update(workspace: &Authorised, name: &str, changes: Changes) -> Result<En
         changes.on_failure.is_some().into(),
         on_failure_id.into(),
         run_as.into(),
+        limits.max_concurrent.into(),
+        limits.rate_limit.into(),
+        limits.rate_interval.into(),
     ];
     let new_name = changes.name.unwrap_or(name);
     translate_constraints(workspace, new_name, changes.payload_spec, || {
@@ -202,12 +222,13 @@ pub fn update(workspace: &Authorised, name: &str, changes: Changes) -> Result<En
 /// Deletes an endpoint and returns its id. Its row stays for the history and for existing executions, which still run.
 ///
 /// # Errors
-/// `ENDPOINT_NOT_FOUND`; `PERMISSION_DENIED` as for [`update`]; `ENDPOINT_IN_USE` while a live job uses it.
+/// `ENDPOINT_NOT_FOUND`; `PERMISSION_DENIED` as for [`update`]; `ENDPOINT_IN_USE` while a live job uses it; `ENDPOINT_PAUSED`,
+/// because nobody could resume it.
 pub fn delete(workspace: &Authorised, name: &str) -> Result<EndpointId> {
     lock_run_as(workspace, name)?;
     let args = [workspace.workspace_id.into(), name.into()];
     let (workspace_name, endpoint) = (workspace.name.clone(), name.to_owned());
-    sql::convert_errors(
+    let deleted = sql::convert_errors(
         || {
             sql::row(include_str!("delete_endpoint.sql"), &args, |row| {
                 sql::get(row, "endpoint_id")
@@ -229,8 +250,11 @@ pub fn delete(workspace: &Authorised, name: &str) -> Result<EndpointId> {
                 )
             })
         },
-    )?
-    .ok_or_else(|| endpoint_not_found(&workspace.name, name))
+    )?;
+    match deleted {
+        Some(endpoint_id) => Ok(endpoint_id),
+        None => Err(paused_or_missing(workspace, name)?),
+    }
 }
 
 const LOCK_RUN_AS: &str = "

@@ -1,6 +1,8 @@
 //! A claim under way: choosing executions that may start now, and starting them.
 
+use super::candidate::{Candidate, Lane};
 use super::front::{self, Front};
+use super::{lanes, set_aside};
 use crate::args::{MAX_INPUT_BYTES, MAX_SPEC_BYTES};
 use crate::authority::Authorised;
 use crate::error::Result;
@@ -55,6 +57,12 @@ pub struct Claim<'a> {
     is_full: bool,
     /// Whether the claim has read only a part, so that it may have missed executions.
     pub skipped: bool,
+    /// Whether executions have changed their lanes, so that another reading may find others.
+    pub has_moved: bool,
+    /// How many executions of each priority the claim reads when it next looks for those of gated endpoints.
+    window: i64,
+    /// The chosen executions in lanes with a rate limit: the lane and the rate_interval.
+    rated: HashMap<ExecutionId, (String, Interval)>,
 }
 
 impl<'a> Claim<'a> {
@@ -70,6 +78,9 @@ impl<'a> Claim<'a> {
             bytes_at_most: 0,
             is_full: false,
             skipped: false,
+            has_moved: false,
+            window: 0,
+            rated: HashMap::new(),
         }
     }
 
@@ -111,30 +122,56 @@ impl<'a> Claim<'a> {
             (None, 1) => include_str!("choose_of_type.sql"),
             (None, _) => include_str!("choose.sql"),
         };
-        let mut found = 0;
+        let mut candidates = vec![];
         let began_at = sql::now();
         sql::by_index(|| {
             sql::rows(statement, &args, |row| {
-                let run_at = sql::from_pg(sql::get(row, "run_at")?);
-                front.advance(sql::get(row, "priority")?, run_at);
-                self.chosen.push(sql::get(row, "execution_id")?);
-                self.has_jobs |= sql::get::<bool>(row, "has_job")?;
-                let input_bytes = sql::get_opt::<i32>(row, "input_bytes")?;
-                let input_bytes = input_bytes.map_or(MAX_INPUT_BYTES, |bytes| bytes as usize);
-                self.bytes_at_most += (input_bytes + MAX_SPEC_BYTES) as i64;
-                found += 1;
+                let execution_id = sql::get(row, "execution_id")?;
+                candidates.push(Candidate::read(row, execution_id, None)?);
                 Ok(())
             })
         })?;
         front.record_reading(sql::now() - began_at);
         self.skipped |= front.is_old;
+        if front.has_lanes {
+            let found = lanes::choose(workspace_id, &front.endpoint_types, max, self.now)?;
+            self.has_moved |= found.has_moved;
+            self.skipped |= found.has_skipped;
+            candidates.extend(found.candidates);
+            // Those of the common lane that are left over stay locked until the transaction ends.
+            candidates.sort_by_key(Candidate::order);
+            candidates.truncate(max);
+        }
+        let found = candidates.len();
+        for candidate in candidates {
+            if candidate.lane.is_none() {
+                front.advance(candidate.priority, candidate.run_at);
+            }
+            self.add(candidate);
+        }
         if found == max {
             front.keep(workspace_id, types);
         }
         Ok(found)
     }
 
-    /// Starts the chosen executions.
+    fn add(&mut self, candidate: Candidate) {
+        self.chosen.push(candidate.execution_id);
+        self.has_jobs |= candidate.has_job;
+        let input_bytes = candidate
+            .input_bytes
+            .map_or(MAX_INPUT_BYTES, |bytes| bytes as usize);
+        self.bytes_at_most += (input_bytes + MAX_SPEC_BYTES) as i64;
+        if let Some(Lane {
+            name,
+            rate_interval: Some(interval),
+        }) = candidate.lane
+        {
+            self.rated.insert(candidate.execution_id, (name, interval));
+        }
+    }
+
+    /// Starts the chosen executions. Sets those aside whose endpoint is gated although they waited in the common lane.
     ///
     /// # Errors
     /// Fails only if SQL does.
@@ -151,8 +188,9 @@ impl<'a> Claim<'a> {
         }
         // The clock is read after the rows are locked, so that an attempt starts after the previous one has ended.
         let now = sql::now_pg();
+        self.record_starts(&chosen, now)?;
         let mut args = vec![
-            chosen.into(),
+            chosen.clone().into(),
             now.into(),
             self.wanted.worker_id.into(),
             self.wanted.lease.into(),
@@ -160,12 +198,48 @@ impl<'a> Claim<'a> {
         let started = match self.workspace {
             Some(workspace) if !has_jobs => {
                 args.push(workspace.name.as_str().into());
-                start_one_shots(&args)?
+                sql::newest(|| start_one_shots(&args))?
             }
-            _ => sql::by_index(|| sql::composites(include_str!("start.sql"), &args))?,
+            _ => {
+                sql::newest(|| sql::by_index(|| sql::composites(include_str!("start.sql"), &args)))?
+            }
         };
+        if started.len() < chosen.len() {
+            self.has_moved |= set_aside::set_aside(chosen, self.window, self.now)?;
+            self.window = (self.window * 10).clamp(100, 1000);
+        }
         self.claimed.extend(started);
         Ok(())
+    }
+
+    /// Records the starts of executions in lanes with a rate limit.
+    fn record_starts(&mut self, chosen: &[ExecutionId], now: TimestampWithTimeZone) -> Result<()> {
+        if self.rated.is_empty() {
+            return Ok(());
+        }
+        let mut rated = std::mem::take(&mut self.rated);
+        let mut starts: HashMap<String, (i32, Interval)> = HashMap::new();
+        for execution_id in chosen {
+            if let Some((lane, interval)) = rated.remove(execution_id) {
+                starts.entry(lane).or_insert((0, interval)).0 += 1;
+            }
+        }
+        let args = [
+            starts.keys().cloned().collect::<Vec<_>>().into(),
+            starts
+                .values()
+                .map(|(count, _)| *count)
+                .collect::<Vec<_>>()
+                .into(),
+            now.into(),
+            starts
+                .values()
+                .map(|(_, interval)| *interval)
+                .collect::<Vec<_>>()
+                .into(),
+        ];
+        let record = include_str!("record_starts.sql");
+        sql::newest(|| sql::by_index(|| sql::run(record, &args))).map(|_| ())
     }
 
     /// Drops the executions that would make the claim too large. They stay locked until the transaction ends.

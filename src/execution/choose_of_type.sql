@@ -7,7 +7,7 @@ from pg_catalog.generate_series(0, 9) p (priority)
 cross join lateral (
     select x.execution_id, x.priority, x.run_at, x.job_id is not null as has_job, x.input
     from kronos_internal.live_executions x
-    where x.workspace_id = $1 and x.endpoint_type = ($2::text[])[1] and x.priority = p.priority
+    where x.workspace_id = $1 and x.endpoint_type = ($2::text[])[1] and x.lane = '' and x.priority = p.priority
       and x.run_at <= $4 and x.run_at >= ($5::timestamptz[])[p.priority + 1] and x.status <> 'RUNNING'
       and (not x.in_order
            or not exists (select

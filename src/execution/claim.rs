@@ -1,7 +1,7 @@
 //! Claiming: a worker takes executions that may start now.
 
 use super::choose::{Claim, Reading, Wanted};
-use super::{expire, fair_turns};
+use super::{expire, fair_turns, lanes};
 use crate::authority::Authorised;
 use crate::error::Result;
 use crate::id::WorkspaceId;
@@ -25,8 +25,8 @@ thread_local! {
 /// Claims up to `max` executions that may start now. From one workspace it takes them by priority, then run_at. From all
 /// workspaces it takes equal shares in turn, continuing after the workspace that this session served last.
 ///
-/// A claim that comes up short reads again from the beginning, unless it has done so, and ends expired leases. Claims
-/// nothing if kronos.enabled is off.
+/// A claim that comes up short reads again from the beginning, unless it has done so, and ends expired leases. It also
+/// reads again after executions have changed their lanes. Claims nothing if kronos.enabled is off.
 ///
 /// # Errors
 /// Fails only if SQL does.
@@ -38,6 +38,11 @@ pub fn claim(workspace: Option<&Authorised>, wanted: &Wanted) -> Result<Vec<Comp
     choose_all(&mut claim, Reading::On)?;
     claim.start()?;
     if claim.missing() > 0 && (claim.skipped | expire_if_due(workspace, claim.now)?) {
+        choose_all(&mut claim, Reading::Whole)?;
+        claim.start()?;
+    }
+    while claim.missing() > 0 && std::mem::take(&mut claim.has_moved) && lanes::has_time(claim.now)
+    {
         choose_all(&mut claim, Reading::Whole)?;
         claim.start()?;
     }

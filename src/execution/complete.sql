@@ -10,10 +10,11 @@ with moved as (
 insert into kronos_internal.history as h
     (execution_id, workspace_id, endpoint_id, job_id, run_at, tick_at, created_at, started_at, finished_at,
      stop_requested_at, retried_at, rescheduled_at, version, priority, attempt, failed_attempts, origin, status,
-     endpoint_type, worker_id, retried_by, outcome, input, metadata, output, key)
+     endpoint_type, lane, concurrency_key, worker_id, retried_by, outcome, input, metadata, output, key)
 select m.execution_id, m.workspace_id, m.endpoint_id, m.job_id, m.run_at, m.tick_at, m.created_at, m.started_at,
        clock_timestamp(), m.stop_requested_at, m.retried_at, m.rescheduled_at, m.version, m.priority, m.attempt,
-       m.failed_attempts, m.origin, 'SUCCEEDED', m.endpoint_type, m.worker_id, m.retried_by, 'SUCCEEDED', m.input,
+       m.failed_attempts, m.origin, 'SUCCEEDED', m.endpoint_type, m.lane, m.concurrency_key,
+       m.worker_id, m.retried_by, 'SUCCEEDED', m.input,
        m.metadata, $4, m.key
 from moved m
 returning row(h.execution_id, h.attempt, true, h.status, h.run_at, null, h.stop_requested_at is not null, null, null
@@ -24,4 +25,4 @@ returning row(h.execution_id, h.attempt, true, h.status, h.run_at, null, h.stop_
                                 from kronos_internal.live_executions o
                                 where o.job_id = h.job_id and o.in_order and o.execution_id <> h.execution_id)
                then h.finished_at end as startable_at,
-          h.endpoint_type = 'SQL' as is_sql
+          h.endpoint_type = 'SQL' as is_sql, h.endpoint_type, nullif(h.lane, '') as lane

@@ -41,10 +41,10 @@ finished as (
     insert into kronos_internal.history
         (execution_id, workspace_id, endpoint_id, job_id, run_at, tick_at, created_at, started_at, finished_at,
          stop_requested_at, retried_at, rescheduled_at, version, priority, attempt, failed_attempts, origin, status,
-         endpoint_type, status_reason, worker_id, retried_by, outcome, input, metadata, error, key)
+         endpoint_type, concurrency_key, status_reason, worker_id, retried_by, outcome, input, metadata, error, key)
     select d.execution_id, d.workspace_id, d.endpoint_id, d.job_id, d.run_at, d.tick_at, d.created_at, d.started_at,
            d.ended_at, d.stop_requested_at, d.retried_at, d.rescheduled_at, d.version, d.priority, d.attempt,
-           d.failures, d.origin, d.next_status, d.endpoint_type, d.reason, d.worker_id, d.retried_by, d.outcome,
+           d.failures, d.origin, d.next_status, d.endpoint_type, d.concurrency_key, d.reason, d.worker_id, d.retried_by, d.outcome,
            d.input, d.metadata, d.error, d.key
     from decided d
     where d.next_status in ('FAILED', 'CANCELLED')
@@ -67,7 +67,12 @@ archived as (
 select row(d.execution_id, d.attempt, true, d.next_status, d.next_run_at, null, d.stop_requested_at is not null, null, null
        )::kronos.execution_report,
        d.execution_id, d.attempt, d.workspace_id,
-       case when d.next_status in ('RETRYING', 'QUEUED', 'PENDING') then d.next_run_at
+       case when d.lane <> ''
+                 and exists (select
+                             from kronos_internal.live_executions o
+                             where o.workspace_id = d.workspace_id and o.endpoint_type = d.endpoint_type and o.lane = d.lane
+                               and o.lane <> '' and o.status <> 'RUNNING') then $6
+            when d.next_status in ('RETRYING', 'QUEUED', 'PENDING') then d.next_run_at
             when d.job_id is not null
                  and exists (select
                              from kronos_internal.live_executions o

@@ -25,6 +25,7 @@ pub struct OneShot<'a> {
     /// The name of the one-shot while it is unfinished.
     pub key: Option<&'a str>,
     pub on_conflict: OnConflict,
+    pub concurrency_key: Option<&'a str>,
 }
 
 impl OneShot<'_> {
@@ -36,6 +37,7 @@ impl OneShot<'_> {
         args::json_size("input", self.input, MAX_INPUT_BYTES)?;
         args::metadata(self.metadata)?;
         args::priority(self.priority)?;
+        args::concurrency_key(self.concurrency_key)?;
         if let Some(run_at) = self.run_at {
             args::instant("run_at", run_at)?;
         }
@@ -79,6 +81,7 @@ pub fn enqueue(workspace: &Authorised, new: &OneShot) -> Result<Composite> {
                 input: new.input,
                 metadata: new.metadata,
                 key: new.key,
+                concurrency_key: new.concurrency_key,
             };
             return find_repeated(workspace_id, key, made_id, &request);
         }
@@ -130,6 +133,7 @@ fn insert(
         new.input.into(),
         new.metadata.into(),
         is_checked.into(),
+        new.concurrency_key.into(),
     ];
     let written = sql::by_index(|| {
         sql::row(ENQUEUE, &args, |row| {
@@ -153,6 +157,7 @@ pub struct Request<'a> {
     pub input: Jsonb,
     pub metadata: Jsonb,
     pub key: Option<&'a str>,
+    pub concurrency_key: Option<&'a str>,
 }
 
 const COMPARE: &str = include_str!("compare.sql");
@@ -180,6 +185,7 @@ pub fn find_repeated(
         request.input.into(),
         request.metadata.into(),
         request.key.into(),
+        request.concurrency_key.into(),
     ];
     let found = sql::row(COMPARE, &args, |row| {
         Ok((sql::first(row)?, sql::get::<Vec<String>>(row, "differing")?))

@@ -33,6 +33,7 @@ struct Fields<'a> {
     metadata: Option<&'a RawValue>,
     key: Option<String>,
     on_conflict: Option<String>,
+    concurrency_key: Option<String>,
 }
 
 /// One execution of a list.
@@ -43,6 +44,7 @@ struct Listed {
     idempotency_key: Option<String>,
     key: Option<String>,
     on_conflict: OnConflict,
+    concurrency_key: Option<String>,
 }
 
 /// Enqueues the one-shots of a JSON array, and returns their rows in the order given. Several one-shots with one key
@@ -154,6 +156,7 @@ fn check(fields: Fields) -> Result<Listed> {
         args::length("key", key, 200)?;
     }
     let on_conflict = fields.on_conflict.as_deref().map(OnConflict::parse);
+    args::concurrency_key(fields.concurrency_key.as_deref())?;
     let run_at = match &fields.run_at {
         None => None,
         Some(text) => Some(args::instant("run_at", args::iso_instant("run_at", text)?)?),
@@ -165,6 +168,7 @@ fn check(fields: Fields) -> Result<Listed> {
         idempotency_key: fields.idempotency_key,
         key: fields.key,
         on_conflict: on_conflict.transpose()?.unwrap_or_default(),
+        concurrency_key: fields.concurrency_key,
     })
 }
 
@@ -175,11 +179,13 @@ struct Found {
     has_payload_spec: bool,
     /// The role of an SQL endpoint.
     run_as: Option<pg_sys::Oid>,
+    is_gated: bool,
 }
 
 const FIND_ENDPOINTS: &str = "
 select name, endpoint_id, endpoint_type, payload_spec_id is not null as has_payload_spec,
-       run_as::oid as run_as
+       run_as::oid as run_as,
+       gated_at is not null as is_gated
 from kronos_internal.endpoints
 where workspace_id = $1 and name = any ($2) and deleted_at is null";
 
@@ -195,6 +201,7 @@ fn find_endpoints(workspace: &Authorised, listed: &[Listed]) -> Result<HashMap<S
             endpoint_type: sql::get(row, "endpoint_type")?,
             has_payload_spec: sql::get(row, "has_payload_spec")?,
             run_as: sql::get_opt(row, "run_as")?,
+            is_gated: sql::get(row, "is_gated")?,
         };
         Ok((sql::get(row, "name")?, endpoint))
     })?
@@ -383,6 +390,16 @@ fn insert(
             .map(|one| one.priority)
             .collect::<Vec<_>>()
             .into(),
+        listed
+            .iter()
+            .map(|one| one.concurrency_key.as_deref())
+            .collect::<Vec<_>>()
+            .into(),
+        listed
+            .iter()
+            .map(|one| of(one).is_gated)
+            .collect::<Vec<_>>()
+            .into(),
     ];
     let written = sql::rows(ENQUEUE_MANY, &args, |row| {
         Ok((
@@ -425,6 +442,7 @@ fn compare(
             input: sql::get(row, "input")?,
             metadata: sql::get(row, "metadata")?,
             key: one.key.as_deref(),
+            concurrency_key: one.concurrency_key.as_deref(),
         };
         let key = one.idempotency_key.as_deref().unwrap_or_default();
         find_repeated(workspace.workspace_id, key, made_id, &request)

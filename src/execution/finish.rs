@@ -6,10 +6,11 @@ use super::wakeup::Startable;
 use crate::args::{self, MAX_INPUT_BYTES};
 use crate::authority::Scope;
 use crate::error::{self, Result};
-use crate::id::ExecutionId;
+use crate::id::{ExecutionId, WorkspaceId};
 use crate::sql::{self, Composite, Jsonb, Row};
 use crate::status::Outcome;
 use pgrx::datum::TimestampWithTimeZone;
+use std::collections::BTreeSet;
 
 /// The ways in which a worker ends an attempt that did not succeed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,22 +48,55 @@ pub fn complete(
         output.into(),
         scope.ids().into(),
     ];
-    let mut startable = Startable::default();
-    let completed = sql::by_index(|| {
-        sql::row(include_str!("complete.sql"), &args, |row| {
-            read_completed(row, &mut startable)
-        })
-    })?;
-    startable.notify();
+    let mut freed = Freed::default();
+    let completed =
+        sql::by_index(|| sql::row(include_str!("complete.sql"), &args, |row| freed.read(row)))?;
+    freed.notify()?;
     completed
         .map(|report| report.row)
         .ok_or_else(|| not_held(scope, key, worker_id))
 }
 
-fn read_completed(row: &Row, startable: &mut Startable) -> Result<Report> {
-    startable.add(row)?;
-    Report::read(row)
+/// What completed executions let start.
+#[derive(Default)]
+struct Freed {
+    startable: Startable,
+    /// Lanes of limited endpoints: workspace, endpoint type, lane.
+    lanes: BTreeSet<(WorkspaceId, String, String)>,
 }
+
+impl Freed {
+    /// Reads the row of a completed execution.
+    fn read(&mut self, row: &Row) -> Result<Report> {
+        let workspace_id = sql::get(row, "workspace_id")?;
+        self.startable
+            .add(workspace_id, sql::get_opt(row, "startable_at")?);
+        if let Some(lane) = sql::get_opt(row, "lane")? {
+            let endpoint_type = sql::get(row, "endpoint_type")?;
+            self.lanes.insert((workspace_id, endpoint_type, lane));
+        }
+        Report::read(row)
+    }
+
+    /// Notifies workers of executions of ordered jobs, and of those that wait in the lanes.
+    fn notify(mut self) -> Result<()> {
+        let now = sql::now_pg();
+        for (workspace_id, endpoint_type, lane) in self.lanes {
+            let args = [workspace_id.into(), endpoint_type.into(), lane.into()];
+            if sql::by_index(|| sql::exists(WAITS_IN_LANE, &args))? {
+                self.startable.add(workspace_id, Some(now));
+            }
+        }
+        self.startable.notify();
+        Ok(())
+    }
+}
+
+const WAITS_IN_LANE: &str = "
+select
+from kronos_internal.live_executions
+where workspace_id = $1 and endpoint_type = $2 and lane = $3 and lane <> '' and status <> 'RUNNING'
+limit 1";
 
 /// Completes the listed attempts that the worker holds, and returns a report about each listed attempt.
 ///
@@ -70,13 +104,13 @@ fn read_completed(row: &Row, startable: &mut Startable) -> Result<Report> {
 /// `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`.
 pub fn complete_many(scope: &Scope, worker_id: &str, executions: Jsonb) -> Result<Vec<Composite>> {
     let length = list_length(executions)?;
-    let mut startable = Startable::default();
+    let mut freed = Freed::default();
     let completed = translate_list_errors(|| {
         let args = [worker_id.into(), executions.into(), scope.ids().into()];
         sql::by_index(|| {
             sql::rows(include_str!("complete_many.sql"), &args, |row| {
                 let bytes = sql::get_opt::<i32>(row, "output_bytes")?.unwrap_or(0) as usize;
-                let report = read_completed(row, &mut startable)?;
+                let report = freed.read(row)?;
                 if bytes <= MAX_INPUT_BYTES {
                     return Ok(report);
                 }
@@ -86,7 +120,7 @@ pub fn complete_many(scope: &Scope, worker_id: &str, executions: Jsonb) -> Resul
             })
         })
     })?;
-    startable.notify();
+    freed.notify()?;
     report_all(scope, executions, length, completed)
 }
 

@@ -39,12 +39,37 @@ pub struct Front {
     pub endpoint_types: Vec<String>,
     /// The last run_at that was claimed, by priority.
     claimed: [Option<DateTime<Utc>>; 10],
+    /// Whether executions waited in other lanes than the common one at that time.
+    pub has_lanes: bool,
     /// Whether the front is older than this claim, so that the claim may miss executions.
     pub is_old: bool,
 }
 
 thread_local! {
     static FRONTS: RefCell<HashMap<Key, Front>> = RefCell::default();
+}
+
+const HAS_LANES: &str = "
+select
+from pg_catalog.unnest($2::text[]) t (endpoint_type)
+where exists (select
+              from kronos_internal.live_executions x
+              where x.workspace_id = $1 and x.endpoint_type = t.endpoint_type and x.lane <> '' and x.status <> 'RUNNING')";
+
+/// The types of a workspace's endpoints, and whether executions wait in lanes.
+fn find_types(workspace_id: WorkspaceId) -> Result<(Vec<String>, bool)> {
+    let mut has_lanes = false;
+    let types = sql::by_index(|| {
+        sql::rows(
+            include_str!("find_types.sql"),
+            &[workspace_id.into()],
+            |row| {
+                has_lanes |= sql::get::<bool>(row, "has_lanes")?;
+                sql::get(row, "endpoint_type")
+            },
+        )
+    })?;
+    Ok((types, has_lanes))
 }
 
 impl Front {
@@ -70,21 +95,20 @@ impl Front {
                 ..front
             });
         }
-        let endpoint_types = match endpoint_types {
-            Some(types) => types.clone(),
-            None => sql::by_index(|| {
-                sql::rows(
-                    include_str!("find_types.sql"),
-                    &[workspace_id.into()],
-                    |row| sql::get(row, "endpoint_type"),
-                )
-            })?,
+        let (found, has_lanes) = match endpoint_types {
+            Some(types) => {
+                let args = [workspace_id.into(), types.clone().into()];
+                let has_lanes = sql::by_index(|| sql::exists(HAS_LANES, &args))?;
+                (types.clone(), has_lanes)
+            }
+            None => find_types(workspace_id)?,
         };
         Ok(Front {
             read_whole_at: now,
             lasts: WHOLE_EVERY,
-            endpoint_types,
+            endpoint_types: found,
             claimed: [None; 10],
+            has_lanes,
             is_old: false,
         })
     }

@@ -1,6 +1,7 @@
 //! Executions: enqueuing, and the workers' side: claim, heartbeat, finish.
 
 mod cancel;
+mod candidate;
 mod choose;
 mod claim;
 mod ending;
@@ -10,14 +11,19 @@ mod expire;
 mod fair_turns;
 mod finish;
 mod front;
+mod gated;
 mod handled;
 mod heartbeat;
 mod held;
 mod keyed;
+mod lanes;
 mod log;
+mod next_start;
 mod read;
 mod reschedule;
 mod retry;
+mod set_aside;
+mod stragglers;
 mod transition;
 mod wakeup;
 

@@ -1,11 +1,12 @@
--- Starts executions that this transaction has locked.
+-- Starts executions that this transaction has locked. An execution of a gated endpoint starts only from its lane, in
+-- which the claim has found room for it.
 -- $1 execution_ids, $2 now, $3 worker_id, $4 lease
 with started as (
     update kronos_internal.live_executions x
     set status = 'RUNNING', attempt = x.attempt + 1, worker_id = $3, started_at = $2,
         lease_expires_at = least($2 + $4, $2 + e.attempt_timeout), deadline_at = $2 + e.attempt_timeout
     from kronos_internal.endpoints e
-    where x.execution_id = any ($1) and e.endpoint_id = x.endpoint_id
+    where x.execution_id = any ($1) and e.endpoint_id = x.endpoint_id and (e.gated_at is null or x.lane > '')
     returning x.execution_id, x.attempt, x.workspace_id, x.job_id, x.version, x.tick_at, x.run_at, x.priority, x.input,
               x.metadata, x.endpoint_type, x.failed_attempts, x.lease_expires_at, x.deadline_at,
               e.name as endpoint, e.spec, e.max_attempts

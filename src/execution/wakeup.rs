@@ -1,5 +1,6 @@
 //! When workers look for work: notifications, and until when an idle worker may sleep.
 
+use super::next_start::next_start;
 use crate::error::Result;
 use crate::id::WorkspaceId;
 use crate::sql::Row;
@@ -62,7 +63,8 @@ impl Startable {
 }
 
 /// When a worker of a workspace (of all, if None) that has found nothing should look again, if no notification comes
-/// before; None if nothing is to come, or if kronos.enabled is off.
+/// before; None if nothing is to come, or if kronos.enabled is off. Executions that wait for a running one count when its
+/// lease ends: a notification comes when it finishes. Those of paused endpoints do not count.
 ///
 /// # Errors
 /// Fails only if SQL does.
@@ -81,10 +83,17 @@ pub fn next_wakeup(
         endpoint_types.into(),
         sql::now_pg().into(),
     ];
-    let at = sql::by_index(|| {
-        sql::row(include_str!("next_wakeup.sql"), &args, |row| {
-            sql::get_opt(row, "wakeup_at")
-        })
-    })?;
-    Ok(at.flatten())
+    let read = |row: &Row| {
+        Ok((
+            sql::get_opt(row, "wakeup_at")?,
+            sql::get::<Vec<WorkspaceId>>(row, "workspace_ids")?,
+            sql::get::<Vec<String>>(row, "endpoint_types")?,
+        ))
+    };
+    let found = sql::by_index(|| sql::row(include_str!("next_wakeup.sql"), &args, read))?;
+    let Some((at, workspaces, types)) = found else {
+        return Ok(None);
+    };
+    let in_lanes = next_start(workspaces.into_iter().zip(types))?;
+    Ok([at, in_lanes.map(sql::to_pg)].into_iter().flatten().min())
 }

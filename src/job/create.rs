@@ -98,6 +98,7 @@ pub fn create(workspace: &Authorised, new: NewJob) -> Result<Composite> {
         terms.max_consecutive_failures.into(),
         sql::to_pg(instant).into(),
         sql::to_pg(first_tick).into(),
+        terms.concurrency_key.into(),
     ];
     let gone = || endpoint_not_found(&workspace.name, new.endpoint);
     let created = translate_endpoint_deleted(gone, || {

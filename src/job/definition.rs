@@ -98,6 +98,7 @@ pub struct Request<'a> {
     pub priority: i32,
     /// How many failures in a row pause the job; None for any number.
     pub max_consecutive_failures: Option<i32>,
+    pub concurrency_key: Option<&'a str>,
 }
 
 /// A checked request, in the form in which it is stored.
@@ -114,6 +115,7 @@ pub struct Terms<'a> {
     /// The endpoint that handles failures.
     pub on_failure_id: Option<EndpointId>,
     pub max_consecutive_failures: Option<i32>,
+    pub concurrency_key: Option<&'a str>,
 }
 
 impl<'a> Request<'a> {
@@ -143,6 +145,7 @@ impl<'a> Request<'a> {
         if let Some(times) = self.max_consecutive_failures {
             args::range("max_consecutive_failures", times.into(), 1..=1000)?;
         }
+        args::concurrency_key(self.concurrency_key)?;
         Ok(Terms {
             name: self.name,
             timing,
@@ -155,6 +158,7 @@ impl<'a> Request<'a> {
             priority: self.priority,
             on_failure_id,
             max_consecutive_failures: self.max_consecutive_failures,
+            concurrency_key: self.concurrency_key,
         })
     }
 }
@@ -179,6 +183,7 @@ pub struct Definition {
     pub priority: i32,
     pub on_failure_id: Option<EndpointId>,
     pub max_consecutive_failures: Option<i32>,
+    pub concurrency_key: Option<String>,
 }
 
 impl Definition {
@@ -199,6 +204,7 @@ impl Definition {
             priority: sql::get(row, "priority")?,
             on_failure_id: sql::get_opt(row, "on_failure_id")?,
             max_consecutive_failures: sql::get_opt(row, "max_consecutive_failures")?,
+            concurrency_key: sql::get_opt(row, "concurrency_key")?,
         })
     }
 
@@ -241,6 +247,10 @@ impl Definition {
             (
                 "max_consecutive_failures",
                 self.max_consecutive_failures != terms.max_consecutive_failures,
+            ),
+            (
+                "concurrency_key",
+                self.concurrency_key.as_deref() != terms.concurrency_key,
             ),
         ];
         let named = |(argument, differs)| -> Option<String> {

@@ -62,6 +62,7 @@ pub fn insert_jobs(
         column(rows, |row| row.terms.max_consecutive_failures).into(),
         declared_by.into(),
         sql::to_pg(instant).into(),
+        column(rows, |row| row.terms.concurrency_key.map(str::to_owned)).into(),
     ];
     let write = || {
         sql::rows(include_str!("insert_jobs.sql"), &args, |row| {

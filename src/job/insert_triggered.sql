@@ -1,6 +1,8 @@
 insert into kronos_internal.live_executions as x
-    (execution_id, workspace_id, endpoint_id, job_id, run_at, version, priority, origin, status, endpoint_type)
-select $2, workspace_id, endpoint_id, job_id, clock_timestamp(), version, priority, 'TRIGGER', 'QUEUED', endpoint_type
+    (execution_id, workspace_id, endpoint_id, job_id, run_at, version, priority, origin, status, endpoint_type,
+     concurrency_key)
+select $2, workspace_id, endpoint_id, job_id, clock_timestamp(), version, priority, 'TRIGGER', 'QUEUED', endpoint_type,
+       concurrency_key
 from kronos_internal.jobs
 where job_id = $1
   and status <> 'RETIRED'

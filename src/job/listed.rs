@@ -50,6 +50,7 @@ struct Fields {
     priority: Option<i32>,
     on_failure: Option<String>,
     max_consecutive_failures: Option<i32>,
+    concurrency_key: Option<String>,
     idempotency_key: Option<String>,
     if_not_exists: Option<bool>,
 }
@@ -176,6 +177,7 @@ impl Listed {
                 jitter: self.jitter,
                 priority: fields.priority.unwrap_or(args::DEFAULT_PRIORITY),
                 max_consecutive_failures: fields.max_consecutive_failures,
+                concurrency_key: fields.concurrency_key.as_deref(),
             },
             on_failure: fields.on_failure.as_deref(),
             idempotency_key: fields.idempotency_key.as_deref(),

@@ -91,6 +91,7 @@ fn terms_of(job: &Job) -> Result<Terms<'_>> {
         jitter: stored.jitter,
         priority: stored.priority,
         max_consecutive_failures: stored.max_consecutive_failures,
+        concurrency_key: stored.concurrency_key.as_deref(),
     };
     request.check(stored.on_failure_id)
 }

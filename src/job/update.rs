@@ -33,6 +33,8 @@ pub struct Changes<'a> {
     pub overlap_policy: Option<OverlapPolicy>,
     pub jitter: Option<Interval>,
     pub priority: Option<i32>,
+    /// The empty key clears it.
+    pub concurrency_key: Option<&'a str>,
     pub metadata: Option<Jsonb>,
     /// The empty name clears it.
     pub on_failure: Option<&'a str>,
@@ -74,6 +76,10 @@ pub fn update(workspace: &Authorised, job: JobRef, changes: Changes) -> Result<J
         max_consecutive_failures: match changes.max_consecutive_failures {
             None => old.max_consecutive_failures,
             changed => changed.filter(|times| *times != 0),
+        },
+        concurrency_key: match changes.concurrency_key {
+            Some("") => None,
+            given => given.or(old.concurrency_key.as_deref()),
         },
     };
     let on_failure_id = match changes.on_failure {
@@ -175,6 +181,7 @@ pub fn write_version(
         terms.max_consecutive_failures.into(),
         sql::to_pg(instant).into(),
         has_later_ticks_only.into(),
+        terms.concurrency_key.into(),
     ];
     let [workspace, name, endpoint] = [
         workspace,

@@ -1,10 +1,10 @@
 with archived as (
     insert into kronos_internal.job_versions
         (job_id, version, name, endpoint_id, cron, timezone, input, metadata, starts_at, ends_at, catchup_policy,
-         catchup_window, overlap_policy, jitter, priority, on_failure_id, max_consecutive_failures, began_at,
+         catchup_window, overlap_policy, jitter, priority, on_failure_id, max_consecutive_failures, concurrency_key, began_at,
          ended_at)
     select job_id, version, name, endpoint_id, cron, timezone, input, metadata, starts_at, ends_at, catchup_policy,
-           catchup_window, overlap_policy, jitter, priority, on_failure_id, max_consecutive_failures, version_since,
+           catchup_window, overlap_policy, jitter, priority, on_failure_id, max_consecutive_failures, concurrency_key, version_since,
            $19
     from kronos_internal.jobs
     where job_id = $1
@@ -29,6 +29,7 @@ set version = version + 1,
     priority = $16,
     on_failure_id = $17,
     max_consecutive_failures = $18,
+    concurrency_key = $21,
     version_since = $19,
     active_since = case when $20 then $19 else active_since end
 where job_id = $1

@@ -104,3 +104,32 @@ fn session_lock(thing: u32) -> Result<(pg_sys::LOCKTAG, pg_sys::LOCKMODE)> {
     };
     Ok((tag, pg_sys::ExclusiveLock as i32))
 }
+
+/// Takes the lock on a thing with an id unless another session holds it, and returns whether it did. The lock is named by
+/// 47 random bits of the id: two ids that share them share a lock.
+pub fn try_lock_id(id: &pgrx::Uuid) -> Result<bool> {
+    let relation = relation_to_lock()?;
+    let (object, part) = name_of_lock(id);
+    // SAFETY: as above.
+    Ok(unsafe {
+        pg_sys::ConditionalLockDatabaseObject(relation, object, part, pg_sys::ExclusiveLock as i32)
+    })
+}
+
+/// Releases a lock of [`try_lock_id`] before the transaction ends.
+pub fn unlock_id(id: &pgrx::Uuid) -> Result<()> {
+    let relation = relation_to_lock()?;
+    let (object, part) = name_of_lock(id);
+    // SAFETY: as above; the lock manager warns about a lock that the session does not hold.
+    unsafe {
+        pg_sys::UnlockDatabaseObject(relation, object, part, pg_sys::ExclusiveLock as i32);
+    }
+    Ok(())
+}
+
+/// The last bytes of a UUIDv7 are random. The locks on numbered things have part 0.
+fn name_of_lock(id: &pgrx::Uuid) -> (pg_sys::Oid, u16) {
+    let [.., a, b, c, d, e, f] = *id.as_bytes();
+    let object = u32::from_be_bytes([c, d, e, f]);
+    (object.into(), u16::from_be_bytes([a, b]) | 1)
+}

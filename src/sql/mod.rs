@@ -17,8 +17,8 @@ mod version;
 
 pub use jsonb::Jsonb;
 pub use locks::{
-    lock_named_thing, main_relation, refuse_on_standby, try_lock_for_session, try_lock_named_thing,
-    unlock_for_session,
+    lock_named_thing, main_relation, refuse_on_standby, try_lock_for_session, try_lock_id,
+    try_lock_named_thing, unlock_for_session, unlock_id,
 };
 pub use notify::notify;
 pub use parse::commands;
@@ -27,7 +27,7 @@ pub use settings::{
     Scope as SettingScope, find_role, set, setting, with_lock_timeout, with_safe_search_path,
 };
 pub use statement::{
-    Composite, Row, composite, composites, exists, first, get, get_opt, row, rows,
+    Composite, Row, composite, composites, exists, first, get, get_opt, newest, row, rows,
     rows_planned_anew, run,
 };
 pub use subtransaction::{Failure, convert_errors, dry_run, in_subtransaction};

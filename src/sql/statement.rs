@@ -10,7 +10,29 @@ use pgrx::heap_tuple::PgHeapTuple;
 use pgrx::pgbox::AllocatedByRust;
 use pgrx::spi::SpiHeapTupleData;
 use pgrx::{FromDatum, IntoDatum, Spi, pg_sys};
+use std::cell::Cell;
 use std::os::raw::c_char;
+
+thread_local! {
+    /// Whether the current statements run within [`newest`].
+    static NEWEST: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Restores [`NEWEST`].
+struct SavedNewest(bool);
+
+impl Drop for SavedNewest {
+    fn drop(&mut self) {
+        NEWEST.set(self.0);
+    }
+}
+
+/// Runs `work` with statements that see everything committed before they begin, in every isolation level, as checks of
+/// foreign keys do. In REPEATABLE READ a statement would otherwise see the state of the transaction's first one.
+pub fn newest<T>(work: impl FnOnce() -> T) -> T {
+    let _saved = SavedNewest(NEWEST.replace(true));
+    work()
+}
 
 /// A row of a result.
 pub type Row<'a> = SpiHeapTupleData<'a>;
@@ -45,7 +67,12 @@ fn execute(
         // before the connection ends, which frees them.
         unsafe {
             let status = without_jit(|| {
-                pg_sys::SPI_execute_plan(plan, values.as_mut_ptr(), nulls.as_ptr(), false, 0)
+                let (values, nulls) = (values.as_mut_ptr(), nulls.as_ptr());
+                if !NEWEST.get() || pg_sys::XactIsoLevel < pg_sys::XACT_REPEATABLE_READ as i32 {
+                    return pg_sys::SPI_execute_plan(plan, values, nulls, false, 0);
+                }
+                let (snapshot, none) = (pg_sys::GetLatestSnapshot(), std::ptr::null_mut());
+                pg_sys::SPI_execute_snapshot(plan, values, nulls, snapshot, none, false, true, 0)
             });
             if status < 0 {
                 return Err(KronosError::internal(format!(

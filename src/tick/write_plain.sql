@@ -6,6 +6,7 @@
 -- locked jobs are not plain.
 with locked as materialized (
     select s.nth, s.tick_at, j.job_id, j.workspace_id, j.endpoint_id, j.version, j.priority, j.endpoint_type,
+           j.concurrency_key,
            kronos.uuid_v7() as execution_id,
            kronos_internal.run_at(j.job_id, s.tick_at, j.jitter) as run_at,
            j.overlap_policy = 'allow' and j.max_consecutive_failures is null
@@ -34,9 +35,10 @@ ledger as (
 ),
 written as (
     insert into kronos_internal.live_executions (execution_id, workspace_id, endpoint_id, job_id, run_at, tick_at, version,
-                                                 priority, origin, status, endpoint_type)
+                                                 priority, origin, status, endpoint_type, concurrency_key)
     select l.execution_id, l.workspace_id, l.endpoint_id, l.job_id, l.run_at, l.tick_at, l.version,
-           l.priority, 'TICK', case when l.run_at > clock_timestamp() then 'PENDING' else 'QUEUED' end, l.endpoint_type
+           l.priority, 'TICK', case when l.run_at > clock_timestamp() then 'PENDING' else 'QUEUED' end, l.endpoint_type,
+           l.concurrency_key
     from locked l
     where l.is_plain
 )

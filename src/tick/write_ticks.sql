@@ -29,6 +29,7 @@ with decided as materialized (
            end as skipped
     from (
         select j.workspace_id, j.job_id, j.version, a.tick_at, a.is_first, a.is_last, j.endpoint_id, j.endpoint_type, j.priority,
+               j.concurrency_key,
                case $5 when 'TICK' then j.overlap_policy else 'allow' end as overlap_policy,
                case $5 when 'TICK' then j.max_consecutive_failures end as failure_limit, j.active_since,
                case when $5 = 'TICK' then kronos_internal.run_at(j.job_id, a.tick_at, j.jitter)
@@ -56,11 +57,11 @@ replaced as (
 archived as (
     insert into kronos_internal.history (execution_id, workspace_id, endpoint_id, job_id, run_at, tick_at, created_at,
                                          finished_at, stop_requested_at, retried_at, rescheduled_at, version, priority,
-                                         attempt, failed_attempts, origin, status, endpoint_type, status_reason,
+                                         attempt, failed_attempts, origin, status, endpoint_type, concurrency_key, status_reason,
                                          retried_by, input, metadata)
     select r.execution_id, r.workspace_id, r.endpoint_id, r.job_id, r.run_at, r.tick_at, r.created_at,
            clock_timestamp(), r.stop_requested_at, r.retried_at, r.rescheduled_at, r.version, r.priority, r.attempt,
-           r.failed_attempts, r.origin, 'CANCELLED', r.endpoint_type, 'overlap_policy replace: a later tick was due',
+           r.failed_attempts, r.origin, 'CANCELLED', r.endpoint_type, r.concurrency_key, 'overlap_policy replace: a later tick was due',
            r.retried_by, r.input, r.metadata
     from replaced r
 ),
@@ -77,10 +78,10 @@ ledger as (
 ),
 written as (
     insert into kronos_internal.live_executions (execution_id, workspace_id, endpoint_id, job_id, run_at, tick_at, version,
-                                                 priority, in_order, origin, status, endpoint_type)
+                                                 priority, in_order, origin, status, endpoint_type, concurrency_key)
     select d.execution_id, d.workspace_id, d.endpoint_id, d.job_id, d.run_at, d.tick_at, d.version,
            d.priority, d.overlap_policy in ('queue_one', 'replace'), $5,
-           case when d.run_at > clock_timestamp() then 'PENDING' else 'QUEUED' end, d.endpoint_type
+           case when d.run_at > clock_timestamp() then 'PENDING' else 'QUEUED' end, d.endpoint_type, d.concurrency_key
     from decided d
     where d.skipped is null
 )

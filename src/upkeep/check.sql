@@ -75,6 +75,7 @@ where x.status not in ('PENDING', 'QUEUED', 'RUNNING', 'RETRYING')
    or (x.status = 'RUNNING') <> (x.started_at is not null)
    or (x.job_id is null) <> (x.version is null) or (x.job_id is null) <> (x.input is not null)
    or x.failed_attempts not between 0 and x.attempt
+   or x.lane not in ('', kronos_internal.lane(x.endpoint_id, x.concurrency_key))
 
 union all
 select 10, 'a tick could not be written',

@@ -136,17 +136,16 @@ select 'WARNING', 'executions have been due for more than five minutes, and no w
        'start workers that claim this endpoint type'
 from (select distinct e.workspace_id, e.endpoint_type from kronos_internal.endpoints e) q
 join kronos_internal.workspaces w using (workspace_id)
-cross join lateral (
-    select min(l.run_at) as run_at
-    from generate_series(0, 9) p (priority)
-    cross join lateral (
-        select x.run_at
-        from kronos_internal.live_executions x
-        where x.workspace_id = q.workspace_id and x.endpoint_type = q.endpoint_type
-          and x.priority = p.priority and x.status <> 'RUNNING'
-        order by x.run_at
-        limit 1) l) oldest
+cross join lateral (select kronos_internal.oldest_waiting(q.workspace_id, q.endpoint_type) as run_at) oldest
 where oldest.run_at < now() - interval '5 minutes' and w.deleted_at is null
   and not exists (select
                   from kronos_internal.live_executions r
                   where r.status = 'RUNNING' and r.workspace_id = q.workspace_id and r.endpoint_type = q.endpoint_type)
+
+union all
+select 'WARNING', format('endpoint %s of workspace %s has been paused for more than a day', e.name, w.name),
+       jsonb_build_object('workspace', w.name, 'endpoint', e.name, 'paused_at', e.paused_at, 'paused_by', e.paused_by,
+                          'reason', e.paused_reason),
+       format('SELECT kronos.resume_endpoint(%L, workspace => %L), or leave it paused', e.name, w.name)
+from kronos_internal.endpoints e join kronos_internal.workspaces w using (workspace_id)
+where e.paused_at < now() - interval '1 day'

@@ -10,43 +10,61 @@ queues as materialized (
     select distinct w.workspace_id, w.name, e.endpoint_type
     from workspaces w join kronos_internal.endpoints e using (workspace_id)
 ),
--- The queues with waiting executions, each found by one index lookup.
-walk (workspace_id, endpoint_type) as (
+-- The queues with waiting executions, in the common lane and in others, each found by one index lookup.
+in_common_lane (workspace_id, endpoint_type) as (
     (select x.workspace_id, x.endpoint_type
      from kronos_internal.live_executions x
-     where x.status <> 'RUNNING'
+     where x.lane = '' and x.status <> 'RUNNING'
      order by x.workspace_id, x.endpoint_type
      limit 1)
     union all
     select next.workspace_id, next.endpoint_type
-    from walk w
+    from in_common_lane w
     cross join lateral (
         select x.workspace_id, x.endpoint_type
         from kronos_internal.live_executions x
-        where (x.workspace_id, x.endpoint_type) > (w.workspace_id, w.endpoint_type) and x.status <> 'RUNNING'
+        where (x.workspace_id, x.endpoint_type) > (w.workspace_id, w.endpoint_type) and x.lane = '' and x.status <> 'RUNNING'
         order by x.workspace_id, x.endpoint_type
         limit 1) next
 ),
+in_lanes (workspace_id, endpoint_type) as (
+    (select x.workspace_id, x.endpoint_type
+     from kronos_internal.live_executions x
+     where x.lane <> '' and x.status <> 'RUNNING'
+     order by x.workspace_id, x.endpoint_type
+     limit 1)
+    union all
+    select next.workspace_id, next.endpoint_type
+    from in_lanes w
+    cross join lateral (
+        select x.workspace_id, x.endpoint_type
+        from kronos_internal.live_executions x
+        where (x.workspace_id, x.endpoint_type) > (w.workspace_id, w.endpoint_type) and x.lane <> '' and x.status <> 'RUNNING'
+        order by x.workspace_id, x.endpoint_type
+        limit 1) next
+),
+walk as materialized (select * from in_common_lane union select * from in_lanes),
 waiting as materialized (
-    select w.workspace_id, w.endpoint_type, counted.due, counted.delayed, oldest.run_at
+    select w.workspace_id, w.endpoint_type, counted.due, counted.delayed, counted.paused,
+           kronos_internal.oldest_waiting(w.workspace_id, w.endpoint_type) as run_at
     from walk w
     join workspaces using (workspace_id)
     cross join lateral (
-        select count(*) filter (where x.run_at <= now()) as due, count(*) filter (where x.run_at > now()) as delayed
-        from (select l.run_at
-              from kronos_internal.live_executions l
-              where l.workspace_id = w.workspace_id and l.endpoint_type = w.endpoint_type and l.status <> 'RUNNING'
-              limit (select greatest(50000 / count(*), 100) from walk)) x) counted
-    cross join lateral (
-        select min(first.run_at) as run_at
-        from generate_series(0, 9) p (priority)
-        cross join lateral (
-            select l.run_at
-            from kronos_internal.live_executions l
-            where l.workspace_id = w.workspace_id and l.endpoint_type = w.endpoint_type
-              and l.priority = p.priority and l.status <> 'RUNNING'
-            order by l.run_at
-            limit 1) first) oldest
+        select count(*) filter (where x.run_at <= now() and e.paused_at is null) as due,
+               count(*) filter (where x.run_at > now()) as delayed,
+               count(*) filter (where x.run_at <= now() and e.paused_at is not null) as paused
+        from ((select l.run_at, l.endpoint_id
+               from kronos_internal.live_executions l
+               where l.workspace_id = w.workspace_id and l.endpoint_type = w.endpoint_type and l.lane = ''
+                 and l.status <> 'RUNNING'
+               limit (select greatest(50000 / count(*), 100) from walk))
+              union all
+              (select l.run_at, l.endpoint_id
+               from kronos_internal.live_executions l
+               where l.workspace_id = w.workspace_id and l.endpoint_type = w.endpoint_type and l.lane <> ''
+                 and l.status <> 'RUNNING'
+               limit (select greatest(50000 / count(*), 100) from walk))) x
+        left join kronos_internal.endpoints e on e.endpoint_id = x.endpoint_id) counted
 ),
 running as materialized (
     select x.workspace_id, x.endpoint_type, count(*) as running,
@@ -70,6 +88,7 @@ owed as materialized (
 ),
 of_queues as (
     select q.name, q.endpoint_type, coalesce(w.due, 0) as due, coalesce(w.delayed, 0) as delayed,
+           coalesce(w.paused, 0) as paused,
            coalesce(r.running, 0) as running, coalesce(r.expired, 0) as expired,
            greatest(extract(epoch from now() - w.run_at), 0) as lag
     from queues q
@@ -99,6 +118,7 @@ from (
     cross join lateral (
         values ('kronos_executions', '{"state": "due"}'::jsonb, q.due),
                ('kronos_executions', '{"state": "delayed"}', q.delayed),
+               ('kronos_executions', '{"state": "paused"}', q.paused),
                ('kronos_executions', '{"state": "running"}', q.running),
                ('kronos_queue_lag_seconds', '{}', q.lag),
                ('kronos_leases_expired', '{}', q.expired)) v (name, labels, value)
@@ -114,8 +134,8 @@ from (
                ('kronos_recent_executions', '{"status": "FAILED"}', w.failed),
                ('kronos_recent_executions', '{"status": "CANCELLED"}', w.cancelled)) v (name, labels, value)) m
 join (
-    values ('kronos_executions', 'Unfinished executions: due, delayed or running. Due and delayed ones are counted up to a limit of at least 100 per queue.'),
-           ('kronos_queue_lag_seconds', 'How long the oldest waiting execution has been due.'),
+    values ('kronos_executions', 'Unfinished executions: due, delayed, paused (due, but their endpoint is paused) or running. Waiting ones are counted up to a limit of at least 100 per queue.'),
+           ('kronos_queue_lag_seconds', 'How long the oldest waiting execution has been due, those of paused endpoints left out.'),
            ('kronos_leases_expired', 'Running executions whose lease has expired: their workers died or stopped sending heartbeats.'),
            ('kronos_jobs', 'Live cron jobs.'),
            ('kronos_ticks_owed', 'Ticks that a later wake-up writes, because another transaction was changing their job.'),

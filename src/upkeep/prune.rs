@@ -70,6 +70,16 @@ where (workspace_id, scope, key) in (select k.workspace_id, k.scope, k.key
                                      limit $1
                                      for update skip locked)";
 
+/// No rate_interval is longer than a day.
+const PRUNE_STARTS: &str = "
+delete from kronos_internal.attempt_starts
+where ctid = any (array(select s.ctid
+                        from kronos_internal.attempt_starts s
+                        where s.started_at < now() - interval '24 hours'
+                        order by s.started_at
+                        limit $1
+                        for update skip locked))";
+
 /// Upkeep prunes the ledgers of the jobs in this many slices, one slice a minute, so that it prunes each job once an
 /// hour.
 const SLICES: i64 = 60;
@@ -94,6 +104,7 @@ pub fn prune(max: i64, slice: Option<i32>) -> Result<Pruned> {
         Ok::<i64, KronosError>(deleted.unwrap_or_default())
     };
     let is_first_slice = slice.unwrap_or_default() == 0;
+    delete(PRUNE_STARTS)?;
     Ok(Pruned {
         executions: delete(PRUNE_EXECUTIONS)?,
         ticks: delete_counted(PRUNE_TICKS, &[max.into(), slice.into()])?,

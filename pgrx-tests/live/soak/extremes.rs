@@ -185,7 +185,8 @@ fn restock(owner: &mut Client) {
     owner
         .batch_execute(
             "select kronos.create_endpoint('hook', 'HTTP', if_not_exists => true);
-             select kronos.update_endpoint('hook', payload_spec => '', attempt_timeout => '0');
+             select kronos.resume_endpoint(endpoint) from kronos.endpoints where paused_at is not null;
+             select kronos.update_endpoint('hook', payload_spec => '', attempt_timeout => '0', max_concurrent => 0, rate_limit => 0);
              select kronos.create_payload_spec('spec', 'true', if_not_exists => true);
              select kronos.create_endpoint('endpoint ' || n, 'HTTP', if_not_exists => true) from generate_series(1, 3) n;
              select kronos.create_cron_job('hook', '0 0 1 1 *', name => 'job ' || n, if_not_exists => true) from generate_series(1, 3) n;
