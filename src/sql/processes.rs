@@ -35,11 +35,7 @@ unsafe extern "C-unwind" fn on_transaction_event(
     _arg: *mut c_void,
 ) {
     match event {
-        pg_sys::XactEvent::XACT_EVENT_COMMIT => {
-            if WAKES_AT_COMMIT.take() {
-                wake();
-            }
-        }
+        pg_sys::XactEvent::XACT_EVENT_COMMIT if WAKES_AT_COMMIT.take() => wake(),
         pg_sys::XactEvent::XACT_EVENT_ABORT | pg_sys::XactEvent::XACT_EVENT_PREPARE => {
             WAKES_AT_COMMIT.set(false);
         }
