@@ -88,7 +88,12 @@ fn request_to_stop_ends_the_statement_at_once() {
                 &json!({ "statement": statement, "mode": mode }),
             );
             let execution_id = enqueue(&mut session, &name, &json!({}));
-            wait_until_running(&mut owner, execution_id);
+            // The dispatcher has looked since, and has nothing to do.
+            let settled = "select count(*) from kronos.execution_details
+                           where status = 'RUNNING' and started_at < clock_timestamp() - interval '1 second'";
+            wait_for("the statement to run for a while", || {
+                count(&mut owner, settled) == 1
+            });
             let began = Instant::now();
             assert!(request_stop(&mut session, execution_id));
             let ended = wait_for_end(&mut session, execution_id);
