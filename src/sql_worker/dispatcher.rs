@@ -141,7 +141,8 @@ impl Dispatcher {
         let paused = &mut self.paused;
         self.workers.retain(|worker| {
             let has_ended = worker.handle.state() == State::Stopped;
-            if has_ended && !worker.has_worked && !worker.is_to_end {
+            let is_short = now - worker.started_at < PAUSE;
+            if has_ended && is_short && !worker.has_worked && !worker.is_to_end {
                 paused.insert(worker.role, now + PAUSE);
             }
             !has_ended
