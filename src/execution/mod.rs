@@ -21,6 +21,9 @@ mod retry;
 mod transition;
 mod wakeup;
 
+/// How the ids of the server's own workers begin. Nobody else can report about their executions.
+pub const SERVER_WORKERS: &str = "sql ";
+
 pub use cancel::{Cancellable, cancel, cancel_many};
 pub use choose::Wanted;
 pub use claim::claim;
