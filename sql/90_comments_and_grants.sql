@@ -265,7 +265,7 @@ Errors: as enqueue, with the place in the array (from 0) in DETAIL.';
 
 comment on function kronos.claim_executions is
 'Claims executions of a workspace that may start now, by priority, then run_at; no two workers get the same one. Executions of paused endpoints, and those that a limit of their endpoint holds back, are passed over. Returns everything that a worker needs to run them. Commit before starting the work. Each attempt begins now, and the worker holds its execution until lease_expires_at. Heartbeats extend the lease, but not past deadline_at (the endpoint''s attempt_timeout).
-worker_id: 1 to 200 characters, unique to the process. max: the most executions to claim, 1 to 10000; one claim returns at most 16 MB of inputs and specs, but at least one execution. lease: 1 second to 1 day. endpoint_types: only executions of these types; NULL means all but SQL, which the server runs itself.
+worker_id: 1 to 200 characters, unique to the process; it does not begin with "sql ", as those of the server''s own workers do. max: the most executions to claim, 1 to 10000; one claim returns at most 16 MB of inputs and specs, but at least one execution. lease: 1 second to 1 day. endpoint_types: only executions of these types; NULL means all but SQL, which the server runs itself.
 workspace: NULL means the setting kronos.workspace.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND (P0002).';
 
@@ -346,7 +346,7 @@ Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT (22023), WORKSPACE_NOT_FOUND, EX
 
 comment on function kronos.cancel_execution is
 'Cancels a waiting execution, and returns it.
-request_stop: asks the worker of a running execution to stop; without it, a running execution is an error. The worker learns of the request at its next heartbeat. Unless the worker completes the execution, the execution becomes CANCELLED.
+request_stop: asks the worker of a running execution to stop; without it, a running execution is an error. The worker learns of the request at its next heartbeat; the statement of an SQL execution is cancelled at once. Unless the worker completes the execution, the execution becomes CANCELLED.
 Errors: NULL_ARGUMENT (22004), WORKSPACE_NOT_FOUND, EXECUTION_NOT_FOUND (P0002), EXECUTION_RUNNING, EXECUTION_FINISHED (55000).';
 
 comment on function kronos.cancel_executions is

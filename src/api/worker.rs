@@ -19,6 +19,10 @@ const MAX_CLAIM: i64 = 10_000;
 pub fn check_worker_id(worker_id: Option<&str>) -> Result<&str> {
     let worker_id = require("worker_id", worker_id)?;
     args::length("worker_id", worker_id, 200)?;
+    if worker_id.starts_with(execution::SERVER_WORKERS) {
+        let rule = "must not begin with \"sql \": the server's own workers are named like this";
+        return Err(invalid_argument("worker_id", rule).into());
+    }
     Ok(worker_id)
 }
 

@@ -1,13 +1,8 @@
 -- Marks an endpoint that is not paused as deleted, and clears its payload spec and its on_failure. A foreign key prevents
--- it while a live job uses the
--- endpoint.
+-- it while a live job uses the endpoint.
 update kronos_internal.endpoints
 set deleted_at = clock_timestamp(),
     payload_spec_id = null,
     on_failure_id = null,
     updated_at = clock_timestamp()
-where workspace_id = $1
-  and name = $2
-  and deleted_at is null
-  and paused_at is null
-returning endpoint_id
+where endpoint_id = $1 and paused_at is null

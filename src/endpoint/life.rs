@@ -166,7 +166,8 @@ pub fn update(workspace: &Authorised, name: &str, changes: Changes) -> Result<En
         args::length("new_name", name, 200)?;
     }
     changes.spec.map(check_spec).transpose()?;
-    let (spec, run_as) = match lock_run_as(workspace, name)? {
+    let locked = lock(workspace, name)?;
+    let (spec, run_as) = match locked.run_as {
         Some(_) => match changes.spec {
             Some(spec) => (
                 Some(sql_spec::complete(spec)?),
@@ -191,8 +192,7 @@ pub fn update(workspace: &Authorised, name: &str, changes: Changes) -> Result<En
         Some(handler) => Some(lookup::find_handler(workspace, handler)?),
     };
     let args = [
-        workspace.workspace_id.into(),
-        name.into(),
+        locked.endpoint_id.into(),
         changes.name.into(),
         spec.into(),
         policy.as_ref().map(|policy| policy.max_attempts).into(),
@@ -212,11 +212,9 @@ pub fn update(workspace: &Authorised, name: &str, changes: Changes) -> Result<En
     ];
     let new_name = changes.name.unwrap_or(name);
     translate_constraints(workspace, new_name, changes.payload_spec, || {
-        sql::row(include_str!("update_endpoint.sql"), &args, |row| {
-            sql::get(row, "endpoint_id")
-        })
-    })?
-    .ok_or_else(|| endpoint_not_found(&workspace.name, name))
+        sql::run(include_str!("update_endpoint.sql"), &args)
+    })?;
+    Ok(locked.endpoint_id)
 }
 
 /// Deletes an endpoint and returns its id. Its row stays for the history and for existing executions, which still run.
@@ -225,14 +223,12 @@ pub fn update(workspace: &Authorised, name: &str, changes: Changes) -> Result<En
 /// `ENDPOINT_NOT_FOUND`; `PERMISSION_DENIED` as for [`update`]; `ENDPOINT_IN_USE` while a live job uses it; `ENDPOINT_PAUSED`,
 /// because nobody could resume it.
 pub fn delete(workspace: &Authorised, name: &str) -> Result<EndpointId> {
-    lock_run_as(workspace, name)?;
-    let args = [workspace.workspace_id.into(), name.into()];
+    let endpoint_id = lock(workspace, name)?.endpoint_id;
     let (workspace_name, endpoint) = (workspace.name.clone(), name.to_owned());
     let deleted = sql::convert_errors(
         || {
-            sql::row(include_str!("delete_endpoint.sql"), &args, |row| {
-                sql::get(row, "endpoint_id")
-            })
+            let args = [endpoint_id.into()];
+            sql::run(include_str!("delete_endpoint.sql"), &args)
         },
         move |report| {
             error::violates(
@@ -251,27 +247,48 @@ pub fn delete(workspace: &Authorised, name: &str) -> Result<EndpointId> {
             })
         },
     )?;
-    match deleted {
-        Some(endpoint_id) => Ok(endpoint_id),
-        None => Err(paused_or_missing(workspace, name)?),
+    if deleted == 0 {
+        return Err(paused_or_missing(workspace, name)?);
     }
+    Ok(endpoint_id)
 }
 
-const LOCK_RUN_AS: &str = "
-select run_as::oid as run_as
+const LOCK: &str = "
+select endpoint_id, run_as::oid as run_as
 from kronos_internal.endpoints
-where workspace_id = $1 and name = $2 and deleted_at is null and run_as is not null
+where workspace_id = $1 and name = $2 and deleted_at is null
 for no key update";
 
-/// Locks an SQL endpoint, so that its role stays as it is, and returns that role; None for an endpoint of another type.
+/// An endpoint that the transaction has locked: nobody else changes it, its name or its role.
+struct Locked {
+    endpoint_id: EndpointId,
+    /// The role of an SQL endpoint, whose privileges the caller has.
+    run_as: Option<pg_sys::Oid>,
+}
+
+/// Locks the live endpoint of a name.
 ///
 /// # Errors
-/// `PERMISSION_DENIED` unless the caller has the privileges of the role.
-fn lock_run_as(workspace: &Authorised, name: &str) -> Result<Option<pg_sys::Oid>> {
+/// `ENDPOINT_NOT_FOUND`; `PERMISSION_DENIED` for an SQL endpoint without the privileges of its role; `CONCURRENT_CHANGE` if
+/// another endpoint has got the name while the call waited.
+fn lock(workspace: &Authorised, name: &str) -> Result<Locked> {
     let args = [workspace.workspace_id.into(), name.into()];
-    let run_as = sql::row(LOCK_RUN_AS, &args, |row| sql::get(row, "run_as"))?;
-    if let Some(role) = run_as {
-        workspace.require_role(role, name)?;
+    let found = sql::row(LOCK, &args, |row| {
+        Ok(Locked {
+            endpoint_id: sql::get(row, "endpoint_id")?,
+            run_as: sql::get_opt(row, "run_as")?,
+        })
+    })?;
+    match found {
+        Some(locked) => {
+            if let Some(role) = locked.run_as {
+                workspace.require_role(role, name)?;
+            }
+            Ok(locked)
+        }
+        None if lookup::find_many(workspace, &[name])?.is_empty() => {
+            Err(endpoint_not_found(&workspace.name, name))
+        }
+        None => Err(error::concurrent_change()),
     }
-    Ok(run_as)
 }

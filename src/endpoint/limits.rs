@@ -5,6 +5,7 @@ use crate::error::{Result, invalid_argument};
 use pgrx::datum::Interval;
 
 /// The limits of an endpoint. None in an update keeps the old value, and a max_concurrent or rate_limit of 0 clears it.
+#[derive(Default)]
 pub struct Limits {
     /// How many attempts may run at once, for each concurrency key.
     pub max_concurrent: Option<i32>,

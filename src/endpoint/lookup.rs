@@ -16,7 +16,7 @@ pub struct Endpoint {
     pub name: String,
     pub endpoint_type: String,
     /// The role of an SQL endpoint.
-    run_as: Option<pg_sys::Oid>,
+    pub run_as: Option<pg_sys::Oid>,
     payload_spec: Option<PayloadSpec>,
 }
 

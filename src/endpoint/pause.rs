@@ -40,8 +40,9 @@ pub fn pause(
 /// Resumes a paused endpoint, and returns its id.
 ///
 /// # Errors
-/// `ENDPOINT_NOT_FOUND`, `ENDPOINT_NOT_PAUSED`.
+/// `ENDPOINT_NOT_FOUND`, `ENDPOINT_NOT_PAUSED`; `PERMISSION_DENIED` for an SQL endpoint whose role the caller does not have.
 pub fn resume(workspace: &Authorised, name: &str) -> Result<EndpointId> {
+    super::find(workspace, name)?.require_use(workspace)?;
     let args = [workspace.workspace_id.into(), name.into()];
     let resumed = sql::row(include_str!("resume_endpoint.sql"), &args, |row| {
         sql::get(row, "endpoint_id")
@@ -49,7 +50,6 @@ pub fn resume(workspace: &Authorised, name: &str) -> Result<EndpointId> {
     if let Some(endpoint_id) = resumed {
         return Ok(endpoint_id);
     }
-    super::find(workspace, name)?;
     Err(KronosError::new(
         &error::ENDPOINT_NOT_PAUSED,
         format!(

@@ -134,7 +134,13 @@ impl<'a> Claim<'a> {
         front.record_reading(sql::now() - began_at);
         self.skipped |= front.is_old;
         if front.has_lanes {
-            let found = lanes::choose(workspace_id, &front.endpoint_types, max, self.now)?;
+            let found = lanes::choose(
+                workspace_id,
+                &front.endpoint_types,
+                self.wanted.run_as,
+                max,
+                self.now,
+            )?;
             self.has_moved |= found.has_moved;
             self.skipped |= found.has_skipped;
             candidates.extend(found.candidates);

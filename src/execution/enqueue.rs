@@ -3,11 +3,12 @@
 use super::keyed::{self, Keyed, OnConflict};
 use crate::args::{self, MAX_INPUT_BYTES};
 use crate::authority::Authorised;
+use crate::endpoint::{self, Endpoint};
 use crate::error::{self, Result};
 use crate::id::{EndpointId, ExecutionId, WorkspaceId};
+use crate::idempotency;
 use crate::idempotency::Expiry;
 use crate::sql::{self, Composite, Jsonb};
-use crate::{endpoint, idempotency};
 use pgrx::datum::TimestampWithTimeZone;
 
 /// The scope of the idempotency keys of enqueue() and enqueue_many().
@@ -57,7 +58,7 @@ pub fn enqueue(workspace: &Authorised, new: &OneShot) -> Result<Composite> {
     let execution_id = ExecutionId::generate();
     if new.idempotency_key.is_none()
         && new.key.is_none()
-        && let Some(written) = insert(execution_id, &workspace.name, new, false)?
+        && let Some(written) = insert(execution_id, &workspace.name, new, None)?
     {
         return Ok(written);
     }
@@ -90,7 +91,7 @@ pub fn enqueue(workspace: &Authorised, new: &OneShot) -> Result<Composite> {
         super::wake_sql_workers(new.run_at.map_or_else(sql::now, sql::from_pg));
     }
     let Some(key) = new.key else {
-        return insert(execution_id, &workspace.name, new, true)?
+        return insert(execution_id, &workspace.name, new, Some(&endpoint))?
             .ok_or_else(error::concurrent_change);
     };
     let (enqueued, found_id) = keyed::put(&Keyed {
@@ -103,6 +104,7 @@ pub fn enqueue(workspace: &Authorised, new: &OneShot) -> Result<Composite> {
         input: new.input,
         metadata: new.metadata,
         key,
+        concurrency_key: new.concurrency_key,
         on_conflict: new.on_conflict,
     })?;
     if let Some(idempotency_key) = new.idempotency_key
@@ -115,12 +117,13 @@ pub fn enqueue(workspace: &Authorised, new: &OneShot) -> Result<Composite> {
 
 const ENQUEUE: &str = include_str!("enqueue.sql");
 
-/// Inserts a one-shot, unless its workspace or endpoint is missing or its input must be checked first.
+/// Inserts a one-shot, unless its workspace or endpoint is missing, or the request must be checked for the endpoint first.
+/// `checked` is the endpoint for which it has been.
 fn insert(
     execution_id: ExecutionId,
     workspace: &str,
     new: &OneShot,
-    is_checked: bool,
+    checked: Option<&Endpoint>,
 ) -> Result<Option<Composite>> {
     let now = sql::now();
     let args = [
@@ -132,7 +135,8 @@ fn insert(
         new.priority.into(),
         new.input.into(),
         new.metadata.into(),
-        is_checked.into(),
+        checked.map(|endpoint| endpoint.endpoint_id).into(),
+        checked.and_then(|endpoint| endpoint.run_as).into(),
         new.concurrency_key.into(),
     ];
     let written = sql::by_index(|| {

@@ -322,6 +322,7 @@ fn put_keyed(
                 input: sql::get(row, "input")?,
                 metadata: sql::get(row, "metadata")?,
                 key,
+                concurrency_key: one.concurrency_key.as_deref(),
                 on_conflict: one.on_conflict,
             })
         };

@@ -22,6 +22,6 @@ with recursive found (endpoint_type, endpoint_id) as (
         limit 1) n
 )
 select f.endpoint_type, f.endpoint_id, e.gated_at, e.paused_at is not null as is_paused, e.max_concurrent, e.rate_limit,
-       e.rate_interval::interval as rate_interval
+       e.rate_interval::interval as rate_interval, e.run_as::oid as run_as
 from found f
 join kronos_internal.endpoints e on e.endpoint_id = f.endpoint_id

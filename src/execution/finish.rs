@@ -5,6 +5,7 @@ use super::held::{AttemptKey, Report, list_length, not_held, report_all, transla
 use super::wakeup::Startable;
 use crate::args::{self, MAX_INPUT_BYTES};
 use crate::authority::Scope;
+use crate::endpoint;
 use crate::error::{self, Result};
 use crate::id::{ExecutionId, WorkspaceId};
 use crate::sql::{self, Composite, Jsonb, Row};
@@ -69,8 +70,7 @@ impl Freed {
     /// Reads the row of a completed execution.
     fn read(&mut self, row: &Row) -> Result<Report> {
         let workspace_id = sql::get(row, "workspace_id")?;
-        self.startable
-            .add(workspace_id, sql::get_opt(row, "startable_at")?);
+        self.startable.add(row)?;
         if let Some(lane) = sql::get_opt(row, "lane")? {
             let endpoint_type = sql::get(row, "endpoint_type")?;
             self.lanes.insert((workspace_id, endpoint_type, lane));
@@ -80,11 +80,11 @@ impl Freed {
 
     /// Notifies workers of executions of ordered jobs, and of those that wait in the lanes.
     fn notify(mut self) -> Result<()> {
-        let now = sql::now_pg();
         for (workspace_id, endpoint_type, lane) in self.lanes {
+            let is_sql = endpoint_type == endpoint::SQL;
             let args = [workspace_id.into(), endpoint_type.into(), lane.into()];
             if sql::by_index(|| sql::exists(WAITS_IN_LANE, &args))? {
-                self.startable.add(workspace_id, Some(now));
+                self.startable.note(workspace_id, sql::now(), is_sql);
             }
         }
         self.startable.notify();

@@ -6,6 +6,7 @@ use crate::id::{EndpointId, WorkspaceId};
 use crate::sql;
 use chrono::{DateTime, Utc};
 use pgrx::datum::{Interval, TimestampWithTimeZone};
+use pgrx::pg_sys;
 use std::collections::HashMap;
 
 /// How many queues (lane, priority) one statement reads.
@@ -20,6 +21,8 @@ pub struct Gated {
     pub is_paused: bool,
     pub max_concurrent: Option<i32>,
     pub rate: Option<Rate>,
+    /// The role of an SQL endpoint.
+    pub run_as: Option<pg_sys::Oid>,
 }
 
 #[derive(Clone, Copy)]
@@ -63,6 +66,7 @@ pub fn find_gated(workspace_id: WorkspaceId, endpoint_types: &[String]) -> Resul
                     rate: limit
                         .zip(interval)
                         .map(|(limit, interval)| Rate { limit, interval }),
+                    run_as: sql::get_opt(row, "run_as")?,
                 })
             })
         })

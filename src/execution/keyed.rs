@@ -45,6 +45,7 @@ pub struct Keyed<'a> {
     pub input: Jsonb,
     pub metadata: Jsonb,
     pub key: &'a str,
+    pub concurrency_key: Option<&'a str>,
     pub on_conflict: OnConflict,
 }
 
@@ -108,6 +109,7 @@ fn insert(new: &Keyed) -> Result<Option<(Composite, ExecutionId)>> {
         new.input.into(),
         new.metadata.into(),
         new.key.into(),
+        new.concurrency_key.into(),
     ];
     let inserted = sql::row(include_str!("insert_keyed.sql"), &args, read)?;
     Ok(inserted.inspect(|_| notify(new, now)))
@@ -125,6 +127,7 @@ fn replace(new: &Keyed) -> Result<Option<(Composite, ExecutionId)>> {
         new.priority.into(),
         new.input.into(),
         new.metadata.into(),
+        new.concurrency_key.into(),
     ];
     let replaced = sql::by_index(|| sql::row(include_str!("replace_keyed.sql"), &args, read))?;
     Ok(replaced.inspect(|_| notify(new, now)))

@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::id::{EndpointId, WorkspaceId};
 use crate::sql;
 use chrono::{DateTime, Duration, Utc};
+use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
@@ -47,17 +48,19 @@ pub struct Found {
 }
 
 /// Locks up to `max` executions of each limited endpoint of a workspace that may start now, as long as the claim has
-/// time. Moves executions of endpoints that are no longer gated back to the common lane.
+/// time. Only of endpoints that run as `run_as`, which none but those of type SQL do. Moves executions of endpoints that are no longer gated back to the common lane.
 ///
 /// # Errors
 /// Fails only if SQL does.
 pub fn choose(
     workspace_id: WorkspaceId,
     endpoint_types: &[String],
+    run_as: Option<pg_sys::Oid>,
     max: usize,
     now: DateTime<Utc>,
 ) -> Result<Found> {
     let mut gated = find_gated(workspace_id, endpoint_types)?;
+    gated.retain(|endpoint| endpoint.run_as == run_as);
     let turn = TURN.replace(TURN.get().wrapping_add(1));
     let length = gated.len().max(1);
     gated.rotate_left(turn % length);

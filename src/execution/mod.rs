@@ -27,6 +27,9 @@ mod stragglers;
 mod transition;
 mod wakeup;
 
+/// How the ids of the server's own workers begin. Nobody else can report about their executions.
+pub const SERVER_WORKERS: &str = "sql ";
+
 pub use cancel::{Cancellable, cancel, cancel_many};
 pub use choose::Wanted;
 pub use claim::claim;
@@ -42,6 +45,7 @@ pub use heartbeat::{heartbeat, lease};
 pub use held::AttemptKey;
 pub use keyed::OnConflict;
 pub use log::{Line, append_log, write_line};
+pub use next_start::roles_due_in_lanes;
 pub use read::{Filter, get, list, list_attempts, list_logs};
 pub use reschedule::reschedule;
 pub use retry::{Retry, Retryable, retry, retry_many};

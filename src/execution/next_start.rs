@@ -1,10 +1,12 @@
 //! When executions in lanes may start, for workers that have found nothing.
 
 use super::gated::{Gated, Queue, column, find_gated};
+use crate::endpoint;
 use crate::error::Result;
 use crate::id::WorkspaceId;
 use crate::sql;
 use chrono::{DateTime, Duration, Utc};
+use pgrx::pg_sys;
 
 /// How long next_wakeup() reads lanes, and when it says to look again if that was too short.
 const READS_FOR: Duration = Duration::milliseconds(100);
@@ -32,6 +34,28 @@ pub fn next_start(
         }
     }
     Ok(earliest)
+}
+
+const FIND_SQL: &str = "
+select distinct e.workspace_id from kronos_internal.endpoints e where e.run_as is not null and e.gated_at is not null";
+
+/// The roles of SQL endpoints with executions in lanes that may start now.
+///
+/// # Errors
+/// Fails only if SQL does.
+pub fn roles_due_in_lanes(now: DateTime<Utc>) -> Result<Vec<pg_sys::Oid>> {
+    let workspaces: Vec<WorkspaceId> =
+        sql::rows(FIND_SQL, &[], |row| sql::get(row, "workspace_id"))?;
+    let mut roles = vec![];
+    for workspace_id in workspaces {
+        for endpoint in find_gated(workspace_id, &[endpoint::SQL.to_owned()])? {
+            let at = endpoint.next_start(workspace_id, now)?;
+            if at.is_some_and(|at| at <= now) {
+                roles.extend(endpoint.run_as);
+            }
+        }
+    }
+    Ok(roles)
 }
 
 impl Gated {

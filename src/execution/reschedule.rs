@@ -4,15 +4,20 @@ use super::cancel::lock_unfinished;
 use super::wakeup::Startable;
 use crate::args;
 use crate::authority::Authorised;
+use crate::endpoint;
 use crate::error::{self, Result};
 use crate::id::ExecutionId;
 use crate::sql;
 use pgrx::datum::TimestampWithTimeZone;
 
+const FIND_ENDPOINT: &str =
+    "select endpoint_id from kronos_internal.live_executions where execution_id = $1";
+
 /// Changes the run_at and the priority of a waiting execution; None leaves them as they are.
 ///
 /// # Errors
-/// `EXECUTION_NOT_FOUND`, `EXECUTION_FINISHED`, `EXECUTION_RUNNING`, `INVALID_ARGUMENT`.
+/// `EXECUTION_NOT_FOUND`, `EXECUTION_FINISHED`, `EXECUTION_RUNNING`, `INVALID_ARGUMENT`; `PERMISSION_DENIED` for an SQL
+/// endpoint whose role the caller does not have.
 pub fn reschedule(
     workspace: &Authorised,
     execution_id: ExecutionId,
@@ -28,6 +33,13 @@ pub fn reschedule(
     if let Some(running) = lock_unfinished(workspace, execution_id)? {
         return Err(running);
     }
+    let endpoint_id = sql::by_index(|| {
+        sql::row(FIND_ENDPOINT, &[execution_id.into()], |row| {
+            sql::get(row, "endpoint_id")
+        })
+    })?;
+    endpoint::find_by_id(endpoint_id.ok_or_else(error::concurrent_change)?)?
+        .require_use(workspace)?;
     let args = [
         execution_id.into(),
         run_at.into(),

@@ -5,10 +5,10 @@
 with written as (
     insert into kronos_internal.live_executions as x
         (execution_id, workspace_id, endpoint_id, job_id, run_at, tick_at, created_at, retried_at, rescheduled_at,
-         version, priority, attempt, origin, status, endpoint_type, retried_by, input, metadata, key)
+         version, priority, attempt, origin, status, endpoint_type, retried_by, input, metadata, key, concurrency_key)
     select h.execution_id, h.workspace_id, h.endpoint_id, h.job_id, $3, h.tick_at, h.created_at, $4, h.rescheduled_at,
            h.version, h.priority, h.attempt, h.origin, case when $3 > $4 then 'PENDING' else 'QUEUED' end, h.endpoint_type,
-           pg_catalog.pg_get_userbyid($5::oid), h.input, h.metadata, h.key
+           pg_catalog.pg_get_userbyid($5::oid), h.input, h.metadata, h.key, h.concurrency_key
     from kronos_internal.history h
     where h.workspace_id = $1 and h.execution_id = any ($2)
     on conflict (workspace_id, key) where key is not null do nothing

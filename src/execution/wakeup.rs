@@ -45,13 +45,18 @@ impl Startable {
         let workspace_id: WorkspaceId = sql::get(row, "workspace_id")?;
         let run_at: Option<TimestampWithTimeZone> = sql::get_opt(row, "startable_at")?;
         if let Some(run_at) = run_at.map(sql::from_pg) {
-            if sql::get(row, "is_sql")? {
-                wake_sql_workers(run_at);
-            }
-            let earliest = self.0.entry(workspace_id).or_insert(run_at);
-            *earliest = run_at.min(*earliest);
+            self.note(workspace_id, run_at, sql::get(row, "is_sql")?);
         }
         Ok(())
+    }
+
+    /// Notes an execution that is due at `run_at`, and whether the server itself runs it.
+    pub fn note(&mut self, workspace_id: WorkspaceId, run_at: DateTime<Utc>, is_sql: bool) {
+        if is_sql {
+            wake_sql_workers(run_at);
+        }
+        let earliest = self.0.entry(workspace_id).or_insert(run_at);
+        *earliest = run_at.min(*earliest);
     }
 
     /// Notifies the workers of each workspace once.

@@ -9,7 +9,7 @@ use crate::args;
 use crate::authority::Authorised;
 use crate::error::Result;
 use crate::id::{JobId, ScheduleId};
-use crate::{schedule, sql};
+use crate::{endpoint, schedule, sql};
 use chrono::{DateTime, Utc};
 
 const PAUSE: &str = "
@@ -49,12 +49,14 @@ update kronos_internal.jobs set status = 'ACTIVE', schedule_id = $2, active_sinc
 /// Resumes a paused cron job, and returns its id. The job runs the ticks that come due from now on.
 ///
 /// # Errors
-/// `JOB_NOT_FOUND`, `JOB_RETIRED`, `JOB_NOT_PAUSED`, and the errors of [`super::create`].
+/// `JOB_NOT_FOUND`, `JOB_RETIRED`, `JOB_NOT_PAUSED`; `PERMISSION_DENIED` for an SQL endpoint whose role the caller does not
+/// have; the errors of [`super::create`].
 pub fn resume(workspace: &Authorised, job: JobRef) -> Result<JobId> {
     let job = lock_live(workspace, job)?;
     if !job.is_paused() {
         return Err(job_not_paused(job.job_id));
     }
+    endpoint::find_by_id(job.definition.endpoint_id)?.require_use(workspace)?;
     let terms = terms_of(&job)?;
     let first_tick = terms.first_tick()?;
     let schedule_id = schedule::join(workspace.workspace_id, &terms.timing, &terms.timezone)?;

@@ -5,7 +5,7 @@ use super::find::find_named;
 use super::job_ref::JobRef;
 use super::{Changes, NewJob, Request, cancel, create, pause, update};
 use crate::authority::Authorised;
-use crate::endpoint::{self, NewEndpoint};
+use crate::endpoint::{self, Limits, NewEndpoint};
 use crate::error::{Result, concurrent_change};
 use crate::id::JobId;
 use crate::policy::{CatchupPolicy, OverlapPolicy};
@@ -83,6 +83,7 @@ pub(super) fn make(
         attempt_timeout: new.attempt_timeout,
         payload_spec: None,
         on_failure: None,
+        limits: Limits::default(),
         run_as,
     };
     endpoint::create(workspace, endpoint, false)?;
@@ -109,6 +110,7 @@ pub(super) fn make(
             },
             priority: new.priority.unwrap_or(crate::args::DEFAULT_PRIORITY),
             max_consecutive_failures: new.max_consecutive_failures,
+            concurrency_key: None,
         },
         on_failure: new.on_failure.filter(|name| !name.is_empty()),
         idempotency_key: None,
@@ -148,6 +150,7 @@ fn change(workspace: &Authorised, job_id: JobId, new: &Scheduled, spec: Jsonb) -
         attempt_timeout: new.attempt_timeout,
         payload_spec: None,
         on_failure: None,
+        limits: Limits::default(),
     };
     endpoint::update(workspace, &endpoint, changes)?;
     let changes = Changes {
@@ -166,6 +169,7 @@ fn change(workspace: &Authorised, job_id: JobId, new: &Scheduled, spec: Jsonb) -
         max_consecutive_failures: new.max_consecutive_failures,
         on_failure: new.on_failure,
         metadata: None,
+        concurrency_key: None,
         expected_version: None,
     };
     update(workspace, JobRef::Id(job_id), changes).map(|_| ())

@@ -43,11 +43,9 @@ unsafe extern "C-unwind" fn on_transaction_event(
 ) {
     match event {
         // Of the sessions that commit at the same time, one starts the dispatcher.
-        pg_sys::XactEvent::XACT_EVENT_PRE_COMMIT => {
-            if WAKES_AT_COMMIT.get() && !has_dispatcher() {
-                let is_ours = locks::try_lock_named_thing(START_LOCK).unwrap_or(true);
-                IS_STARTED_BY_OTHERS.set(!is_ours);
-            }
+        pg_sys::XactEvent::XACT_EVENT_PRE_COMMIT if WAKES_AT_COMMIT.get() && !has_dispatcher() => {
+            let is_ours = locks::try_lock_named_thing(START_LOCK).unwrap_or(true);
+            IS_STARTED_BY_OTHERS.set(!is_ours);
         }
         pg_sys::XactEvent::XACT_EVENT_COMMIT => {
             let is_started_by_others = IS_STARTED_BY_OTHERS.take();

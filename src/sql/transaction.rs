@@ -94,7 +94,8 @@ pub fn with_snapshot<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 pub fn without_read_only<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     // SAFETY: SET TRANSACTION sets the same variable. After an error, the transaction ends.
     unsafe {
-        let is_read_only = std::mem::replace(&mut *(&raw mut pg_sys::XactReadOnly), false);
+        let is_read_only = pg_sys::XactReadOnly;
+        pg_sys::XactReadOnly = false;
         let value = work()?;
         pg_sys::XactReadOnly = is_read_only;
         Ok(value)

@@ -1,11 +1,12 @@
 //! What a worker writes about the executions that it runs. It acts as the owner of Kronos, in the worker's transaction.
 
 use super::messages::Message;
+use super::statement::Done;
 use crate::authority::as_server;
 use crate::endpoint::SQL;
 use crate::error::{KronosError, Result};
 use crate::execution::{self, AttemptKey, Ended, Wanted};
-use crate::sql::{self, Composite, Jsonb, Row};
+use crate::sql::{self, Composite, Jsonb, Row, SettingScope};
 use crate::status::Outcome;
 use pgrx::datum::TryFromDatumError;
 use pgrx::datum::{Interval, TimestampWithTimeZone};
@@ -77,8 +78,16 @@ pub fn refuse(worker_id: &str, role: pg_sys::Oid, problem: &str) -> Result<()> {
     })
 }
 
-fn claim_many(worker_id: &str, role: pg_sys::Oid, max: usize) -> Result<Vec<AttemptKey>> {
+/// A transaction that holds an execution open must not hold a worker's place for ever. The worker ends, and its attempt is
+/// lost.
+fn set_timeouts() -> Result<()> {
     sql::set_settings()?;
+    sql::set("lock_timeout", "10s", SettingScope::Transaction);
+    Ok(())
+}
+
+fn claim_many(worker_id: &str, role: pg_sys::Oid, max: usize) -> Result<Vec<AttemptKey>> {
+    set_timeouts()?;
     let claimed = execution::claim(
         None,
         &Wanted {
@@ -134,18 +143,33 @@ fn read(key: AttemptKey, row: &Row) -> Result<Claimed> {
 pub fn complete(
     worker_id: &str,
     key: AttemptKey,
-    output: &str,
+    done: Vec<Done>,
     messages: Vec<Message>,
 ) -> Result<()> {
     let as_owner = || {
         as_server(|scope| {
-            sql::set_settings()?;
+            set_timeouts()?;
             write_log(key, messages)?;
-            let output = Jsonb::from_text("output", output)?;
+            let output = output(done)?;
             execution::complete(scope, worker_id, key, Some(output)).map(|_| ())
         })
     };
     sql::without_read_only(as_owner)
+}
+
+/// What an execution keeps of its statements. A row that is JSON but that jsonb cannot hold, such as one with \u0000, must not
+/// fail the statement: then no rows are kept.
+fn output(done: Vec<Done>) -> Result<Jsonb> {
+    let text = |done: &[Done]| serde_json::to_string(done).unwrap_or_else(|_| "[]".into());
+    let read = sql::in_subtransaction(|| Jsonb::from_text("output", &text(&done)));
+    match read {
+        Ok(output) => Ok(output),
+        Err(failure) if failure.is_interruption() => failure.rethrow(),
+        Err(_) => {
+            let done: Vec<Done> = done.into_iter().map(Done::without_rows).collect();
+            Jsonb::from_text("output", &text(&done))
+        }
+    }
 }
 
 /// Ends an attempt that did not succeed, if the worker still holds it.
@@ -160,7 +184,7 @@ pub fn fail(
     messages: Vec<Message>,
 ) -> Result<()> {
     as_server(|_| {
-        sql::set_settings()?;
+        set_timeouts()?;
         if !execution::lock_attempt(worker_id, key)? {
             return Ok(());
         }

@@ -3,6 +3,7 @@
 use super::bookkeeping;
 use super::look::{self, Due, Look};
 use super::worker::Orders;
+use crate::execution::SERVER_WORKERS;
 use crate::settings;
 use crate::sql::processes::{self, Handle, Start, State, c_string};
 use crate::sql::{self, Failure};
@@ -36,11 +37,15 @@ unsafe extern "C-unwind" fn terminate(_signal: c_int) {
     unsafe { pg_sys::SetLatch(pg_sys::MyLatch) };
 }
 
+/// Nobody cancels the dispatcher: an error between its transactions would end it.
+unsafe extern "C-unwind" fn ignore(_signal: c_int) {}
+
 /// The main function of the dispatcher. The argument is the database.
 #[pg_guard]
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn kronos_sql_dispatcher(database: pg_sys::Datum) {
     processes::on_signal(pg_sys::SIGTERM, terminate);
+    processes::on_signal(pg_sys::SIGINT, ignore);
     processes::reload_at_sighup();
     let database = pg_sys::Oid::from(database.value() as u32);
     processes::connect(database, None);
@@ -61,7 +66,8 @@ struct Worker {
     started_at: DateTime<Utc>,
     /// Whether the worker has been seen with an execution.
     has_worked: bool,
-    is_to_end: bool,
+    /// When it was told to end after its current execution.
+    told_at: Option<DateTime<Utc>>,
 }
 
 struct Dispatcher {
@@ -90,6 +96,10 @@ impl Dispatcher {
             self.reap();
             let wait = match self.look() {
                 Ok(look) => {
+                    // PL/pgSQL can catch a cancel, but not the end of its process.
+                    for worker in look.overdue.iter().filter_map(|id| self.find(id)) {
+                        worker.handle.terminate();
+                    }
                     let is_stopping = self.stop_requested();
                     self.staff(&look);
                     let now = Utc::now();
@@ -118,6 +128,9 @@ impl Dispatcher {
         for worker in &self.workers {
             worker.handle.terminate();
         }
+        if let Err(failure) = sql::in_transaction(look::resign) {
+            warn("end", &failure);
+        }
     }
 
     /// Resigns, and looks once more: a commit may have woken this process in place of starting another. Returns false if it
@@ -141,7 +154,8 @@ impl Dispatcher {
         let paused = &mut self.paused;
         self.workers.retain(|worker| {
             let has_ended = worker.handle.state() == State::Stopped;
-            if has_ended && !worker.has_worked && !worker.is_to_end {
+            let is_short = now - worker.started_at < PAUSE;
+            if has_ended && is_short && !worker.has_worked && worker.told_at.is_none() {
                 paused.insert(worker.role, now + PAUSE);
             }
             !has_ended
@@ -162,13 +176,16 @@ impl Dispatcher {
         Ok(look)
     }
 
-    /// Cancels the statements of executions that were asked to stop, and returns whether there are any.
+    fn find(&self, worker_id: &str) -> Option<&Worker> {
+        self.workers.iter().find(|one| one.worker_id == worker_id)
+    }
+
+    /// Cancels the statements of executions that were asked to stop, ends the workers of those that do not react, and returns whether there are any.
     fn stop_requested(&self) -> bool {
-        let stop = |worker_id: &str| {
-            let worker = self.workers.iter().find(|one| one.worker_id == worker_id);
-            if let Some(worker) = worker {
-                worker.signal(pg_sys::SIGINT);
-            }
+        let stop = |worker_id: &str, is_overdue: bool| match self.find(worker_id) {
+            Some(worker) if is_overdue => worker.handle.terminate(),
+            Some(worker) => worker.signal(pg_sys::SIGINT),
+            None => {}
         };
         sql::in_transaction(|| look::stop_requested(stop)).unwrap_or_else(|failure| {
             warn("stop a statement", &failure);
@@ -199,14 +216,20 @@ impl Dispatcher {
                 self.start(role);
                 continue;
             }
-            if !self.workers.iter().any(|worker| worker.is_to_end) {
+            // One that was told before and does not end runs a long statement.
+            let told_at = self
+                .workers
+                .iter()
+                .filter_map(|worker| worker.told_at)
+                .max();
+            if told_at.is_none_or(|told_at| Utc::now() - told_at > TURN) {
                 self.make_room(role, look, &wanted);
             }
         }
     }
 
     fn count(&self, role: pg_sys::Oid, is_counted: impl Fn(&Worker) -> bool) -> usize {
-        let of_role = |worker: &&Worker| worker.role == role && !worker.is_to_end;
+        let of_role = |worker: &&Worker| worker.role == role && worker.told_at.is_none();
         self.workers
             .iter()
             .filter(of_role)
@@ -222,7 +245,7 @@ impl Dispatcher {
         let oldest = |is_candidate: &dyn Fn(&Worker) -> bool| {
             let candidates = self.workers.iter().enumerate();
             candidates
-                .filter(|(_, worker)| is_candidate(worker))
+                .filter(|(_, worker)| worker.told_at.is_none() && is_candidate(worker))
                 .min_by_key(|(_, worker)| worker.started_at)
                 .map(|(place, _)| place)
         };
@@ -232,7 +255,7 @@ impl Dispatcher {
             oldest(&is_unneeded).or_else(|| (!has_worker).then(|| oldest(&had_its_turn)).flatten());
         if let Some(place) = place {
             let worker = &mut self.workers[place];
-            worker.is_to_end = true;
+            worker.told_at = Some(Utc::now());
             worker.signal(pg_sys::SIGUSR2);
         }
     }
@@ -242,7 +265,11 @@ impl Dispatcher {
         self.started += 1;
         // SAFETY: set at the start of the process.
         let dispatcher = unsafe { pg_sys::MyProcPid };
-        let worker_id = format!("sql {}.{}", processes::session_id(), self.started);
+        let worker_id = format!(
+            "{SERVER_WORKERS}{}.{}",
+            processes::session_id(),
+            self.started
+        );
         let orders = Orders {
             role,
             dispatcher,
@@ -263,7 +290,7 @@ impl Dispatcher {
             handle,
             started_at: Utc::now(),
             has_worked: false,
-            is_to_end: false,
+            told_at: None,
         }));
     }
 }
@@ -278,7 +305,9 @@ impl Worker {
 
 /// Fails due executions whose role cannot run them. Their retry policy decides whether they are tried again.
 fn fail(due: &Due, problem: &str) {
-    let failed = sql::in_transaction(|| bookkeeping::refuse("sql dispatcher", due.role, problem));
+    let failed = sql::in_transaction(|| {
+        bookkeeping::refuse(&format!("{SERVER_WORKERS}dispatcher"), due.role, problem)
+    });
     if let Err(failure) = failed {
         warn("fail an execution", &failure);
     }

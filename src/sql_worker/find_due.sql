@@ -1,5 +1,6 @@
--- The roles of SQL executions that may start now: the first of each workspace, then the second, and so on.
--- $1 now, $2 max
+-- The roles of SQL executions that may start now: the first of each workspace, then the second, and so on. The roles $3
+-- have executions in lanes that may start.
+-- $1 now, $2 max, $3 roles
 with recursive workspaces (workspace_id) as (
     (select e.workspace_id
      from kronos_internal.endpoints e
@@ -26,7 +27,7 @@ due as (
                   select x.endpoint_id, x.priority, x.run_at
                   from kronos_internal.live_executions x
                   where x.workspace_id = w.workspace_id and x.endpoint_type = 'SQL' and x.priority = p.priority
-                    and x.run_at <= $1 and x.status <> 'RUNNING'
+                    and x.run_at <= $1 and x.lane = '' and x.status <> 'RUNNING'
                     and (not x.in_order
                          or not exists (select
                                         from kronos_internal.live_executions o
@@ -36,7 +37,13 @@ due as (
               limit $2) q
     ) x
     join kronos_internal.endpoints e on e.endpoint_id = x.endpoint_id
-    order by x.turn, random()
+),
+first as (
+    select f.role, f.turn
+    from (select d.role, d.turn from due d
+          union all
+          select r.role, 1 from pg_catalog.unnest($3::oid[]) r (role)) f
+    order by f.turn, random()
     limit $2
 )
 select d.role,
@@ -46,6 +53,6 @@ select d.role,
             when not has_database_privilege(r.oid, current_database(), 'CONNECT')
             then 'role ' || quote_ident(r.rolname) || ' has no CONNECT privilege on the database'
        end as problem
-from due d
+from first d
 left join pg_catalog.pg_roles r on r.oid = d.role
 order by d.turn

@@ -22,6 +22,8 @@ pub struct Look {
     pub due: Vec<Due>,
     /// The workers that run an execution.
     pub busy: HashSet<String>,
+    /// Those whose statement should have been cancelled seconds ago.
+    pub overdue: Vec<String>,
     /// When the next execution is due; None if none is within [`AHEAD`].
     pub next_at: Option<DateTime<Utc>>,
 }
@@ -40,6 +42,7 @@ pub struct Due {
 /// Fails only if SQL does.
 pub fn look(workers: &[&str], max: usize) -> Result<Look> {
     as_server(|_| {
+        sql::set_settings()?;
         sql::set("lock_timeout", "2s", sql::SettingScope::Transaction);
         end_lost(workers)?;
         let now = sql::now();
@@ -50,8 +53,14 @@ pub fn look(workers: &[&str], max: usize) -> Result<Look> {
                 LEASE.into(),
                 sql::to_pg(now).into(),
             ],
-            |row| sql::get(row, "worker_id"),
+            |row| {
+                Ok((
+                    sql::get::<String>(row, "worker_id")?,
+                    sql::get::<bool>(row, "is_overdue")?,
+                ))
+            },
         )?;
+        let overdue = busy.iter().filter(|(_, is_overdue)| *is_overdue);
         let due = if settings::enabled() {
             find_due(now, max)?
         } else {
@@ -62,14 +71,16 @@ pub fn look(workers: &[&str], max: usize) -> Result<Look> {
             .filter(|at| *at <= now + AHEAD);
         Ok(Look {
             due,
-            busy: busy.into_iter().collect(),
+            overdue: overdue.map(|(worker_id, _)| worker_id.clone()).collect(),
+            busy: busy.into_iter().map(|(worker_id, _)| worker_id).collect(),
             next_at,
         })
     })
 }
 
 fn find_due(now: DateTime<Utc>, max: usize) -> Result<Vec<Due>> {
-    let args = [sql::to_pg(now).into(), (max as i64).into()];
+    let in_lanes = execution::roles_due_in_lanes(now)?;
+    let args = [sql::to_pg(now).into(), (max as i64).into(), in_lanes.into()];
     sql::by_index(|| {
         sql::rows(include_str!("find_due.sql"), &args, |row| {
             Ok(Due {
@@ -104,21 +115,24 @@ fn end_lost(workers: &[&str]) -> Result<()> {
 }
 
 const LOCK_STOPPED: &str = "
-select x.worker_id
+select x.worker_id, x.stop_requested_at < clock_timestamp() - interval '10 seconds' as is_overdue
 from kronos_internal.live_executions x
 where x.status = 'RUNNING' and x.endpoint_type = 'SQL' and x.stop_requested_at is not null
 for no key update skip locked";
 
-/// Calls `stop` with each worker whose execution was asked to stop, and returns whether there is one. The executions are locked meanwhile, so that no worker
-/// goes on to its next execution before it is stopped.
+/// Calls `stop` with each worker whose execution was asked to stop, and with whether that was ten seconds ago, and returns
+/// whether there is one. The executions are locked meanwhile, so that no worker goes on to its next execution before it is
+/// stopped.
 ///
 /// # Errors
 /// Fails only if SQL does.
-pub fn stop_requested(stop: impl Fn(&str)) -> Result<bool> {
+pub fn stop_requested(stop: impl Fn(&str, bool)) -> Result<bool> {
     as_server(|_| {
-        let workers: Vec<String> = sql::rows(LOCK_STOPPED, &[], |row| sql::get(row, "worker_id"))?;
-        for worker_id in &workers {
-            stop(worker_id);
+        let workers: Vec<(String, bool)> = sql::rows(LOCK_STOPPED, &[], |row| {
+            Ok((sql::get(row, "worker_id")?, sql::get(row, "is_overdue")?))
+        })?;
+        for (worker_id, is_overdue) in &workers {
+            stop(worker_id, *is_overdue);
         }
         Ok(!workers.is_empty())
     })

@@ -138,9 +138,9 @@ thread_local! {
 /// have added what they know.
 #[pg_guard]
 unsafe extern "C-unwind" fn keep_origin(_arg: *mut c_void) {
-    // SAFETY: PostgreSQL calls it while it builds an error. The copy lives in the transaction's memory.
+    // SAFETY: PostgreSQL calls it while it builds an error or a notice, perhaps outside a transaction. The copy is freed.
     unsafe {
-        let context = pg_sys::MemoryContextSwitchTo(pg_sys::TopTransactionContext);
+        let context = pg_sys::MemoryContextSwitchTo(pg_sys::TopMemoryContext);
         let error = pg_sys::CopyErrorData();
         pg_sys::MemoryContextSwitchTo(context);
         if (*error).elevel >= pgrx::PgLogLevel::ERROR as c_int {

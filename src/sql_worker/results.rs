@@ -6,9 +6,8 @@ use pgrx::{PgMemoryContexts, pg_sys};
 use serde_json::value::RawValue;
 use std::ffi::CStr;
 
-/// How many rows of a statement are kept, and how many bytes of JSON at most.
+/// How many rows of a statement are kept.
 const MOST_ROWS: usize = 100;
-const MOST_BYTES: usize = 65_536;
 
 /// A receiver of rows: PostgreSQL's structure, which comes first, and what it has received.
 #[repr(C)]
@@ -16,13 +15,15 @@ pub struct Receiver {
     receiver: pg_sys::DestReceiver,
     rows: Vec<Box<RawValue>>,
     bytes: usize,
+    /// The most bytes that are kept.
+    budget: usize,
     is_full: bool,
     /// The columns of the result. Those of a row's slot may lack their names.
     columns: pg_sys::TupleDesc,
 }
 
 impl Receiver {
-    pub fn new() -> Box<Receiver> {
+    pub fn new(budget: usize) -> Box<Receiver> {
         Box::new(Receiver {
             receiver: pg_sys::DestReceiver {
                 receiveSlot: Some(receive_slot),
@@ -33,6 +34,7 @@ impl Receiver {
             },
             rows: vec![],
             bytes: 0,
+            budget,
             is_full: false,
             columns: std::ptr::null_mut(),
         })
@@ -81,7 +83,7 @@ unsafe extern "C-unwind" fn receive_slot(
         let json =
             PgMemoryContexts::new("kronos row").switch_to(|_| row_as_json(slot, receiver.columns));
         receiver.bytes += json.get().len();
-        if receiver.rows.len() == MOST_ROWS || receiver.bytes > MOST_BYTES {
+        if receiver.rows.len() == MOST_ROWS || receiver.bytes > receiver.budget {
             receiver.is_full = true;
         } else {
             receiver.rows.push(json);

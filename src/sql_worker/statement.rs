@@ -2,7 +2,7 @@
 
 use super::results::Receiver;
 use crate::error::{KronosError, Result};
-use crate::sql::Jsonb;
+use crate::sql::{self, Jsonb};
 use pgrx::{IntoDatum, PgMemoryContexts, pg_sys};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -10,7 +10,7 @@ use std::ffi::CStr;
 use std::os::raw::c_int;
 
 /// What one statement did.
-#[derive(Serialize)]
+#[derive(Serialize, Clone)]
 pub struct Done {
     /// The command tag: SELECT, INSERT, VACUUM.
     command: String,
@@ -20,6 +20,23 @@ pub struct Done {
     #[serde(skip_serializing_if = "Option::is_none")]
     first_rows: Option<Vec<Box<RawValue>>>,
 }
+
+impl Done {
+    /// The bytes of the kept rows.
+    fn bytes(&self) -> usize {
+        let rows = self.first_rows.iter().flatten();
+        rows.map(|row| row.get().len()).sum()
+    }
+
+    /// Forgets the kept rows.
+    pub fn without_rows(mut self) -> Done {
+        self.first_rows = None;
+        self
+    }
+}
+
+/// The most bytes of rows, as JSON, that are kept of all statements of a text.
+const MOST_BYTES: usize = 65_536;
 
 /// The most statements of a text whose results are kept.
 const MOST_RESULTS: usize = 100;
@@ -39,8 +56,14 @@ pub enum Run {
 /// Fails for statements that cannot run here; an error of a statement is raised.
 pub fn run(text: &CStr, how: Run, before_each: impl Fn()) -> Result<Vec<Done>> {
     let mut context = PgMemoryContexts::new("kronos statements");
+    let mut parsed = std::ptr::null_mut();
     // SAFETY: the parser's list lives in the context, which outlives the transactions of the statements.
-    let parsed = unsafe { context.switch_to(|_| pg_sys::pg_parse_query(text.as_ptr())) };
+    let mut parse =
+        || parsed = unsafe { context.switch_to(|_| pg_sys::pg_parse_query(text.as_ptr())) };
+    match how {
+        Run::InTransaction(_) => parse(),
+        Run::AtTopLevel => sql::in_short_transaction(parse),
+    }
     let count = if parsed.is_null() {
         0
     } else {
@@ -53,18 +76,21 @@ pub fn run(text: &CStr, how: Run, before_each: impl Fn()) -> Result<Vec<Done>> {
         let raw: *mut pg_sys::RawStmt =
             unsafe { (*(*parsed).elements.add(place)).ptr_value.cast() };
         before_each();
+        let budget = MOST_BYTES.saturating_sub(done.iter().map(Done::bytes).sum());
         let one = match how {
             Run::InTransaction(input) => {
                 refuse_transaction_control(raw)?;
                 // SAFETY: the caller has begun a transaction.
-                unsafe { run_one(raw, text, Some(input)) }
+                unsafe { run_one(raw, text, Some(input), budget) }
             }
             Run::AtTopLevel => {
                 // SAFETY: each statement has a transaction of its own, or continues the block that an earlier one began.
                 unsafe {
                     pg_sys::SetCurrentStatementStartTimestamp();
                     pg_sys::StartTransactionCommand();
-                    let one = context.switch_to(|_| run_one(raw, text, None));
+                    // A statement that commits deletes the memory of the first transaction.
+                    pg_sys::MemoryContextSwitchTo(context.value());
+                    let one = run_one(raw, text, None, budget);
                     pg_sys::CommitTransactionCommand();
                     one
                 }
@@ -92,9 +118,14 @@ fn refuse_transaction_control(raw: *mut pg_sys::RawStmt) -> Result<()> {
 
 /// # Safety
 /// `raw` is a statement of `text`, and a transaction has begun.
-unsafe fn run_one(raw: *mut pg_sys::RawStmt, text: &CStr, input: Option<Jsonb>) -> Done {
+unsafe fn run_one(
+    raw: *mut pg_sys::RawStmt,
+    text: &CStr,
+    input: Option<Jsonb>,
+    budget: usize,
+) -> Done {
     let is_top_level = input.is_none();
-    let mut receiver = Receiver::new();
+    let mut receiver = Receiver::new(budget);
     // SAFETY: the calls of exec_simple_query, in its order.
     unsafe {
         let parameters = input.map_or(std::ptr::null_mut(), |input| parameter(input));

@@ -2,7 +2,7 @@
 
 use super::bookkeeping::{self, Claimed, Mode};
 use super::messages;
-use super::statement::{self, Done, Run};
+use super::statement::{self, Run};
 use crate::error::{self, KronosError, Result};
 use crate::sql::processes::{self, c_string};
 use crate::sql::{self, Failure, Jsonb, SettingScope};
@@ -115,7 +115,7 @@ fn run_in_transaction(worker_id: &str, claimed: &Claimed) -> std::result::Result
         set_settings(claimed, SettingScope::Transaction);
         let how = Run::InTransaction(Jsonb::from_text("input", &claimed.input)?);
         let done = messages::keep_messages(|| statement::run(&text, how, || start_timer(claimed)))?;
-        bookkeeping::complete(worker_id, claimed.key, &output(&done), messages::take())
+        bookkeeping::complete(worker_id, claimed.key, done, messages::take())
     })
 }
 
@@ -137,10 +137,7 @@ fn run_at_top_level(worker_id: &str, claimed: &Claimed) -> std::result::Result<(
         Ok(done)
     })?;
     stop_timer();
-    insist(|| {
-        let (output, messages) = (output(&done), messages::take());
-        bookkeeping::complete(worker_id, claimed.key, &output, messages)
-    })
+    insist(|| bookkeeping::complete(worker_id, claimed.key, done.clone(), messages::take()))
 }
 
 fn left_open() -> KronosError {
@@ -149,10 +146,6 @@ fn left_open() -> KronosError {
         "the statement began a transaction and did not end it; it was rolled back",
         serde_json::json!({}),
     )
-}
-
-fn output(done: &[Done]) -> String {
-    serde_json::to_string(done).unwrap_or_else(|_| "[]".into())
 }
 
 fn set_settings(claimed: &Claimed, scope: SettingScope) {

@@ -88,7 +88,12 @@ fn request_to_stop_ends_the_statement_at_once() {
                 &json!({ "statement": statement, "mode": mode }),
             );
             let execution_id = enqueue(&mut session, &name, &json!({}));
-            wait_until_running(&mut owner, execution_id);
+            // The dispatcher has looked since, and has nothing to do.
+            let settled = "select count(*) from kronos.execution_details
+                           where status = 'RUNNING' and started_at < clock_timestamp() - interval '1 second'";
+            wait_for("the statement to run for a while", || {
+                count(&mut owner, settled) == 1
+            });
             let began = Instant::now();
             assert!(request_stop(&mut session, execution_id));
             let ended = wait_for_end(&mut session, execution_id);
@@ -209,4 +214,22 @@ fn server_stops_while_a_statement_runs_and_runs_it_again() {
         "before the lease ended"
     );
     assert_sound(&mut owner);
+}
+
+/// PL/pgSQL can catch a cancel. The end of its process it cannot.
+#[test]
+fn statement_that_catches_every_cancel_ends_with_its_process() {
+    let (server, mut owner) = start_server(&[]);
+    let mut session = create_admin(&server, &mut owner, "writer");
+    let endless = "do $$ begin loop begin perform pg_sleep(600); exception when query_canceled then null; end; end loop; end $$";
+    let create = "select kronos.create_endpoint('endless', 'SQL', $1, retry_policy => '{\"max_attempts\": 1}', attempt_timeout => '1 second')";
+    session
+        .execute(create, &[&json!({ "statement": endless })])
+        .unwrap();
+    let execution_id = enqueue(&mut session, "endless", &json!({}));
+    let ended = wait_for_end(&mut owner, execution_id);
+    assert_eq!(ended.status, "FAILED");
+    let busy = "select count(*) from pg_stat_activity where backend_type = 'kronos sql worker' and state = 'active'";
+    wait_for("its process to end", || count(&mut owner, busy) == 0);
+    run_in_transaction(&mut session, "select 1").assert_succeeded();
 }

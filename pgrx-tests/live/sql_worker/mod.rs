@@ -9,7 +9,9 @@ mod privileges;
 mod sessions;
 mod settings;
 
-use crate::domain::{assert_code, assert_sound, count, executions, state, upkeep};
+use crate::domain::{
+    assert_code, assert_sound, backend_pid, count, executions, is_waiting, state, upkeep,
+};
 use crate::server::{Server, wait_for};
 use postgres::Client;
 use serde_json::{Value, json};

@@ -282,3 +282,27 @@ fn log_of(owner: &mut Client, execution_id: Uuid) -> String {
                      from kronos.execution_logs where execution_id = $1";
     owner.query_one(statement, &[&execution_id]).unwrap().get(0)
 }
+
+/// The parser itself warns, before any transaction of the statement.
+#[test]
+fn parser_that_warns_disturbs_nothing() {
+    let (server, mut owner) = start_server(&[]);
+    let mut session = create_admin(&server, &mut owner, "writer");
+    let long = "x".repeat(70);
+    for ended in [
+        run_in_autocommit(&mut session, &format!("select 1 as {long}")),
+        run_in_transaction(&mut session, &format!("select 1 as {long}")),
+    ] {
+        let id = ended.execution_id;
+        ended.assert_succeeded();
+        let warned = "select count(*) from kronos.execution_logs where execution_id = $1 and message like '%will be truncated%'";
+        assert!(session.query_one(warned, &[&id]).unwrap().get::<_, i64>(0) >= 1);
+    }
+    // A row that JSON can hold, but not jsonb, and rows of many statements.
+    let output =
+        run_in_transaction(&mut session, r#"select '"\u0000"'::json as x"#).assert_succeeded();
+    assert_eq!(output[0]["rows"], 1);
+    let wide = "select repeat('x', 60000);".repeat(20);
+    let output = run_in_transaction(&mut session, &wide).assert_succeeded();
+    assert!(output.to_string().len() < 70_000);
+}
