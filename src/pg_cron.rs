@@ -300,12 +300,11 @@ impl Foreign {
 /// become the owner: pg_cron shows a role its own entries only.
 ///
 /// # Errors
-/// Errors of PostgreSQL: the caller may lack the privilege to read cron.job.
+/// `PG_CRON_FAILED` with PostgreSQL's SQLSTATE: the caller may lack the privilege to read cron.job.
 pub fn foreign_entries(filter: &str) -> Result<Vec<Foreign>> {
-    sql::rows(
-        include_str!("pg_cron_foreign.sql"),
-        &[filter.into()],
-        |row| {
+    let args = [filter.into()];
+    let read = || {
+        sql::rows(include_str!("pg_cron_foreign.sql"), &args, |row| {
             Ok(Foreign {
                 jobid: sql::get(row, "jobid")?,
                 name: sql::get_opt(row, "name")?,
@@ -315,8 +314,9 @@ pub fn foreign_entries(filter: &str) -> Result<Vec<Foreign>> {
                 is_active: sql::get(row, "active")?,
                 is_of_this_database: sql::get(row, "is_of_this_database")?,
             })
-        },
-    )
+        })
+    };
+    step("cron.job", filter, read)
 }
 
 /// Removes an entry that is not Kronos's, with the rights of the effective user.

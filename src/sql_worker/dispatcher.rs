@@ -108,8 +108,9 @@ impl Dispatcher {
                     }
                     let is_urgent = is_stopping || !look.due.is_empty();
                     let at_most = if is_urgent { SOON } else { OFTEN };
-                    let next = look.next_at.filter(|at| *at > now);
-                    next.map_or(at_most, |at| (at - now).min(at_most))
+                    // The time may have come since the look.
+                    look.next_at
+                        .map_or(at_most, |at| (at - now).clamp(Duration::zero(), at_most))
                 }
                 Err(failure) => {
                     warn("look", &failure);
@@ -122,7 +123,7 @@ impl Dispatcher {
             if Utc::now() - active_at > IDLE && self.may_end() {
                 break;
             }
-            processes::wait(wait.num_milliseconds().max(1));
+            processes::wait(wait.num_milliseconds() + 1);
         }
         processes::leave();
         for worker in &self.workers {

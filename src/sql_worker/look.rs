@@ -24,7 +24,7 @@ pub struct Look {
     pub busy: HashSet<String>,
     /// Those whose statement should have been cancelled seconds ago.
     pub overdue: Vec<String>,
-    /// When the next execution is due; None if none is within [`AHEAD`].
+    /// When the next execution is due, after this look; None if none is within [`AHEAD`].
     pub next_at: Option<DateTime<Utc>>,
 }
 
@@ -68,7 +68,7 @@ pub fn look(workers: &[&str], max: usize) -> Result<Look> {
         };
         let next_at = execution::next_wakeup(None, Some(vec![SQL.to_owned()]))?
             .map(sql::from_pg)
-            .filter(|at| *at <= now + AHEAD);
+            .filter(|at| *at > now && *at <= now + AHEAD);
         Ok(Look {
             due,
             overdue: overdue.map(|(worker_id, _)| worker_id.clone()).collect(),

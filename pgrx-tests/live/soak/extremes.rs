@@ -25,7 +25,7 @@ const AT_THE_LIMITS: [&str; 14] = [
         retry_policy => '{\"max_attempts\": 1000, \"backoff\": \"linear\", \"initial_delay_ms\": 2592000000, \"max_delay_ms\": 2592000000}')",
     "create_cron_job('slowest', '0 0 1 1 *', jsonb_build_object('x', repeat('x', 262135)), repeat('\u{202e}', 200),
         'Pacific/Apia', '1970-01-01Z', '2199-12-31T23:59:59.999999Z', 'all', '366 days', 'replace', '1 day', 9,
-        jsonb_build_object('x', repeat('x', 8183)), 'slowest', repeat('\u{202e}', 200))",
+        jsonb_build_object('x', repeat('x', 8183)), 'slowest', 1000, repeat('\u{202e}', 200))",
     "create_cron_job('fastest', '* * * * *', '1e1000', catchup_policy => 'all', catchup_window => '1 microsecond',
         jitter => '1 microsecond', overlap_policy => 'queue_one', priority => 0)",
     "enqueue('fastest', (repeat('[', 6000) || repeat(']', 6000))::jsonb, '1970-01-01Z', 0)",

@@ -35,6 +35,8 @@ impl Judge {
         let code = detail["code"].as_str().unwrap_or_default();
         let is_right = match self.codes.get(code) {
             _ if OF_TRANSACTION.contains(&sqlstate) => true,
+            // import_pg_cron() reads cron.job with the privileges of its caller.
+            Some(_) if code == "PG_CRON_FAILED" => sqlstate == "42501",
             Some(of_code) => of_code == sqlstate && sqlstate != "XX000",
             None => false,
         };

@@ -112,7 +112,7 @@ fn retry_is_started_when_it_is_due() {
     let execution_id = enqueue(&mut session, "flaky", &json!({}));
     wait_for_end(&mut session, execution_id).assert_succeeded();
     let pauses = "select count(*) from (select started_at - lag(finished_at) over (order by attempt) as pause from kronos.attempts) a
-                  where pause between interval '295 milliseconds' and interval '3 seconds'";
+                  where pause between interval '295 milliseconds' and interval '5 seconds'";
     assert_eq!(count(&mut owner, pauses), 3);
     // So is an execution of the near future.
     let enqueue = "select execution_id from kronos.enqueue('flaky', run_at => clock_timestamp() + interval '1.5 seconds')";
@@ -120,7 +120,7 @@ fn retry_is_started_when_it_is_due() {
     wait_for_end(&mut session, execution_id).assert_succeeded();
     let late = "select extract(epoch from started_at - run_at)::float8 from kronos.execution_details where execution_id = $1";
     let late: f64 = owner.query_one(late, &[&execution_id]).unwrap().get(0);
-    assert!((0.0..3.0).contains(&late), "{late} seconds late");
+    assert!((0.0..5.0).contains(&late), "{late} seconds late");
 }
 
 #[test]
