@@ -220,10 +220,8 @@ pub fn authorise_scope<T>(
 /// `LIBRARY_MISMATCH`; the errors of `work`.
 pub fn as_server<T>(work: impl FnOnce(&Scope) -> Result<T>) -> Result<T> {
     sql::with_snapshot(|| {
-        sql::with_safe_search_path(|| {
-            sql::require_version()?;
-            act_as(owner()?, || work(&Scope { ids: None }))
-        })
+        sql::require_version()?;
+        act_as(owner()?, || work(&Scope { ids: None }))
     })
 }
 

@@ -236,7 +236,7 @@ pub fn diagnose<T>(read: impl FnMut(&sql::Row) -> Result<T>) -> Result<Vec<T>> {
     let commands = vec![TICK_COMMAND, UPKEEP_COMMAND];
     sql::rows(
         include_str!("pg_cron_diagnose.sql"),
-        &[commands.into()],
+        &[commands.into(), free_workers().into()],
         read,
     )
 }

@@ -1,15 +1,13 @@
 -- What keeps pg_cron from firing the entries of Kronos, by its settings, its own history and the state of the server.
--- $1 is the commands of Kronos's entries.
+-- $1 is the commands of Kronos's entries, $2 how many background processes pg_cron leaves free.
 with settings as materialized (
     select coalesce(current_setting('cron.use_background_workers', true) = 'on', false) as uses_workers,
            coalesce(current_setting('cron.enable_superuser_jobs', true) = 'on', true) as allows_superusers,
            coalesce(current_setting('cron.log_run', true) = 'on', true) as logs_runs,
            current_setting('max_worker_processes')::integer as max_workers,
            current_setting('kronos.max_sql_workers')::integer as max_sql_workers,
-           -- Logical replication, pg_cron with its runs, the dispatcher of SQL executions, and its workers.
-           3 + current_setting('kronos.max_sql_workers')::integer
-           + case when current_setting('cron.use_background_workers', true) = 'on'
-                  then current_setting('cron.max_running_jobs')::integer else 0 end as needed,
+           -- Beside the free ones, the dispatcher of SQL executions takes one.
+           current_setting('max_worker_processes')::integer - $2 + 1 + current_setting('kronos.max_sql_workers')::integer as needed,
            current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer as max_connections
 ),
 processes as materialized (

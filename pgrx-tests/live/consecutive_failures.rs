@@ -25,6 +25,18 @@ fn server_with_limited_job(limit: i32) -> (Server, Client, Uuid) {
     (server, session, job_id)
 }
 
+/// Starts a server with a job that three failures pause, two of which have been. Worker `w` holds a third execution.
+fn server_before_third_failure() -> (Server, Client, Uuid, Held) {
+    let (server, mut session, job_id) = server_with_limited_job(3);
+    make_yearly_due(&mut session);
+    run_and_end(&mut session, "FF");
+    session
+        .batch_execute("select kronos.trigger_cron_job(job_name => 'report')")
+        .unwrap();
+    let held = claim(&mut session, "w", 1)[0];
+    (server, session, job_id, held)
+}
+
 /// Runs the job by hand, and ends the execution: `F`ailed, `S`ucceeded or `C`ancelled, for each letter.
 fn run_and_end(session: &mut Client, ends: &str) {
     for end in ends.chars() {
@@ -158,13 +170,7 @@ fn owed_tick_and_tick_that_an_update_writes_are_skipped_too() {
 // The failures are rows of history, and nothing else counts them.
 #[test]
 fn failure_counts_once_it_has_committed_whatever_crashes() {
-    let (server, mut session, job_id) = server_with_limited_job(3);
-    make_yearly_due(&mut session);
-    run_and_end(&mut session, "FF");
-    session
-        .batch_execute("select kronos.trigger_cron_job(job_name => 'report')")
-        .unwrap();
-    let held = claim(&mut session, "w", 1)[0];
+    let (server, session, job_id, held) = server_before_third_failure();
     let mut worker = server.session();
     worker.batch_execute("begin").unwrap();
     fail(&mut worker, "w", held).unwrap();
@@ -191,13 +197,7 @@ fn failure_counts_once_it_has_committed_whatever_crashes() {
 // Invariant 9.
 #[test]
 fn neither_failing_workers_nor_the_tick_nor_upkeep_wait_for_each_other() {
-    let (server, mut session, job_id) = server_with_limited_job(3);
-    make_yearly_due(&mut session);
-    run_and_end(&mut session, "FF");
-    session
-        .batch_execute("select kronos.trigger_cron_job(job_name => 'report')")
-        .unwrap();
-    let held = claim(&mut session, "w", 1)[0];
+    let (server, mut session, job_id, held) = server_before_third_failure();
     // A worker reports while the job is locked, and its transaction stays open.
     let mut locking = server.session();
     let mut locked = locking.transaction().unwrap();

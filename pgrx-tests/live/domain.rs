@@ -394,3 +394,14 @@ pub fn notifications(listener: &mut Client) -> Vec<String> {
     }
     payloads
 }
+
+/// A text of an execution's columns.
+pub fn read(session: &mut impl GenericClient, execution_id: Uuid, columns: &str) -> String {
+    let statement = format!(
+        "select concat_ws(' ', {columns}) from kronos.execution_details where execution_id = $1"
+    );
+    session
+        .query_one(&statement, &[&execution_id])
+        .unwrap()
+        .get(0)
+}

@@ -35,16 +35,6 @@ fn each(ids: &[Uuid], action: &str) -> Vec<(Uuid, String)> {
     ids.iter().map(|id| (*id, action.to_owned())).collect()
 }
 
-fn read(session: &mut impl GenericClient, execution_id: Uuid, columns: &str) -> String {
-    let statement = format!(
-        "select concat_ws(' ', {columns}) from kronos.execution_details where execution_id = $1"
-    );
-    session
-        .query_one(&statement, &[&execution_id])
-        .unwrap()
-        .get(0)
-}
-
 fn reschedule(session: &mut Client, execution_id: Uuid, arguments: &str) -> Result<String, Error> {
     let statement = format!("select status from kronos.reschedule_execution($1, {arguments})");
     Ok(session.query_one(&statement, &[&execution_id])?.get(0))

@@ -60,17 +60,6 @@ fn skipped(ids: &[Uuid]) -> Vec<(Uuid, String)> {
     ids.iter().map(|id| (*id, reason.to_owned())).collect()
 }
 
-/// A text of an execution's columns.
-fn read(session: &mut impl GenericClient, execution_id: Uuid, columns: &str) -> String {
-    let statement = format!(
-        "select concat_ws(' ', {columns}) from kronos.execution_details where execution_id = $1"
-    );
-    session
-        .query_one(&statement, &[&execution_id])
-        .unwrap()
-        .get(0)
-}
-
 fn attempts(session: &mut Client, execution_id: Uuid) -> Vec<String> {
     let statement = "select attempt || ' ' || outcome || coalesce(' ' || error, '')
                      from kronos.attempts where execution_id = $1 order by attempt";

@@ -54,6 +54,20 @@ pub fn expire_worker_leases(
     Ok(ended.into_iter().map(|report| report.row).collect())
 }
 
+const LOCK_LOST: &str = "
+select x.execution_id, 'LOST' as outcome, 'SQL worker ' || x.worker_id || ' ended' as error
+from kronos_internal.live_executions x
+where x.status = 'RUNNING' and x.endpoint_type = 'SQL' and x.worker_id <> all ($1::text[])
+for no key update skip locked";
+
+/// Fails the attempts of the server's own workers that do not live any more: all but `living`.
+///
+/// # Errors
+/// Fails only if SQL does.
+pub fn expire_lost(living: &[&str]) -> Result<()> {
+    expire(LOCK_LOST, &[living.to_vec().into()]).map(|_| ())
+}
+
 /// Fails the attempts of the executions that a statement locks.
 fn expire(lock: &'static str, args: &[DatumWithOid]) -> Result<Vec<Report>> {
     let expired = sql::by_index(|| {

@@ -6,7 +6,7 @@ use crate::id::{EndpointId, ExecutionId, WorkspaceId};
 use crate::named::Named;
 use crate::sql::{self, Composite, Jsonb, Row};
 use crate::status::Status;
-use pgrx::datum::TimestampWithTimeZone;
+use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
 use serde_json::json;
 
 /// What happens to a request whose key an unfinished execution has.
@@ -96,7 +96,22 @@ fn find(new: &Keyed) -> Result<Option<((Composite, ExecutionId), Status)>> {
     sql::by_index(|| sql::row(FIND, &args, |row| Ok((read(row)?, Status::read(row)?))))
 }
 
-fn insert(new: &Keyed) -> Result<Option<(Composite, ExecutionId)>> {
+fn insert(new: &Keyed) -> Result<Written> {
+    write(new, |args| {
+        sql::row(include_str!("insert_keyed.sql"), args, read)
+    })
+}
+
+fn replace(new: &Keyed) -> Result<Written> {
+    write(new, |args| {
+        sql::by_index(|| sql::row(include_str!("replace_keyed.sql"), args, read))
+    })
+}
+
+type Written = Option<(Composite, ExecutionId)>;
+
+/// Runs a statement that writes the one-shot, and notifies workers if it did.
+fn write(new: &Keyed, run: impl FnOnce(&[DatumWithOid]) -> Result<Written>) -> Result<Written> {
     let now = sql::now_pg();
     let args = [
         new.execution_id.into(),
@@ -111,26 +126,7 @@ fn insert(new: &Keyed) -> Result<Option<(Composite, ExecutionId)>> {
         new.key.into(),
         new.concurrency_key.into(),
     ];
-    let inserted = sql::row(include_str!("insert_keyed.sql"), &args, read)?;
-    Ok(inserted.inspect(|_| notify(new, now)))
-}
-
-fn replace(new: &Keyed) -> Result<Option<(Composite, ExecutionId)>> {
-    let now = sql::now_pg();
-    let args = [
-        new.workspace_id.into(),
-        new.key.into(),
-        new.endpoint_id.into(),
-        new.endpoint_type.into(),
-        new.run_at.into(),
-        now.into(),
-        new.priority.into(),
-        new.input.into(),
-        new.metadata.into(),
-        new.concurrency_key.into(),
-    ];
-    let replaced = sql::by_index(|| sql::row(include_str!("replace_keyed.sql"), &args, read))?;
-    Ok(replaced.inspect(|_| notify(new, now)))
+    Ok(run(&args)?.inspect(|_| notify(new, now)))
 }
 
 fn notify(new: &Keyed, now: TimestampWithTimeZone) {

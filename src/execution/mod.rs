@@ -36,7 +36,7 @@ pub use claim::claim;
 pub use ending::{Ended, end};
 pub use enqueue::{OneShot, enqueue};
 pub use enqueue_many::enqueue_many;
-pub use expire::{expire_leases, expire_worker_leases};
+pub use expire::{expire_leases, expire_lost, expire_worker_leases};
 pub use finish::{
     Ending, complete, complete_many, end_many, fail, lock_attempt, postpone, release,
 };
@@ -49,4 +49,4 @@ pub use next_start::roles_due_in_lanes;
 pub use read::{Filter, get, list, list_attempts, list_logs};
 pub use reschedule::reschedule;
 pub use retry::{Retry, Retryable, retry, retry_many};
-pub use wakeup::{Startable, next_wakeup, notify_workers, wake_sql_workers};
+pub use wakeup::{Startable, WAKE_AHEAD, next_wakeup, notify_workers, wake_sql_workers};

@@ -12,8 +12,8 @@ use std::collections::HashMap;
 /// The longest that an idle worker sleeps without a notification.
 const LONGEST_SLEEP: Duration = Duration::minutes(1);
 
-/// How long before an SQL execution is due the SQL workers learn of it.
-const WAKE_AHEAD: Duration = Duration::minutes(2);
+/// How long before an SQL execution is due the SQL workers learn of it. Upkeep, every minute, is never too late.
+pub const WAKE_AHEAD: Duration = Duration::minutes(2);
 
 /// Tells the workers of a workspace, when the transaction commits, that an execution is due at `run_at`: at once or
 /// within the minute that an idle worker may sleep. Later ones are found by its next poll.

@@ -1,12 +1,13 @@
 //! Moving entries of pg_cron itself into jobs.
 
 use super::find::find_named;
+use super::job_ref::JobRef;
+use super::pause::pause;
 use super::statement::{self, Scheduled};
 use crate::authority::Authorised;
 use crate::error::Result;
 use crate::pg_cron::{self, Foreign};
-use crate::sql::{self, Jsonb};
-use serde_json::json;
+use crate::sql;
 
 /// What became of an entry.
 pub struct Imported {
@@ -110,11 +111,10 @@ fn make(workspace: &Authorised, entry: &Foreign, name: &str, timezone: &str) -> 
         on_failure: None,
         max_consecutive_failures: None,
     };
-    let spec = json!({ "statement": entry.command });
-    let spec = Jsonb::from_text("statement", &spec.to_string())?;
-    statement::make(workspace, &scheduled, spec, Some(role))?;
+    statement::make(workspace, &scheduled, Some(role))?;
     if !entry.is_active {
-        statement::pause_new(workspace, name, "its pg_cron entry was not active")?;
+        let reason = Some("its pg_cron entry was not active");
+        pause(workspace, JobRef::Name(name), reason)?;
     }
     Ok(())
 }

@@ -3,13 +3,14 @@
 
 use super::find::find_named;
 use super::job_ref::JobRef;
-use super::{Changes, NewJob, Request, cancel, create, pause, update};
+use super::{Changes, NewJob, Request, cancel, create, update};
 use crate::authority::Authorised;
 use crate::endpoint::{self, Limits, NewEndpoint};
 use crate::error::{Result, concurrent_change};
 use crate::id::JobId;
 use crate::policy::{CatchupPolicy, OverlapPolicy};
 use crate::sql::{self, Composite, Jsonb};
+use chrono::Duration;
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use serde_json::json;
@@ -40,14 +41,13 @@ pub struct Scheduled<'a> {
 /// Those of creating or updating an endpoint and a job; `ENDPOINT_EXISTS` if an endpoint of the name exists that is not of
 /// type SQL, or not the job's.
 pub fn schedule(workspace: &Authorised, new: Scheduled) -> Result<JobId> {
-    let spec = spec_of(&new)?;
     let job_id = match find_named(workspace, new.name)? {
         Some(job_id) => {
-            change(workspace, job_id, &new, spec)?;
+            change(workspace, job_id, &new)?;
             job_id
         }
         None => {
-            make(workspace, &new, spec, None)?;
+            make(workspace, &new, None)?;
             find_named(workspace, new.name)?.ok_or_else(concurrent_change)?
         }
     };
@@ -69,13 +69,12 @@ fn spec_of(new: &Scheduled) -> Result<Jsonb> {
 pub(super) fn make(
     workspace: &Authorised,
     new: &Scheduled,
-    spec: Jsonb,
     run_as: Option<pg_sys::Oid>,
 ) -> Result<()> {
     let endpoint = NewEndpoint {
         name: new.name,
         endpoint_type: endpoint::SQL,
-        spec,
+        spec: spec_of(new)?,
         retry_policy: match new.retry_policy {
             Some(policy) => policy,
             None => empty()?,
@@ -98,16 +97,14 @@ pub(super) fn make(
             starts_at: None,
             ends_at: None,
             catchup_policy: new.catchup_policy.unwrap_or(CatchupPolicy::Last),
-            catchup_window: match new.catchup_window {
-                Some(window) => window,
-                None => interval("1 hour")?,
-            },
+            catchup_window: new
+                .catchup_window
+                .unwrap_or_else(|| sql::interval(Duration::hours(1))),
             // As in pg_cron: a tick that comes due during an execution runs right after it.
             overlap_policy: new.overlap_policy.unwrap_or(OverlapPolicy::QueueOne),
-            jitter: match new.jitter {
-                Some(jitter) => jitter,
-                None => interval("0")?,
-            },
+            jitter: new
+                .jitter
+                .unwrap_or_else(|| sql::interval(Duration::zero())),
             priority: new.priority.unwrap_or(crate::args::DEFAULT_PRIORITY),
             max_consecutive_failures: new.max_consecutive_failures,
             concurrency_key: None,
@@ -123,20 +120,13 @@ fn empty() -> Result<Jsonb> {
     Jsonb::from_text("input", "{}")
 }
 
-fn interval(text: &'static str) -> Result<Interval> {
-    let read = sql::row("select $1::interval as value", &[text.into()], |row| {
-        sql::get(row, "value")
-    })?;
-    read.ok_or_else(concurrent_change)
-}
-
 const ENDPOINT_OF: &str = "
 select e.name
 from kronos_internal.jobs j
 join kronos_internal.endpoints e using (endpoint_id)
 where j.job_id = $1 and e.run_as is not null";
 
-fn change(workspace: &Authorised, job_id: JobId, new: &Scheduled, spec: Jsonb) -> Result<()> {
+fn change(workspace: &Authorised, job_id: JobId, new: &Scheduled) -> Result<()> {
     let endpoint: Option<String> =
         sql::row(ENDPOINT_OF, &[job_id.into()], |row| sql::get(row, "name"))?;
     // A job of another kind with this name stays as it is.
@@ -145,7 +135,7 @@ fn change(workspace: &Authorised, job_id: JobId, new: &Scheduled, spec: Jsonb) -
     };
     let changes = endpoint::Changes {
         name: None,
-        spec: Some(spec),
+        spec: Some(spec_of(new)?),
         retry_policy: new.retry_policy,
         attempt_timeout: new.attempt_timeout,
         payload_spec: None,
@@ -204,9 +194,4 @@ pub fn unschedule(workspace: &Authorised, name: &str) -> Result<JobId> {
 pub fn short_row(job_id: JobId) -> Result<Composite> {
     const ROW: &str = "select v from kronos.jobs v where v.job_id = $1";
     sql::by_index(|| sql::composite(ROW, &[job_id.into()]))?.ok_or_else(concurrent_change)
-}
-
-/// Pauses a job that has just been made.
-pub(super) fn pause_new(workspace: &Authorised, name: &str, reason: &str) -> Result<()> {
-    pause(workspace, JobRef::Name(name), Some(reason)).map(|_| ())
 }

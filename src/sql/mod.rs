@@ -12,6 +12,7 @@ mod settings;
 mod statement;
 mod subtransaction;
 mod time;
+mod timer;
 mod transaction;
 mod version;
 
@@ -32,10 +33,12 @@ pub use statement::{
 };
 pub use subtransaction::{Failure, convert_errors, dry_run, in_subtransaction};
 pub use time::{
-    CLOCK_TOLERANCE, FIRST_TIMESTAMP, from_pg, is_finite, iso, now, now_pg, snapshot_limit, to_pg,
+    CLOCK_TOLERANCE, FIRST_TIMESTAMP, from_pg, interval, is_finite, iso, now, now_pg,
+    snapshot_limit, to_pg,
 };
+pub use timer::{start_statement_timer, stop_statement_timer};
 pub use transaction::{
-    in_short_transaction, in_transaction, or_roll_back, set_settings, set_transaction,
+    in_short_transaction, in_transaction, or_roll_back, set_timeouts, set_transaction,
     with_snapshot, without_read_only,
 };
 pub use version::require_version;

@@ -1,7 +1,7 @@
 //! Converts between PostgreSQL's timestamps and chrono's.
 
 use chrono::{DateTime, Duration, Utc};
-use pgrx::datum::TimestampWithTimeZone;
+use pgrx::datum::{Interval, TimestampWithTimeZone};
 use pgrx::{FromDatum, pg_sys};
 
 /// PostgreSQL's first timestamp: 4714-11-24 BC.
@@ -78,4 +78,10 @@ pub fn snapshot_limit() -> DateTime<Utc> {
 /// A timestamp as text in RFC 3339, for DETAIL.
 pub fn iso(timestamp: TimestampWithTimeZone) -> String {
     from_pg(timestamp).to_rfc3339()
+}
+
+/// A length of time as PostgreSQL's interval, without months and days.
+pub fn interval(length: Duration) -> Interval {
+    let micros = length.num_microseconds().unwrap_or(i64::MAX);
+    Interval::new(0, 0, micros).expect("an interval without months and days has one sign")
 }

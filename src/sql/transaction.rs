@@ -1,5 +1,6 @@
 //! The transactions of background processes and procedures.
 
+use super::settings::with_safe_search_path;
 use super::statement::run;
 use super::subtransaction::Failure;
 use crate::error::{Result, or_raise};
@@ -19,15 +20,15 @@ pub fn set_transaction() {
     }
 }
 
-/// The settings of one transaction. transaction_timeout came with PostgreSQL 17.
-const SET_SETTINGS: &str = "
+/// transaction_timeout came with PostgreSQL 17.
+const SET_TIMEOUTS: &str = "
 select set_config(s.name, s.value, true)
-from (values ('lock_timeout', '0'), ('transaction_timeout', '0')) s (name, value)
+from (values ('lock_timeout', $1::text), ('transaction_timeout', '0')) s (name, value)
 where current_setting(s.name, true) is not null";
 
-/// Sets the timeouts of the transaction to none, whatever the role's are.
-pub fn set_settings() -> Result<()> {
-    run(SET_SETTINGS, &[]).map(|_| ())
+/// Sets the timeouts of the transaction, whatever the role's are: that of locks (0: none), and none for the whole.
+pub fn set_timeouts(lock_timeout: &str) -> Result<()> {
+    run(SET_TIMEOUTS, &[lock_timeout.into()]).map(|_| ())
 }
 
 /// Runs `work` in a transaction of a background process, and commits it. If `work` or the commit fails, rolls back and
@@ -80,11 +81,12 @@ pub fn or_roll_back<T>(work: impl FnOnce() -> Result<T>) -> std::result::Result<
     outcome
 }
 
-/// Runs `work` with a snapshot of its own. After an error, PostgreSQL itself drops the snapshot.
+/// Runs `work` with a snapshot of its own and a safe search_path, as statements of background processes need them. After
+/// an error, PostgreSQL itself drops the snapshot.
 pub fn with_snapshot<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     // SAFETY: the snapshot is pushed and popped in one frame, within a transaction.
     unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
-    let value = work()?;
+    let value = with_safe_search_path(work)?;
     // SAFETY: as above.
     unsafe { pg_sys::PopActiveSnapshot() };
     Ok(value)

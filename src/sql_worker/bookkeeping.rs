@@ -6,16 +6,18 @@ use crate::authority::as_server;
 use crate::endpoint::SQL;
 use crate::error::{KronosError, Result};
 use crate::execution::{self, AttemptKey, Ended, Wanted};
-use crate::sql::{self, Composite, Jsonb, Row, SettingScope};
+use crate::sql::{self, Composite, Jsonb, Row};
 use crate::status::Outcome;
-use pgrx::datum::TryFromDatumError;
-use pgrx::datum::{Interval, TimestampWithTimeZone};
+use chrono::Duration;
+use pgrx::datum::{Interval, TimestampWithTimeZone, TryFromDatumError};
 use pgrx::pg_sys;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// How long a claim lasts. The dispatcher extends it.
-pub const LEASE: &str = "1 minute";
+pub fn lease() -> Interval {
+    sql::interval(Duration::minutes(1))
+}
 
 /// An execution that a worker has claimed.
 pub struct Claimed {
@@ -80,32 +82,21 @@ pub fn refuse(worker_id: &str, role: pg_sys::Oid, problem: &str) -> Result<()> {
 
 /// A transaction that holds an execution open must not hold a worker's place for ever. The worker ends, and its attempt is
 /// lost.
-fn set_timeouts() -> Result<()> {
-    sql::set_settings()?;
-    sql::set("lock_timeout", "10s", SettingScope::Transaction);
-    Ok(())
-}
+const LOCK_TIMEOUT: &str = "10s";
 
 fn claim_many(worker_id: &str, role: pg_sys::Oid, max: usize) -> Result<Vec<AttemptKey>> {
-    set_timeouts()?;
+    sql::set_timeouts(LOCK_TIMEOUT)?;
     let claimed = execution::claim(
         None,
         &Wanted {
             worker_id,
             max,
-            lease: lease()?,
+            lease: lease(),
             endpoint_types: Some(vec![SQL.to_owned()]),
             run_as: Some(role),
         },
     )?;
     claimed.iter().map(key_of).collect()
-}
-
-fn lease() -> Result<Interval> {
-    let read = sql::row("select $1::interval as lease", &[LEASE.into()], |row| {
-        sql::get(row, "lease")
-    })?;
-    read.ok_or_else(|| KronosError::internal("a row has vanished"))
 }
 
 fn key_of(row: &Composite) -> Result<AttemptKey> {
@@ -148,7 +139,7 @@ pub fn complete(
 ) -> Result<()> {
     let as_owner = || {
         as_server(|scope| {
-            set_timeouts()?;
+            sql::set_timeouts(LOCK_TIMEOUT)?;
             write_log(key, messages)?;
             let output = output(done)?;
             execution::complete(scope, worker_id, key, Some(output)).map(|_| ())
@@ -157,8 +148,8 @@ pub fn complete(
     sql::without_read_only(as_owner)
 }
 
-/// What an execution keeps of its statements. A row that is JSON but that jsonb cannot hold, such as one with \u0000, must not
-/// fail the statement: then no rows are kept.
+/// What an execution keeps of its statements. A row that is JSON but that jsonb cannot hold, such as one with \u0000, must
+/// not fail the statement: then no rows are kept.
 fn output(done: Vec<Done>) -> Result<Jsonb> {
     let text = |done: &[Done]| serde_json::to_string(done).unwrap_or_else(|_| "[]".into());
     let read = sql::in_subtransaction(|| Jsonb::from_text("output", &text(&done)));
@@ -184,7 +175,7 @@ pub fn fail(
     messages: Vec<Message>,
 ) -> Result<()> {
     as_server(|_| {
-        set_timeouts()?;
+        sql::set_timeouts(LOCK_TIMEOUT)?;
         if !execution::lock_attempt(worker_id, key)? {
             return Ok(());
         }

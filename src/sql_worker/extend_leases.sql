@@ -8,12 +8,12 @@ with running as (
 ),
 extended as (
     update kronos_internal.live_executions x
-    set lease_expires_at = least($3 + $2::interval, x.deadline_at + interval '1 minute')
+    set lease_expires_at = least($3 + $2, x.deadline_at + interval '1 minute')
     from (select l.execution_id
           from kronos_internal.live_executions l
           where l.execution_id in (select r.execution_id
                                    from running r
-                                   where r.lease_expires_at < $3 + 2 * $2::interval / 3)
+                                   where r.lease_expires_at < $3 + 2 * $2 / 3)
           for no key update skip locked) l
     where x.execution_id = l.execution_id
 )

@@ -1,20 +1,16 @@
 //! What the dispatcher reads and writes in each of its looks.
 
-use super::bookkeeping::LEASE;
+use super::bookkeeping::lease;
 use crate::authority::as_server;
 use crate::endpoint::SQL;
 use crate::error::Result;
-use crate::execution::{self, Ended};
+use crate::execution::{self, WAKE_AHEAD};
 use crate::settings;
 use crate::sql::{self, processes};
-use crate::status::Outcome;
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys;
 use std::collections::HashSet;
-
-/// How long before an execution is due the dispatcher starts, so that upkeep, every minute, never starts it too late.
-pub const AHEAD: Duration = Duration::minutes(2);
 
 /// What the dispatcher sees.
 pub struct Look {
@@ -24,7 +20,7 @@ pub struct Look {
     pub busy: HashSet<String>,
     /// Those whose statement should have been cancelled seconds ago.
     pub overdue: Vec<String>,
-    /// When the next execution is due, after this look; None if none is within [`AHEAD`].
+    /// When the next execution is due, after this look; None if none is within [`WAKE_AHEAD`].
     pub next_at: Option<DateTime<Utc>>,
 }
 
@@ -42,15 +38,14 @@ pub struct Due {
 /// Fails only if SQL does.
 pub fn look(workers: &[&str], max: usize) -> Result<Look> {
     as_server(|_| {
-        sql::set_settings()?;
-        sql::set("lock_timeout", "2s", sql::SettingScope::Transaction);
-        end_lost(workers)?;
+        sql::set_timeouts("2s")?;
+        execution::expire_lost(workers)?;
         let now = sql::now();
         let busy = sql::rows(
             include_str!("extend_leases.sql"),
             &[
                 workers.to_vec().into(),
-                LEASE.into(),
+                lease().into(),
                 sql::to_pg(now).into(),
             ],
             |row| {
@@ -68,7 +63,7 @@ pub fn look(workers: &[&str], max: usize) -> Result<Look> {
         };
         let next_at = execution::next_wakeup(None, Some(vec![SQL.to_owned()]))?
             .map(sql::from_pg)
-            .filter(|at| *at > now && *at <= now + AHEAD);
+            .filter(|at| *at > now && *at <= now + WAKE_AHEAD);
         Ok(Look {
             due,
             overdue: overdue.map(|(worker_id, _)| worker_id.clone()).collect(),
@@ -89,29 +84,6 @@ fn find_due(now: DateTime<Utc>, max: usize) -> Result<Vec<Due>> {
             })
         })
     })
-}
-
-const LOCK_LOST: &str = "
-select x.execution_id, 'SQL worker ' || x.worker_id || ' ended' as error
-from kronos_internal.live_executions x
-where x.status = 'RUNNING' and x.endpoint_type = 'SQL' and x.worker_id <> all ($1::text[])
-for no key update skip locked";
-
-/// Ends the attempts of SQL workers that do not live any more.
-fn end_lost(workers: &[&str]) -> Result<()> {
-    let lost = sql::rows(LOCK_LOST, &[workers.to_vec().into()], |row| {
-        Ok(Ended {
-            execution_id: sql::get(row, "execution_id")?,
-            outcome: Outcome::Lost,
-            error: sql::get_opt(row, "error")?,
-            is_retryable: true,
-            retry_at: None,
-        })
-    })?;
-    if lost.is_empty() {
-        return Ok(());
-    }
-    execution::end(&lost).map(|_| ())
 }
 
 const LOCK_STOPPED: &str = "
@@ -145,7 +117,7 @@ const EXISTS: &str = "select from pg_catalog.pg_extension where extname = 'krono
 /// # Errors
 /// Fails only if SQL does.
 pub fn is_installed() -> Result<bool> {
-    sql::with_snapshot(|| sql::with_safe_search_path(|| sql::exists(EXISTS, &[])))
+    sql::with_snapshot(|| sql::exists(EXISTS, &[]))
 }
 
 /// The number of the lock that the dispatcher of a database holds. The numbers of schedules' slots are smaller, those of
@@ -157,7 +129,7 @@ const DISPATCHER_LOCK: u32 = 1 << 30;
 /// # Errors
 /// Fails only if SQL does.
 pub fn become_dispatcher() -> Result<bool> {
-    sql::with_snapshot(|| sql::with_safe_search_path(|| sql::try_lock_for_session(DISPATCHER_LOCK)))
+    sql::with_snapshot(|| sql::try_lock_for_session(DISPATCHER_LOCK))
 }
 
 /// Lets another process become the dispatcher.
@@ -165,7 +137,7 @@ pub fn become_dispatcher() -> Result<bool> {
 /// # Errors
 /// Fails only if SQL does.
 pub fn resign() -> Result<()> {
-    sql::with_snapshot(|| sql::with_safe_search_path(|| sql::unlock_for_session(DISPATCHER_LOCK)))
+    sql::with_snapshot(|| sql::unlock_for_session(DISPATCHER_LOCK))
 }
 
 /// Wakes the SQL workers at the end of the transaction if an SQL execution is due soon, or runs. Upkeep calls it, in case
@@ -174,7 +146,7 @@ pub fn resign() -> Result<()> {
 /// # Errors
 /// Fails only if SQL does.
 pub fn wake_if_due() -> Result<()> {
-    let until: TimestampWithTimeZone = sql::to_pg(sql::now() + AHEAD);
+    let until: TimestampWithTimeZone = sql::to_pg(sql::now() + WAKE_AHEAD);
     if sql::by_index(|| sql::exists(include_str!("is_due.sql"), &[until.into()]))? {
         processes::wake_at_commit();
     }

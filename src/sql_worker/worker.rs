@@ -9,7 +9,6 @@ use crate::sql::{self, Failure, Jsonb, SettingScope};
 use crate::status::Outcome;
 use chrono::{Duration, Utc};
 use pgrx::pg_sys;
-use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::prelude::*;
 use std::os::raw::c_int;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -101,7 +100,7 @@ fn run(worker_id: &str, claimed: Claimed) {
         Mode::Transaction => run_in_transaction(worker_id, &claimed),
         Mode::Autocommit => run_at_top_level(worker_id, &claimed),
     };
-    stop_timer();
+    sql::stop_statement_timer();
     if let Err(failure) = result {
         record_failure(worker_id, &claimed, &failure);
     }
@@ -136,7 +135,7 @@ fn run_at_top_level(worker_id: &str, claimed: &Claimed) -> std::result::Result<(
         }
         Ok(done)
     })?;
-    stop_timer();
+    sql::stop_statement_timer();
     insist(|| bookkeeping::complete(worker_id, claimed.key, done.clone(), messages::take()))
 }
 
@@ -222,25 +221,16 @@ fn report_activity(claimed: &Claimed) {
         format!("kronos: {}", claimed.name),
         c_string(&claimed.spec.statement),
     );
-    let named = sql::or_roll_back(|| {
+    // Without the name, the statement runs all the same.
+    let _ = sql::or_roll_back(|| {
         sql::in_short_transaction(|| sql::set("application_name", &name, SettingScope::Session));
         Ok(())
     });
-    drop(named);
     // SAFETY: PostgreSQL copies the text.
     unsafe {
         pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_RUNNING, text.as_ptr());
     }
 }
-
-unsafe extern "C-unwind" {
-    // utils/timeout.h; pgrx does not bind it.
-    fn enable_timeout_after(id: c_int, milliseconds: c_int);
-    fn disable_timeout(id: c_int, keep_indicator: bool);
-}
-
-/// STATEMENT_TIMEOUT of utils/timeout.h, in PostgreSQL 15 to 18.
-const STATEMENT_TIMEOUT: c_int = 3;
 
 /// Starts the timer that cancels the statement: at the deadline of the attempt, or when statement_timeout is over if that
 /// is earlier. As in a session of a client, the latter counts for each statement.
@@ -255,16 +245,8 @@ fn start_timer(claimed: &Claimed) {
         .into_iter()
         .chain(of_statement.filter(|timeout| *timeout > 0))
         .min();
-    if let Some(milliseconds) = first {
-        let milliseconds = milliseconds.clamp(1, i64::from(c_int::MAX)) as c_int;
-        // SAFETY: PostgreSQL has registered the timeout, whose handler cancels the statement.
-        unsafe { pg_guard_ffi_boundary(|| enable_timeout_after(STATEMENT_TIMEOUT, milliseconds)) };
-    } else {
-        stop_timer();
+    match first {
+        Some(milliseconds) => sql::start_statement_timer(milliseconds),
+        None => sql::stop_statement_timer(),
     }
-}
-
-fn stop_timer() {
-    // SAFETY: as above.
-    unsafe { pg_guard_ffi_boundary(|| disable_timeout(STATEMENT_TIMEOUT, false)) };
 }

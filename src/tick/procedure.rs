@@ -6,7 +6,6 @@ use super::owed;
 use crate::authority::{Capability, authorise_instance};
 use crate::error::Result;
 use crate::{settings, sql};
-use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::{PgMemoryContexts, pg_sys};
 use std::os::raw::c_int;
 use std::time::Duration;
@@ -16,14 +15,6 @@ pub struct Procedure {
     /// Whether the call is inside a transaction block, and so cannot commit.
     is_atomic: bool,
 }
-
-unsafe extern "C-unwind" {
-    // utils/timeout.h; pgrx does not bind it.
-    fn disable_timeout(id: c_int, keep_indicator: bool);
-}
-
-/// STATEMENT_TIMEOUT of utils/timeout.h, in PostgreSQL 15 to 18.
-const STATEMENT_TIMEOUT: c_int = 3;
 
 impl Procedure {
     /// Reads the procedure from a call.
@@ -53,12 +44,9 @@ impl Procedure {
             return work();
         }
         // SAFETY: the connection of a procedure that commits; it ends below, or with the transaction after an error.
-        // The statement's timer is running already: a role's statement_timeout must not stop the ticks of all
-        // workspaces.
-        unsafe {
-            pg_sys::SPI_connect_ext(pg_sys::SPI_OPT_NONATOMIC as c_int);
-            pg_guard_ffi_boundary(|| disable_timeout(STATEMENT_TIMEOUT, false));
-        }
+        unsafe { pg_sys::SPI_connect_ext(pg_sys::SPI_OPT_NONATOMIC as c_int) };
+        // It is running already: a role's statement_timeout must not stop the ticks of all workspaces.
+        sql::stop_statement_timer();
         // CALL has taken a snapshot already. The next transaction begins without one.
         commit();
         work()?;
@@ -81,7 +69,7 @@ impl Procedure {
         let result = unsafe {
             memory.switch_to(|_| {
                 run_as_owner(|| {
-                    sql::set_settings()?;
+                    sql::set_timeouts("0")?;
                     work()
                 })
             })

@@ -33,11 +33,19 @@ fn signal_workers(owner: &mut Client, function: &str) {
     assert_eq!(count(owner, &statement), 1);
 }
 
-/// Writes an endpoint with two attempts, whose statement sleeps until the ledger has a row.
-fn write_nap(session: &mut Client) {
+/// Starts a server that runs an execution whose first attempt sleeps and whose second succeeds at once.
+fn server_with_nap() -> (Server, Client, Uuid) {
+    let (server, mut owner) = start_server(&[]);
+    let mut session = create_admin(&server, &mut owner, "writer");
     let spec = json!({ "statement": "select pg_sleep(600) where not exists (select from ledger)" });
     let create = "select kronos.create_endpoint('nap', 'SQL', $1, retry_policy => '{\"max_attempts\": 2, \"initial_delay_ms\": 0}')";
     session.execute(create, &[&spec]).unwrap();
+    let execution_id = enqueue(&mut session, "nap", &json!({}));
+    wait_until_running(&mut owner, execution_id);
+    owner
+        .batch_execute("insert into ledger values (1)")
+        .unwrap();
+    (server, owner, execution_id)
 }
 
 #[test]
@@ -149,15 +157,8 @@ fn request_to_stop_never_hits_another_execution() {
 
 #[test]
 fn ended_worker_is_noticed_at_once_and_the_execution_runs_again() {
-    let (server, mut owner) = start_server(&[]);
-    let mut session = create_admin(&server, &mut owner, "writer");
-    write_nap(&mut session);
-    let execution_id = enqueue(&mut session, "nap", &json!({}));
-    wait_until_running(&mut owner, execution_id);
+    let (_server, mut owner, execution_id) = server_with_nap();
     let began = Instant::now();
-    owner
-        .batch_execute("insert into ledger values (1)")
-        .unwrap();
     signal_workers(&mut owner, "pg_terminate_backend");
     wait_for_end(&mut owner, execution_id).assert_succeeded();
     assert!(began.elapsed() < PROMPT, "{:?}", began.elapsed());
@@ -172,14 +173,7 @@ fn ended_worker_is_noticed_at_once_and_the_execution_runs_again() {
 
 #[test]
 fn pg_cancel_backend_fails_the_attempt() {
-    let (server, mut owner) = start_server(&[]);
-    let mut session = create_admin(&server, &mut owner, "writer");
-    write_nap(&mut session);
-    let execution_id = enqueue(&mut session, "nap", &json!({}));
-    wait_until_running(&mut owner, execution_id);
-    owner
-        .batch_execute("insert into ledger values (1)")
-        .unwrap();
+    let (_server, mut owner, execution_id) = server_with_nap();
     signal_workers(&mut owner, "pg_cancel_backend");
     wait_for_end(&mut owner, execution_id).assert_succeeded();
     let attempts = attempts(&mut owner, execution_id);
@@ -194,14 +188,7 @@ fn pg_cancel_backend_fails_the_attempt() {
 
 #[test]
 fn server_stops_while_a_statement_runs_and_runs_it_again() {
-    let (server, mut owner) = start_server(&[]);
-    let mut session = create_admin(&server, &mut owner, "writer");
-    write_nap(&mut session);
-    let execution_id = enqueue(&mut session, "nap", &json!({}));
-    wait_until_running(&mut owner, execution_id);
-    owner
-        .batch_execute("insert into ledger values (1)")
-        .unwrap();
+    let (server, _owner, execution_id) = server_with_nap();
     let began = Instant::now();
     server.stop();
     assert!(began.elapsed() < PROMPT, "{:?}", began.elapsed());

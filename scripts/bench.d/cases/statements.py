@@ -87,9 +87,10 @@ def tick_of_jobs():
     run_file("kronos/reset")
     rows(
         """select count(*) from kronos.create_cron_jobs((
-               select jsonb_agg(jsonb_build_object('endpoint', 'trivial', 'cron', '0 0 1 1 *')) from generate_series(1, %s)))""",
+               select jsonb_agg(jsonb_build_object('endpoint', 'trivial', 'cron', '* * * * *')) from generate_series(1, %s)))""",
         JOBS,
     )
+    run_file("kronos/backdate")
     run_file("kronos/make_due")
     with connect() as connection:
         started_at = connection.execute("select clock_timestamp()").fetchone()[0]
