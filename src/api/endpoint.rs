@@ -2,11 +2,12 @@
 
 use super::Result;
 use crate::args::{length, page_size, require};
-use crate::authority::{self, Capability, authorise, authorise_or_create};
+use crate::authority::{self, Authorised, Capability, authorise, authorise_or_create};
 use crate::endpoint::{self, Changes, Limits, NewEndpoint};
-use crate::execution::notify_workers;
+use crate::error;
+use crate::execution;
 use crate::id::EndpointId;
-use crate::sql::{self, Jsonb};
+use crate::sql::Jsonb;
 use pgrx::datum::Interval;
 use pgrx::iter::SetOfIterator;
 use pgrx::prelude::*;
@@ -88,7 +89,7 @@ fn update_endpoint(
         let endpoint_id = endpoint::update(workspace, name, changes)?;
         if has_limits {
             // A higher limit lets executions start.
-            notify_workers(workspace.workspace_id, sql::now());
+            notify(workspace, endpoint_id)?;
         }
         endpoint::row(workspace, endpoint_id)
     })?)
@@ -135,9 +136,16 @@ fn resume_endpoint(
     let name = require("name", name)?;
     Ok(authorise(workspace, Capability::Admin, |workspace| {
         let endpoint_id = endpoint::resume(workspace, name)?;
-        notify_workers(workspace.workspace_id, sql::now());
+        notify(workspace, endpoint_id)?;
         endpoint::row(workspace, endpoint_id)
     })?)
+}
+
+/// Notifies workers that executions of an endpoint may start.
+fn notify(workspace: &Authorised, endpoint_id: EndpointId) -> error::Result<()> {
+    let is_sql = endpoint::find_by_id(endpoint_id)?.is_sql();
+    execution::notify_of_endpoint(workspace.workspace_id, is_sql);
+    Ok(())
 }
 
 /// One endpoint.

@@ -48,7 +48,8 @@ pub struct Found {
 }
 
 /// Locks up to `max` executions of each limited endpoint of a workspace that may start now, as long as the claim has
-/// time. Only of endpoints that run as `run_as`, which none but those of type SQL do. Moves executions of endpoints that are no longer gated back to the common lane.
+/// time. It reads only endpoints that run as `run_as`: a role for those of type SQL, None for all others. Moves the
+/// executions of endpoints that are no longer gated back to the common lane.
 ///
 /// # Errors
 /// Fails only if SQL does.

@@ -49,4 +49,6 @@ pub use next_start::roles_due_in_lanes;
 pub use read::{Filter, get, list, list_attempts, list_logs};
 pub use reschedule::reschedule;
 pub use retry::{Retry, Retryable, retry, retry_many};
-pub use wakeup::{Startable, WAKE_AHEAD, next_wakeup, notify_workers, wake_sql_workers};
+pub use wakeup::{
+    Startable, WAKE_AHEAD, next_wakeup, notify_of_endpoint, notify_workers, wake_sql_workers,
+};

@@ -31,6 +31,13 @@ pub fn wake_sql_workers(run_at: DateTime<Utc>) {
     }
 }
 
+/// Notifies the workers of a workspace, when the transaction commits, that executions of an endpoint may start now.
+pub fn notify_of_endpoint(workspace_id: WorkspaceId, is_sql: bool) {
+    let mut startable = Startable::default();
+    startable.note(workspace_id, sql::now(), is_sql);
+    startable.notify();
+}
+
 /// The executions that a statement lets start, by workspace: when the first of them is due.
 #[derive(Default)]
 pub struct Startable(HashMap<WorkspaceId, DateTime<Utc>>);

@@ -46,10 +46,7 @@ pub fn trigger(
     let args = [job_id.into(), execution_id.into()];
     match sql::by_index(|| sql::composite(include_str!("insert_triggered.sql"), &args))? {
         Some(triggered) => {
-            execution::notify_workers(workspace.workspace_id, sql::now());
-            if endpoint.is_sql() {
-                execution::wake_sql_workers(sql::now());
-            }
+            execution::notify_of_endpoint(workspace.workspace_id, endpoint.is_sql());
             Ok(triggered)
         }
         // The job was retired after it was locked. Reading it again gives the error that says when and why.

@@ -4,6 +4,7 @@ mod access;
 mod bounds;
 mod crashes;
 mod dispatch;
+mod gates;
 mod modes;
 mod privileges;
 mod sessions;
