@@ -164,7 +164,7 @@ fn fill_in(config: &mut Config) -> Result<(), Error> {
         config.options(options);
     }
     if config.get_application_name().is_none() {
-        config.application_name(variable("PGAPPNAME").unwrap_or("kronos-worker".into()));
+        config.application_name(variable("PGAPPNAME").unwrap_or(env!("CARGO_PKG_NAME").into()));
     }
     Ok(())
 }
