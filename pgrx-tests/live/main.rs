@@ -25,6 +25,7 @@ mod faults;
 mod fencing;
 mod firing;
 mod fleet;
+mod http;
 mod installation;
 mod isolation;
 mod isolation_of_tenants;

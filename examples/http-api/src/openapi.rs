@@ -57,7 +57,9 @@ pub fn add_problems(openapi: &mut OpenApi) {
                 add(operation, "415", "The body is not JSON");
             }
         }
-        if let Some(operation) = &mut item.patch {
+        if let Some(operation) = &mut item.patch
+            && path.ends_with("/jobs/{job_id}")
+        {
             add(operation, "412", "If-Match names another version");
         }
         let all = [

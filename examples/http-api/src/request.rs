@@ -91,7 +91,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
     }
 }
 
-/// A JSON body that may be left out.
+/// A JSON body that may be left out, or be null.
 pub struct OptionalBody<T>(pub T);
 
 impl<T: DeserializeOwned + Default> FromRequest<Arc<App>> for OptionalBody<T> {
@@ -100,7 +100,10 @@ impl<T: DeserializeOwned + Default> FromRequest<Arc<App>> for OptionalBody<T> {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<OptionalBody<T>, Problem> {
         match &*read_body(request, app).await? {
             [] => Ok(OptionalBody(T::default())),
-            body => parse(body).map(OptionalBody),
+            body => {
+                let given: Option<T> = parse(body)?;
+                Ok(OptionalBody(given.unwrap_or_default()))
+            }
         }
     }
 }

@@ -91,6 +91,32 @@ pub enum Health {
     Failing,
 }
 
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum OverlapPolicy {
+    Allow,
+    Skip,
+    QueueOne,
+    Replace,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum CatchupPolicy {
+    None,
+    Last,
+    All,
+}
+
+/// What happens if an unfinished execution has the key.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum OnConflict {
+    Keep,
+    Replace,
+    Error,
+}
+
 /// The job of a request. `created` is false if it existed already.
 #[derive(ToSchema)]
 pub struct CreatedJob {
@@ -117,8 +143,8 @@ pub struct Job {
     next_tick_at: Option<Time>,
     last_tick_at: Option<Time>,
     priority: i32,
-    overlap_policy: String,
-    catchup_policy: String,
+    overlap_policy: OverlapPolicy,
+    catchup_policy: CatchupPolicy,
     catchup_window: Interval,
     jitter: Interval,
     starts_at: Option<Time>,
@@ -148,8 +174,8 @@ pub struct JobVersion {
     timezone: String,
     endpoint: Option<String>,
     priority: i32,
-    overlap_policy: String,
-    catchup_policy: String,
+    overlap_policy: OverlapPolicy,
+    catchup_policy: CatchupPolicy,
     catchup_window: Interval,
     jitter: Interval,
     starts_at: Option<Time>,

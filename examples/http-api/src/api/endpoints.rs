@@ -47,7 +47,9 @@ impl OfEndpoint {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewEndpoint {
+    #[schema(min_length = 1, max_length = 200)]
     name: String,
+    #[schema(min_length = 1, max_length = 100)]
     endpoint_type: String,
     #[schema(value_type = Option<Object>)]
     spec: Json,
@@ -110,7 +112,7 @@ struct EndpointChanges {
     #[schema(value_type = Option<String>)]
     on_failure: Patch<String>,
     #[serde(default, deserialize_with = "not_null")]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, min_length = 1, max_length = 200)]
     new_name: Option<String>,
     #[serde(default)]
     #[schema(value_type = Option<i32>)]
@@ -152,6 +154,7 @@ async fn update(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct EndpointFilter {
+    #[param(min_length = 1, max_length = 100)]
     endpoint_type: Option<String>,
     /// How many rows to return; 100 if left out.
     #[param(minimum = 1, maximum = 10000)]

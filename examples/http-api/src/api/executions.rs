@@ -9,7 +9,7 @@ use crate::headers::{IdempotencyKey, Traceparent};
 use crate::problem::Problem;
 use crate::request::{Body, Caller, OptionalBody, Path, Query};
 use crate::rows::{Attempt, AttemptOutcome, EnqueuedExecution, Execution, ExecutionStatus};
-use crate::rows::{LogLevel, LogLine, Origin, Page, Time};
+use crate::rows::{LogLevel, LogLine, OnConflict, Origin, Page, Time};
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
@@ -42,9 +42,11 @@ struct NewExecution {
     priority: Option<i32>,
     #[schema(value_type = Option<Object>)]
     metadata: Json,
+    #[schema(min_length = 1, max_length = 200)]
     concurrency_key: Option<String>,
+    #[schema(min_length = 1, max_length = 200)]
     key: Option<String>,
-    /// What happens if an unfinished execution has the key: keep, replace or error.
+    #[schema(value_type = Option<OnConflict>)]
     on_conflict: Option<String>,
 }
 

@@ -8,8 +8,10 @@ use crate::fields::{Json, Patch, Timestamp, not_null};
 use crate::headers::{IdempotencyKey, IfMatch, Traceparent};
 use crate::problem::Problem;
 use crate::request::{Body, Caller, Path, Query};
-use crate::rows::{CreatedJob, Interval, Job, JobHealth, JobStatus, JobVersion, Page};
-use crate::rows::{Tick, TickOutcome, Time};
+use crate::rows::{
+    CatchupPolicy, CreatedJob, Interval, Job, JobHealth, JobStatus, JobVersion, Page,
+};
+use crate::rows::{OverlapPolicy, Tick, TickOutcome, Time};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -35,15 +37,18 @@ pub struct NewJob {
     cron: String,
     #[schema(value_type = Option<Value>)]
     input: Json,
+    #[schema(min_length = 1, max_length = 200)]
     name: Option<String>,
     timezone: Option<String>,
     #[schema(value_type = Option<Time>)]
     starts_at: Option<Timestamp>,
     #[schema(value_type = Option<Time>)]
     ends_at: Option<Timestamp>,
+    #[schema(value_type = Option<CatchupPolicy>)]
     catchup_policy: Option<String>,
     #[schema(value_type = Option<Interval>)]
     catchup_window: Option<String>,
+    #[schema(value_type = Option<OverlapPolicy>)]
     overlap_policy: Option<String>,
     #[schema(value_type = Option<Interval>)]
     jitter: Option<String>,
@@ -54,6 +59,7 @@ pub struct NewJob {
     on_failure: Option<String>,
     #[schema(minimum = 1, maximum = 1000)]
     max_consecutive_failures: Option<i32>,
+    #[schema(min_length = 1, max_length = 200)]
     concurrency_key: Option<String>,
     if_not_exists: Option<bool>,
 }
@@ -114,7 +120,7 @@ pub struct JobChanges {
     #[schema(value_type = Value, required = false)]
     input: Option<Box<RawValue>>,
     #[serde(default, deserialize_with = "not_null")]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, min_length = 1, max_length = 200)]
     new_name: Option<String>,
     #[serde(default, deserialize_with = "not_null")]
     #[schema(nullable = false)]
@@ -126,13 +132,13 @@ pub struct JobChanges {
     #[schema(value_type = Option<Time>)]
     ends_at: Patch<Timestamp>,
     #[serde(default, deserialize_with = "not_null")]
-    #[schema(nullable = false)]
+    #[schema(value_type = CatchupPolicy, required = false)]
     catchup_policy: Option<String>,
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Interval, required = false)]
     catchup_window: Option<String>,
     #[serde(default, deserialize_with = "not_null")]
-    #[schema(nullable = false)]
+    #[schema(value_type = OverlapPolicy, required = false)]
     overlap_policy: Option<String>,
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Interval, required = false)]

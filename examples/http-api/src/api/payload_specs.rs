@@ -41,6 +41,7 @@ impl OfPayloadSpec {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewPayloadSpec {
+    #[schema(min_length = 1, max_length = 200)]
     name: String,
     /// A JSON Schema.
     #[schema(value_type = Value)]

@@ -32,17 +32,17 @@ pub fn metrics() -> OpenApiRouter<Arc<App>> {
 }
 
 #[derive(Serialize, ToSchema)]
-struct Health {
+struct Alive {
     status: &'static str,
 }
 
 /// Whether the process is alive. Does not ask the database.
 #[utoipa::path(
     get, path = "/health", tag = "service", operation_id = "health", security(()),
-    responses((status = 200, description = "Alive", body = Health))
+    responses((status = 200, description = "Alive", body = Alive))
 )]
 async fn health() -> Result<Answer, Problem> {
-    Answer::of(&Health { status: "alive" })
+    Answer::of(&Alive { status: "alive" })
 }
 
 /// What /ready says, and since when.
