@@ -30,6 +30,9 @@ const BEGIN: &str = "begin isolation level read committed, read write";
 /// How much longer than `statement_timeout` the service waits for the server before it gives the connection up.
 const MARGIN: Duration = Duration::from_secs(5);
 
+/// How many prepared statements a connection keeps. The server holds memory for each.
+const MAX_STATEMENTS: usize = 128;
+
 /// A call of one function. Names and types are the program's own, so no text of a request becomes SQL.
 pub struct Call {
     source: Source,
@@ -230,6 +233,10 @@ impl Database {
         let client = session.client();
         let values = call.arguments.iter().map(|(.., value)| value);
         let parameters: Vec<_> = values.map(|value| value as &(dyn ToSql + Sync)).collect();
+        // Each combination of optional arguments is a statement of its own, and clients choose the combinations.
+        if client.statement_cache.size() >= MAX_STATEMENTS {
+            client.statement_cache.clear();
+        }
         let rows = self.bounded(async {
             let statement = client.prepare_cached(&call.sql()).await?;
             client.query(&statement, &parameters).await
