@@ -313,12 +313,14 @@ comment on column kronos.running_executions.deadline_at is
 comment on column kronos.running_executions.stop_requested_at is 'When the worker was asked to stop.';
 
 create view kronos.stuck_executions with (security_invoker) as
-select w.name as workspace, j.name as job_name, e.name as endpoint, x.status, x.stuck_since,
+select w.name as workspace, j.name as job_name, x.endpoint, x.status, x.stuck_since,
        case when x.status = 'RUNNING' then 'the lease of worker ' || x.worker_id || ' has expired'
+            when x.is_paused then 'its endpoint is paused' || coalesce(': ' || x.paused_reason, '')
             when x.blocker_id is not null
             then 'an earlier execution of its job is ' || x.blocker_status || ': ' || x.blocker_id
             else 'no worker runs executions of type ' || x.endpoint_type end as reason,
        case when x.status = 'RUNNING' then 'SELECT kronos.expire_leases()'
+            when x.is_paused then format('SELECT kronos.resume_endpoint(%L, workspace => %L)', x.endpoint, w.name)
             when x.blocker_run_at > now() and x.blocker_status <> 'RUNNING'
             then format('SELECT kronos.reschedule_execution(%L, now(), workspace => %L)', x.blocker_id, w.name)
             when x.blocker_id is not null
@@ -326,9 +328,11 @@ select w.name as workspace, j.name as job_name, e.name as endpoint, x.status, x.
             else 'start workers that claim type ' || x.endpoint_type end as remedy,
        x.execution_id
 from (select l.workspace_id, l.job_id, l.endpoint_id, l.execution_id, l.status, l.worker_id, l.endpoint_type,
+             e.name as endpoint, e.paused_at is not null as is_paused, e.paused_reason,
              case l.status when 'RUNNING' then l.lease_expires_at else l.run_at end as stuck_since,
              o.execution_id as blocker_id, o.status as blocker_status, o.run_at as blocker_run_at
       from kronos_internal.live_executions l
+      left join kronos_internal.endpoints e on e.endpoint_id = l.endpoint_id
       left join lateral (
           select b.execution_id, b.status, b.run_at
           from kronos_internal.live_executions b
@@ -338,16 +342,15 @@ from (select l.workspace_id, l.job_id, l.endpoint_id, l.execution_id, l.status, 
           limit 1) o on true
       where l.status = 'RUNNING' and l.lease_expires_at < now()
          or l.status <> 'RUNNING' and l.run_at < now() - interval '5 minutes'
-            and (o.execution_id is not null
+            and (o.execution_id is not null or e.paused_at is not null
                  or not exists (select
                                 from kronos_internal.live_executions r
                                 where r.status = 'RUNNING' and r.workspace_id = l.workspace_id
                                   and r.endpoint_type = l.endpoint_type))) x
 join kronos_internal.workspaces w using (workspace_id)
-left join kronos_internal.endpoints e on e.endpoint_id = x.endpoint_id
 left join kronos_internal.jobs j on j.job_id = x.job_id;
 comment on view kronos.stuck_executions is
-    'Executions whose lease has expired, and executions that have been due for five minutes and wait for an earlier execution of their job, or for a worker while none runs executions of their type.';
+    'Executions whose lease has expired, and executions that have been due for five minutes and wait for their endpoint to be resumed, for an earlier execution of their job, or for a worker while none runs executions of their type.';
 comment on column kronos.stuck_executions.stuck_since is 'When the lease expired, or when the execution was due.';
 comment on column kronos.stuck_executions.remedy is
     'The call that mends it, or what else to do. For an expired lease, upkeep or a claim does the same within a minute.';

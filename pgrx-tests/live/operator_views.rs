@@ -161,6 +161,25 @@ fn due_execution_is_stuck_while_no_worker_runs_its_type() {
 }
 
 #[test]
+fn due_execution_of_a_paused_endpoint_is_stuck_until_it_is_resumed() {
+    let (_server, mut session) = start_server();
+    session
+        .batch_execute(
+            "select kronos.create_endpoint('free', 'HTTP');
+             select kronos.enqueue('free'), kronos.enqueue('hook', run_at => now() - interval '6 minutes');
+             select kronos.pause_endpoint('hook', reason => 'the receiver is down');",
+        )
+        .unwrap();
+    // A worker runs executions of the type.
+    assert_eq!(claim(&mut session, "w", 10).len(), 1);
+    let stuck = "QUEUED its endpoint is paused: the receiver is down";
+    assert_eq!(lines(&mut session, STUCK), [stuck]);
+    run_remedy(&mut session, "stuck_executions");
+    assert_eq!(lines(&mut session, STUCK), [""; 0]);
+    assert_eq!(claim(&mut session, "w", 10).len(), 1);
+}
+
+#[test]
 fn ordered_execution_is_stuck_behind_an_earlier_one() {
     let (_server, mut session) = start_server();
     session

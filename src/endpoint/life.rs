@@ -160,7 +160,8 @@ pub struct Changes<'a> {
 /// writes the statement of an SQL endpoint becomes its run_as.
 ///
 /// # Errors
-/// `PERMISSION_DENIED` for an SQL endpoint whose role the caller does not have; `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`, `ENDPOINT_NOT_FOUND`, `ENDPOINT_EXISTS`, `PAYLOAD_SPEC_NOT_FOUND`.
+/// `PERMISSION_DENIED` for an SQL endpoint whose role the caller does not have; `INVALID_ARGUMENT`, `VALUE_TOO_LARGE`,
+/// `ENDPOINT_NOT_FOUND`, `ENDPOINT_EXISTS`, `PAYLOAD_SPEC_NOT_FOUND`.
 pub fn update(workspace: &Authorised, name: &str, changes: Changes) -> Result<EndpointId> {
     if let Some(name) = changes.name {
         args::length("new_name", name, 200)?;
@@ -220,8 +221,8 @@ pub fn update(workspace: &Authorised, name: &str, changes: Changes) -> Result<En
 /// Deletes an endpoint and returns its id. Its row stays for the history and for existing executions, which still run.
 ///
 /// # Errors
-/// `ENDPOINT_NOT_FOUND`; `PERMISSION_DENIED` as for [`update`]; `ENDPOINT_IN_USE` while a live job uses it; `ENDPOINT_PAUSED`,
-/// because nobody could resume it.
+/// `ENDPOINT_NOT_FOUND`; `PERMISSION_DENIED` as for [`update`]; `ENDPOINT_IN_USE` while a live job uses it;
+/// `ENDPOINT_PAUSED`, because nobody could resume it.
 pub fn delete(workspace: &Authorised, name: &str) -> Result<EndpointId> {
     let endpoint_id = lock(workspace, name)?.endpoint_id;
     let (workspace_name, endpoint) = (workspace.name.clone(), name.to_owned());

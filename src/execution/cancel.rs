@@ -28,8 +28,9 @@ set stop_requested_at = coalesce(stop_requested_at, clock_timestamp()), status_r
 where execution_id = any ($1)
 returning endpoint_type = 'SQL' as is_sql";
 
-/// Cancels a waiting execution. With `request_stop`, asks the worker of a running execution to stop: the worker learns of
-/// it at its next heartbeat (the server stops an SQL statement at once), and the execution ends as CANCELLED unless the worker completes it.
+/// Cancels a waiting execution. With `request_stop`, asks the worker of a running execution to stop: the worker learns
+/// of it at its next heartbeat (the server stops an SQL statement at once), and the execution ends as CANCELLED unless
+/// the worker completes it.
 ///
 /// # Errors
 /// `EXECUTION_NOT_FOUND`, `EXECUTION_FINISHED`; `EXECUTION_RUNNING` for a running execution without `request_stop`.

@@ -37,7 +37,12 @@ pub fn next_start(
 }
 
 const FIND_SQL: &str = "
-select distinct e.workspace_id from kronos_internal.endpoints e where e.run_as is not null and e.gated_at is not null";
+select distinct e.workspace_id
+from kronos_internal.endpoints e
+where e.run_as is not null
+  and exists (select
+              from kronos_internal.live_executions x
+              where x.workspace_id = e.workspace_id and x.endpoint_type = 'SQL' and x.lane <> '' and x.status <> 'RUNNING')";
 
 /// The roles of SQL endpoints with executions in lanes that may start now.
 ///
@@ -45,7 +50,7 @@ select distinct e.workspace_id from kronos_internal.endpoints e where e.run_as i
 /// Fails only if SQL does.
 pub fn roles_due_in_lanes(now: DateTime<Utc>) -> Result<Vec<pg_sys::Oid>> {
     let workspaces: Vec<WorkspaceId> =
-        sql::rows(FIND_SQL, &[], |row| sql::get(row, "workspace_id"))?;
+        sql::by_index(|| sql::rows(FIND_SQL, &[], |row| sql::get(row, "workspace_id")))?;
     let mut roles = vec![];
     for workspace_id in workspaces {
         for endpoint in find_gated(workspace_id, &[endpoint::SQL.to_owned()])? {

@@ -67,8 +67,9 @@ for update of h";
 /// Retries an execution that FAILED or was CANCELLED.
 ///
 /// # Errors
-/// `EXECUTION_NOT_FOUND`, `EXECUTION_UNFINISHED`, `EXECUTION_SUCCEEDED`, `INVALID_ARGUMENT`; `ENDPOINT_NOT_FOUND` if the
-/// endpoint was deleted; `KEY_IN_USE` if its key names an unfinished execution; `PERMISSION_DENIED` for an SQL endpoint whose role the caller does not have.
+/// `EXECUTION_NOT_FOUND`, `EXECUTION_UNFINISHED`, `EXECUTION_SUCCEEDED`, `INVALID_ARGUMENT`; `ENDPOINT_NOT_FOUND` if
+/// the endpoint was deleted; `KEY_IN_USE` if its key names an unfinished execution; `PERMISSION_DENIED` for an SQL
+/// endpoint whose role the caller does not have.
 pub fn retry(workspace: &Authorised, execution_id: ExecutionId, retry: &Retry) -> Result<()> {
     retry.check()?;
     let args = [workspace.workspace_id.into(), execution_id.into()];

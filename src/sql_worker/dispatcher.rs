@@ -181,7 +181,8 @@ impl Dispatcher {
         self.workers.iter().find(|one| one.worker_id == worker_id)
     }
 
-    /// Cancels the statements of executions that were asked to stop, ends the workers of those that do not react, and returns whether there are any.
+    /// Cancels the statements of executions that were asked to stop, ends the workers of those that do not react, and
+    /// returns whether there are any.
     fn stop_requested(&self) -> bool {
         let stop = |worker_id: &str, is_overdue: bool| match self.find(worker_id) {
             Some(worker) if is_overdue => worker.handle.terminate(),

@@ -28,9 +28,10 @@ const LOCK_TIMEOUT: &str = "10ms";
 /// How long one call goes on with repairs. Repairs lock schedules until the transaction ends.
 const MAX_TIME: Duration = Duration::seconds(1);
 
-/// Repairs schedules and pg_cron entries, retires jobs whose `ends_at` is past, and pauses jobs that have failed too often
-/// in a row: at most `max` of each, and for one second. Each repair runs in a subtransaction of its own, so that one that fails does not keep others from being done.
-/// Repairs of what another session has locked are left to the next call.
+/// Repairs schedules and pg_cron entries, retires jobs whose `ends_at` is past, and pauses jobs that have failed too
+/// often in a row: at most `max` of each, and for one second. Each repair runs in a subtransaction of its own, so that
+/// one that fails does not keep others from being done. Repairs of what another session has locked are left to the next
+/// call.
 ///
 /// Jobs retire after the repairs: a next tick that was wrong may lie before their end.
 ///

@@ -2,15 +2,17 @@
 
 use super::*;
 
+const PROCESSES: &str =
+    "select count(*) from pg_stat_activity where backend_type like 'kronos sql %'";
+
 const MOST_AT_ONCE: &str =
     "select coalesce(max(n), 0) from (select count(*) as n from kronos.execution_details x
     join kronos.execution_details y on y.started_at <= x.started_at and y.finished_at > x.started_at
     group by x.execution_id) c";
 
-/// Upkeep, which wakes SQL workers too, does not run in this test.
 #[test]
 fn paused_sql_endpoint_runs_when_it_is_resumed() {
-    let (server, mut owner) = start_server(&["cron.launch_active_jobs = off"]);
+    let (server, mut owner) = start_server(&[]);
     let mut session = create_admin(&server, &mut owner, "writer");
     let spec = json!({ "statement": "insert into ledger values (1)" });
     write_endpoint(&mut session, "paused", &spec);
@@ -21,6 +23,11 @@ fn paused_sql_endpoint_runs_when_it_is_resumed() {
     // Others of the same role run.
     run_in_transaction(&mut session, "select 1").assert_succeeded();
     assert_eq!(status(&mut owner, waiting), "QUEUED");
+    // Neither an idle dispatcher nor upkeep must find the execution.
+    wait_for("the processes to end", || count(&mut owner, PROCESSES) == 0);
+    owner
+        .batch_execute("update cron.job set active = false")
+        .unwrap();
     session
         .batch_execute("select kronos.resume_endpoint('paused')")
         .unwrap();

@@ -277,6 +277,35 @@ fn notices_and_warnings_are_lines_of_the_log() {
     assert_eq!(log_of(&mut owner, ended.execution_id), "");
 }
 
+/// Notices that read like errors, cancels and reports of Kronos change nothing but the log.
+#[test]
+fn notices_that_lie_do_not_change_how_an_execution_ends() {
+    let (server, mut owner) = start_server(&[]);
+    let mut session = create_admin(&server, &mut owner, "writer");
+    let lies = r#"do $$ begin
+        raise notice 'ERROR:  the statement failed' using errcode = 'XX000', detail = '{"code": "INTERNAL_ERROR"}';
+        raise warning 'canceling statement due to user request' using errcode = '57014';
+        raise warning 'terminating connection' using errcode = '57P01';
+        raise info 'COMMIT' using detail = '{"code": "LEASE_LOST"}'; end $$"#;
+    let log = r#"INFO ERROR:  the statement failed XX000 {"code": "INTERNAL_ERROR"}, WARNING canceling statement due to user request 57014, WARNING terminating connection 57P01, INFO COMMIT 00000 {"code": "LEASE_LOST"}"#;
+    for mode in ["transaction", "autocommit"] {
+        let statement = format!("{lies}; insert into ledger values (1)");
+        let ended = run_spec(
+            &mut session,
+            &json!({ "statement": statement, "mode": mode }),
+        );
+        let id = ended.execution_id;
+        ended.assert_succeeded();
+        assert_eq!(log_of(&mut owner, id), log, "{mode}");
+        let failing =
+            "do $$ begin raise notice 'COMPLETED' using errcode = '00000'; end $$; select 1/0";
+        run_spec(&mut session, &json!({ "statement": failing, "mode": mode }))
+            .assert_failed(&["22012"]);
+    }
+    assert_eq!(count(&mut owner, "select count(*) from ledger"), 2);
+    assert_sound(&mut owner);
+}
+
 fn log_of(owner: &mut Client, execution_id: Uuid) -> String {
     let statement = "select coalesce(string_agg(concat_ws(' ', level, message, data ->> 'sqlstate', data ->> 'detail', data ->> 'hint'), ', ' order by line), '')
                      from kronos.execution_logs where execution_id = $1";
