@@ -60,6 +60,20 @@ install_extension() {
     cargo pgrx install "${sudo[@]}" --pg-config "$PG_CONFIG" --no-default-features --features "pg$major" "$@"
 }
 
+# need_http_tools: installs a browser, and the Python packages that test the HTTP service; sets HTTP_TOOLS to their virtual
+# environment.
+need_http_tools() {
+    need_packages chromium python3-venv python3-psycopg2
+    HTTP_TOOLS=${XDG_CACHE_HOME:-$HOME/.cache}/kronos-http-tools
+    local requirements=examples/http-api/tests/requirements.txt
+    if ! cmp -s "$requirements" "$HTTP_TOOLS/requirements.txt"; then
+        say "Installing the tools that test the HTTP service into $HTTP_TOOLS"
+        /usr/bin/python3 -m venv --clear --system-site-packages "$HTTP_TOOLS"
+        "$HTTP_TOOLS/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"
+        cp "$requirements" "$HTTP_TOOLS/"
+    fi
+}
+
 # start_server: starts a private PostgreSQL of PG_CONFIG with pg_cron, listening only on a socket in its own directory.
 # Sets SERVER to that directory and PSQL to a psql command line. Unless KEEP is set, the server and its files are removed
 # when the script ends.

@@ -143,7 +143,7 @@ metadata: the caller''s own JSON object, at most 8192 bytes; claims return it.
 concurrency_key: 1 to 200 characters; the limits of the endpoint hold for the executions of each key by itself. NULL means the bucket that all executions without a key share.
 on_failure: as in create_endpoint, for the executions of this job; NULL means that of its endpoint.
 max_consecutive_failures: 1 to 1000; NULL means no limit. Once the last so many finished executions of the job, in the order in which they were created, have all FAILED, no further tick runs: ticks are SKIPPED, and upkeep pauses the job within a minute. CANCELLED executions neither count nor end the row. An update or a resume counts anew. Counts at most the last 2000 executions that the workspace still keeps.
-idempotency_key: 1 to 200 characters, unique in the workspace until prune() deletes the job; a repeated request with the same key and arguments returns the job that the first one created, and created is false.
+idempotency_key: 1 to 200 characters, unique in the workspace until prune() deletes the job; a repeated request with the same key and arguments (other than traceparent in metadata) returns the job that the first one created, and created is false.
 if_not_exists: returns an existing live job of that name unchanged, instead of raising JOB_EXISTS; needs a name.
 workspace: NULL means the setting kronos.workspace.
 Errors: NULL_ARGUMENT (22004), INVALID_ARGUMENT, INVALID_CRON, NEVER_FIRES, INVALID_TIMEZONE, INVALID_WINDOW, INVALID_INPUT (22023), CRON_NOT_SUPPORTED (0A000), VALUE_TOO_LARGE (54000), TOO_MANY_ENTRIES (53400), WORKSPACE_NOT_FOUND, ENDPOINT_NOT_FOUND (P0002), JOB_EXISTS, IDEMPOTENCY_CONFLICT (23505), JOB_RETIRED, PG_CRON_UNAVAILABLE (55000), CONCURRENT_CHANGE (40001), PG_CRON_FAILED (pg_cron''s own SQLSTATE).';
@@ -249,7 +249,7 @@ comment on function kronos.enqueue is
 endpoint: the name of the endpoint where it runs. input: at most 262144 bytes of JSON; it must satisfy the endpoint''s payload spec.
 run_at: the earliest start, in the years 1970 to 2199; NULL means now. priority: 0 (starts first) to 9. metadata: the caller''s own JSON object, at most 8192 bytes; claims return it.
 concurrency_key: 1 to 200 characters; the limits of the endpoint hold for the executions of each key by itself. NULL means the bucket that all executions without a key share.
-idempotency_key: 1 to 200 characters, unique in the workspace; a repeated request with the same key and arguments returns the execution of the first one, whatever its status, and created is false.
+idempotency_key: 1 to 200 characters, unique in the workspace; a repeated request with the same key and arguments (other than traceparent in metadata) returns the execution of the first one, whatever its status, and created is false.
 key: 1 to 200 characters; names the execution in the workspace while it is unfinished. Then the key is free again. Of a repeated request with a key and an idempotency_key, only the key is compared.
 on_conflict: what happens if an unfinished execution has the key. keep returns it unchanged. replace gives it this call''s endpoint, input, run_at, priority and metadata, with a full set of attempts, and raises KEY_IN_USE if it is running. error raises KEY_IN_USE. After keep and replace, created is false. A call that creates or replaces the execution waits for an open transaction that does so or that holds the execution.
 workspace: NULL means the setting kronos.workspace.

@@ -95,7 +95,7 @@ SELECT endpoint, deleted_at IS NOT NULL AS deleted FROM kronos.delete_endpoint('
 -- # Cron jobs
 
 -- ## create_cron_job
-SELECT job_id, name, version, status, next_tick_at, created
+SELECT job_id, job_name, version, status, next_tick_at, created
 FROM kronos.create_cron_job('mailer', '0 8 * * mon', input => '{"to": "Ada"}', name => 'weekly digest',
     timezone => 'Europe/Berlin', starts_at => '2030-01-01T00:00:00+01:00', idempotency_key => 'digest-ada');
 -- The same request again:

@@ -9,6 +9,7 @@ mod answer;
 mod api;
 #[path = "../../worker/src/connection.rs"]
 mod connection;
+mod console;
 mod database;
 mod fields;
 mod headers;
@@ -116,6 +117,7 @@ fn router(app: Arc<App>) -> Router {
         .split_for_parts();
     openapi::add_problems(&mut openapi);
     router
+        .merge(console::routes())
         .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi))
         .fallback(layers::not_found)
         .method_not_allowed_fallback(layers::method_not_allowed)

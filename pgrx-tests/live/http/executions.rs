@@ -28,7 +28,7 @@ fn enqueued_execution_is_new_or_the_one_of_its_key() {
 fn traceparent_becomes_metadata_unless_they_have_one() {
     let api = Api::start();
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let metadata = |given: Value, traceparent: &str, path: &str, key: &str| {
+    let metadata = |given: Value, traceparent: &str, path: &str| {
         let body = json!({ "endpoint": "hook", "cron": YEARLY, "metadata": given });
         let body = match path {
             JOBS => body,
@@ -39,7 +39,7 @@ fn traceparent_becomes_metadata_unless_they_have_one() {
             "POST",
             path,
             Some(body),
-            &[("traceparent", traceparent), (key, "1")],
+            &[("traceparent", traceparent)],
         );
         let location = reply.header("location").to_owned();
         reply.expect(201);
@@ -47,25 +47,35 @@ fn traceparent_becomes_metadata_unless_they_have_one() {
     };
     for path in [EXECUTIONS, JOBS] {
         assert_eq!(
-            metadata(json!({ "a": 1 }), trace, path, "x-other"),
+            metadata(json!({ "a": 1 }), trace, path),
             json!({ "a": 1, "traceparent": trace })
         );
         assert_eq!(
-            metadata(Value::Null, trace, path, "x-other"),
+            metadata(Value::Null, trace, path),
             json!({ "traceparent": trace })
         );
         let own = json!({ "traceparent": "mine" });
-        assert_eq!(metadata(own.clone(), trace, path, "x-other"), own);
-        assert_eq!(
-            metadata(json!({}), "not a trace", path, "x-other"),
-            json!({})
-        );
-        // Each retry has another traceparent, and must not differ from the first request.
-        assert_eq!(
-            metadata(json!({}), trace, path, "idempotency-key"),
-            json!({})
-        );
+        assert_eq!(metadata(own.clone(), trace, path), own);
+        assert_eq!(metadata(json!({}), "not a trace", path), json!({}));
     }
+}
+
+#[test]
+fn repeated_request_may_have_another_traceparent() {
+    let api = Api::start();
+    let enqueue = |parent: u32| {
+        let trace = format!("00-4bf92f3577b34da6a3ce929d0e0e4736-{parent:016x}-01");
+        let headers = [("idempotency-key", "once"), ("traceparent", &*trace)];
+        let body = json!({ "endpoint": "hook", "metadata": { "a": 1 } });
+        api.send("app", "POST", EXECUTIONS, Some(body), &headers)
+    };
+    let first = enqueue(1).expect(201);
+    let second = enqueue(2).expect(200);
+    assert_eq!(first["execution_id"], second["execution_id"]);
+    let other = json!({ "endpoint": "hook", "metadata": { "a": 2 } });
+    let key = [("idempotency-key", "once")];
+    api.send("app", "POST", EXECUTIONS, Some(other), &key)
+        .expect_problem(409, "IDEMPOTENCY_CONFLICT");
 }
 
 #[test]

@@ -296,56 +296,6 @@ fn crontab_is_applied_and_a_dry_run_changes_nothing() {
 }
 
 #[test]
-fn failure_of_pg_cron_is_a_503_and_changes_nothing() {
-    let mut api = Api::start();
-    let job = api.create_job("report");
-    api.session
-        .batch_execute(
-            "alter function cron.schedule(text, text, text) rename to intact_schedule;
-             alter function cron.unschedule(bigint) rename to intact_unschedule;
-             create function cron.schedule(job_name text, schedule text, command text) returns bigint
-             language plpgsql as $$ begin raise exception 'the disk is full' using errcode = '53100'; end $$;
-             create function cron.unschedule(job_id bigint) returns bool
-             language plpgsql as $$ begin raise exception 'the disk is full' using errcode = '53100'; end $$;",
-        )
-        .unwrap();
-    let before = state(&mut api.session);
-    let http = api.http.clone();
-    let create = || {
-        let body = json!({ "endpoint": "hook", "cron": "0 0 2 1 *" });
-        http.send(
-            "app",
-            "POST",
-            JOBS,
-            Some(body),
-            &[("idempotency-key", "once")],
-        )
-    };
-    let update = json!({ "cron": "0 0 2 1 *" });
-    for reply in [
-        create(),
-        http.patch("app", &job, update),
-        http.delete("app", &job),
-        http.command("app", &format!("{job}/pause")),
-    ] {
-        let problem = reply.expect_problem(503, "PG_CRON_FAILED");
-        let detail = problem["detail"].as_str().unwrap();
-        assert!(detail.contains("the disk is full"), "{detail}");
-        assert_eq!(state(&mut api.session), before);
-    }
-    api.session
-        .batch_execute(
-            "drop function cron.schedule(text, text, text); drop function cron.unschedule(bigint);
-             alter function cron.intact_schedule rename to schedule;
-             alter function cron.intact_unschedule rename to unschedule;",
-        )
-        .unwrap();
-    create().expect(201);
-    create().expect(200);
-    assert_sound(&mut api.session);
-}
-
-#[test]
 fn connection_that_breaks_during_commit_leaves_the_outcome_open() {
     let mut api = Api::start();
     api.session

@@ -1,10 +1,14 @@
 //! Tests of the HTTP service against a real server.
 
+mod clients;
 mod endpoints;
 mod executions;
+mod failures;
 mod jobs;
+mod lost;
 mod problems;
 mod service;
+mod shared_pool;
 
 use crate::domain::*;
 use crate::server::{Server, wait_for};

@@ -140,32 +140,6 @@ fn service_that_is_told_to_stop_answers_the_requests_that_run() {
 }
 
 #[test]
-fn requests_of_many_roles_on_few_connections_never_see_another_role() {
-    let api = Api::start_with(&["--pool-size", "2", "--pool-wait-ms", "60000"]);
-    api.create_job("report");
-    let http = &api.http;
-    thread::scope(|scope| {
-        for number in 0..16 {
-            scope.spawn(move || {
-                for _ in 0..20 {
-                    match ROLES[number % ROLES.len()] {
-                        role @ ("operator" | "app" | "reader") => {
-                            let page = http.get(role, "/workspaces").expect(200);
-                            let expected = if role == "operator" { 2 } else { 1 };
-                            assert_eq!(page["items"].as_array().unwrap().len(), expected, "{role}");
-                        }
-                        role => {
-                            http.get(role, JOBS)
-                                .expect_problem(404, "WORKSPACE_NOT_FOUND");
-                        }
-                    }
-                }
-            });
-        }
-    });
-}
-
-#[test]
 fn document_lists_each_route_with_its_problems() {
     let api = Api::start();
     let document = api.send_raw("GET", "/openapi.json", None, &[]).expect(200);

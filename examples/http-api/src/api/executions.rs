@@ -64,7 +64,7 @@ async fn enqueue(
     traceparent: Traceparent,
     Body(new): Body<NewExecution>,
 ) -> Result<Answer, Problem> {
-    let metadata = traceparent.add_to(new.metadata, &key);
+    let metadata = traceparent.add_to(new.metadata);
     let call = Call::function("enqueue")
         .arg("workspace", "text", &of.workspace)
         .arg("endpoint", "text", new.endpoint)

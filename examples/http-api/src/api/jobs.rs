@@ -78,7 +78,7 @@ async fn create(
     traceparent: Traceparent,
     Body(job): Body<NewJob>,
 ) -> Result<Answer, Problem> {
-    let metadata = traceparent.add_to(job.metadata, &key);
+    let metadata = traceparent.add_to(job.metadata);
     let call = Call::function("create_cron_job")
         .arg("workspace", "text", &of.workspace)
         .arg("endpoint", "text", job.endpoint)

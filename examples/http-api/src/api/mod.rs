@@ -101,7 +101,6 @@ struct IdempotencyHeader {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it only describes the header")]
 struct TraceHeader {
-    /// W3C trace context. Becomes `traceparent` of the metadata, unless they have one or the request has an
-    /// Idempotency-Key. Ignored if it is invalid.
+    /// W3C trace context. Becomes `traceparent` of the metadata, unless they have one. Ignored if it is invalid.
     traceparent: Option<String>,
 }
