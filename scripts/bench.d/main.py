@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 # Modules of cases/. Each has a docstring, which --list shows, and measure(options), which returns or yields groups.
-CASES = ["claim", "enqueue", "pickup", "jobs", "crowded", "waiting", "wal", "held", "metrics", "statements", "calendar"]
+CASES = ["claim", "enqueue", "pickup", "jobs", "crowded", "waiting", "wal", "held", "metrics", "statements", "http", "calendar"]
 
 
 def parse():

@@ -27,8 +27,14 @@ request() {
     local command=(curl -sS -X "$1" "http://$address$2") status
     [ -z "${3:-}" ] || command+=(-H 'Content-Type: application/json' -d "$3")
     [ -z "${4:-}" ] || command+=(-H "$4")
-    printf '%q ' "${command[@]}" -H 'Authorization: Bearer $token' | sed 's/\\\$/$/g; s/\\ / /g'
-    echo
+    local word
+    for word in "${command[@]}"; do
+        case $word in
+            *[!A-Za-z0-9_/:.-]*) printf "'%s' " "$word" ;;
+            *) printf '%s ' "$word" ;;
+        esac
+    done
+    echo '-H "Authorization: Bearer $token"'
     status=$("${command[@]}" -H "Authorization: Bearer $token" -o "$SERVER/answer" -w '%{http_code}')
     answer=$(cat "$SERVER/answer")
     printf '%s %s\n' "$status" "$(python3 -c '
@@ -70,7 +76,7 @@ echo "Requests that the receiver got:"
 cat "$SERVER/requests"
 request GET "/workspaces/default/jobs/$job_id/executions?max=1"
 expect "the first execution was delivered by its second attempt" 2 \
-    "select attempt from kronos.executions where status = 'SUCCEEDED' order by created_at limit 1"
+    "select attempt from kronos.executions where status = 'SUCCEEDED' order by execution_id limit 1"
 
 say "What the console at http://$address/ shows of the job"
 "$HTTP_TOOLS/bin/python" - "http://$address/#/w/default/jobs/$job_id" "$token" <<'PY'
