@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from report import KRONOS, Group
-from server import BIN, ENVIRONMENT, HERE, HOST, run, run_file, rows, settle, value
+from server import BIN, ENVIRONMENT, HERE, HOST, Failed, rows, run, run_file, settle, value
 
 ROOT = HERE.parent.parent
 CLIENTS = 8
@@ -55,7 +55,7 @@ def service():
         try:
             while not (found := re.search(r"address=([\d.:]+)", Path(log.name).read_text())):
                 if process.poll() is not None:
-                    raise OSError(Path(log.name).read_text())
+                    raise Failed(Path(log.name).read_text())
                 time.sleep(0.05)
             yield f"http://{found.group(1)}"
         finally:
@@ -72,15 +72,16 @@ def over_http(url, method, path, body):
     """The median and the 99th percentile of the requests, in milliseconds."""
     with tempfile.TemporaryDirectory() as directory:
         times = f"{directory}/times.csv"
-        command = ["ab", "-q", "-k", "-c", CLIENTS, "-n", CALLS, "-e", times, "-H", f"Authorization: Bearer {TOKEN}"]
+        command = ["ab", "-q", "-k", "-l", "-c", CLIENTS, "-n", CALLS, "-e", times, "-H", f"Authorization: Bearer {TOKEN}"]
         if body is not None:
             Path(directory, "body").write_text(json.dumps(body))
             command += ["-p", f"{directory}/body", "-T", "application/json"]
         output = run([*command, url + path], 120)
-        if "Non-2xx" in output or re.search(r"Failed requests: +[1-9]", output.replace("Length:", "")) and body is None:
-            raise OSError(output)
+        if "Non-2xx" in output or not re.search(r"Failed requests: +0\n", output):
+            raise Failed(output)
         with open(times) as lines:
-            by_percent = {row[0]: float(row[1]) for row in csv.reader(lines)}
+            _, *percents = csv.reader(lines)
+    by_percent = {percent: float(milliseconds) for percent, milliseconds in percents}
     return by_percent["50"], by_percent["99"]
 
 

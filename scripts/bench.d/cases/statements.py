@@ -53,7 +53,8 @@ def start_latency(count, prepare):
 
 
 def end_processes():
-    """Ends the dispatcher, and with it the workers."""
+    """Ends the dispatcher, and with it the workers, once they have nothing to do."""
+    wait_until(IS_DONE)
     wait_until(
         """select count(pg_terminate_backend(pid)) filter (where backend_type = 'kronos sql dispatcher') = 0 and count(*) = 0
            from pg_stat_activity where backend_type like 'kronos sql%'"""
@@ -62,7 +63,7 @@ def end_processes():
 
 def throughput():
     run_file("kronos/reset")
-    rows("select kronos.create_endpoint('trivial', 'SQL', '{\"statement\": \"select 1\"}')")
+    rows("select kronos.create_endpoint('trivial', 'SQL', '{\"statement\": \"select 1\"}', if_not_exists => true)")
     with connect() as connection:
         connection.execute("load 'kronos'")
         connection.execute("alter system set kronos.enabled = off")
