@@ -187,7 +187,7 @@ fn changed_limits_and_pauses_hold_under_load() {
         "select kronos.create_endpoint('slots', 'HTTP', '{}', '{\"max_attempts\": 1000, \"initial_delay_ms\": 0}',
                                        max_concurrent => 2, workspace => 'acme')",
     );
-    let count = size(1500, 15_000);
+    let count = size(1500, 10_000);
     enqueue_on(&mut session, "slots", count);
     enqueue(&mut session, count);
     session
