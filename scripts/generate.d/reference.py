@@ -139,6 +139,9 @@ def main(dsn, examples):
     cursor.execute("create extension kronos cascade; set timezone = 'UTC'")
     # Keeps pg_cron from logging in, so that nothing changes between the examples.
     cursor.execute("alter role postgres nologin")
+    # A role must be able to log in to write a statement. The server runs none: its processes connect with these settings.
+    cursor.execute("alter database postgres set kronos.enabled = off")
+    cursor.execute("create role admin superuser login; set session authorization admin")
     cursor.execute(FUNCTIONS)
     functions = {name: facts for name, *facts in cursor.fetchall()}
     # From here on, psycopg2 returns every value as text.
